@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// deployment is what a deploy left on AWS, found again by its record in the stack: no parameter is needed a second time.
+// deployment finds what rayorch deploy created, by the record that it keeps in the stack: only the stack's name is needed.
 func (a *app) deployment(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.Deployment, error) {
 	if o.path == "" && isPipeline(".") {
 		o.path = "."
@@ -25,23 +25,24 @@ func (a *app) deployment(ctx context.Context, o awsOptions) (*deploy.Deployer, d
 	}
 	found, err := d.Find(ctx, name, who)
 	if errors.Is(err, deploy.ErrNotDeployed) {
-		err = fail(exitError, "rayorch deploy makes it; --stack-name names another", "%w", err)
+		err = fail(exitError, "create it with rayorch deploy, or name another stack with --stack-name", "%w", err)
 	}
 	return d, found, err
 }
 
-// onAWS says whether a command means what is deployed: by --aws, or by a target of kind aws.
-func (a *app) onAWS(o sourceOptions) bool { return a.aws || a.forAWS(o) }
+// onAWS reports whether a command is about a deployment on AWS: because of --aws, or of a target of kind aws.
+func (a *app) onAWS(o sourceOptions) bool { return a.aws.on || a.forAWS(o) }
 
-// runOnAWS starts the state machine that deploy made and watches it. It deploys nothing: what runs is what is there.
+// runOnAWS starts the state machine that deploy created and watches the execution. It does not deploy: a changed pipeline file has no
+// effect until the next rayorch deploy.
 func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	_, found, err := a.deployment(ctx, awsOptions{path: o.source.path, stackName: o.stackName})
 	if err != nil {
 		return err
 	}
-	a.aws = true
+	a.aws.on = true
 	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
 		machine := found.Outputs["StateMachineArn"]
 		input, err := s.deployedInput(ctx, machine, o)
@@ -54,14 +55,15 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 		}
 		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
 		if o.detach {
-			return a.detach(ctx, s, arn)
+			return s.detach(ctx, arn)
 		}
-		return a.watchToEnd(ctx, s, arn, w, o.wait)
+		return w.watchToEnd(ctx, s, arn, o.wait)
 	})
 }
 
-// deployedInput checks the parameters against the pipeline where it is at hand. The published workload's is not, and has
-// none that a file could hold.
+// deployedInput returns the input of a run. If the pipeline file can be read, the parameters are checked against it; otherwise they have
+// the types that the definition's Comment declares, as in rayorch start. The published workload has no pipeline file here, and no
+// parameters.
 func (s *session) deployedInput(ctx context.Context, machine string, o runOptions) (string, error) {
 	src, err := s.app.load(o.source)
 	if err == nil {
@@ -74,7 +76,7 @@ func (s *session) deployedInput(ctx context.Context, machine string, o runOption
 	return s.startInput(ctx, machine, startOptions{params: o.params})
 }
 
-// awsHead is the head of the Ray that a deployment submits to, reached as its admin role: by a token of EKS, through the
+// awsHead finds the head of the Ray that a deployment submits to. It uses an EKS token of the cluster's admin role and goes through the
 // API server, so that neither a kubeconfig nor a load balancer is needed.
 func (a *app) awsHead(ctx context.Context, o dashboardOptions) (*headService, error) {
 	d, found, err := a.deployment(ctx, awsOptions{path: o.source.path, stackName: o.stackName})
@@ -92,9 +94,9 @@ func (a *app) awsHead(ctx context.Context, o dashboardOptions) (*headService, er
 	if err == nil || o.cluster != "" {
 		return h, err
 	}
-	// The published ray-cluster module's head may be no RayCluster of this namespace's only one: its service has a name.
+	// There may be no RayCluster, or several. The published ray-cluster module's head has a service of a known name.
 	return &headService{client: c, name: publishedService, port: kube.DashboardPort}, nil
 }
 
-// publishedService is the service of Ray's head where no parameter says otherwise.
+// publishedService is the service of Ray's head that the published ray-cluster module creates: the default of --ray-service.
 const publishedService = "kuberay-head-svc"

@@ -1,5 +1,8 @@
 package main
 
+// This file turns flags, parameter file, environment and pipeline into a stack. It is shared by the commands that deploy a stack and by
+// compile and validate, which build the stack without any request to AWS.
+
 import (
 	"bytes"
 	"context"
@@ -24,28 +27,68 @@ import (
 
 const kindAWS = pipeline.TargetAWS
 
-// awsOptions say what to deploy: every parameter is a flag, too.
+// awsOptions are the flags of commands that build a stack. Each parameter of package stack has a flag.
 type awsOptions struct {
-	path       string
+	path       string // of the pipeline; "" for the parameter, else the published workload
 	paramsFile string
 	stackName  string
-	command    *cobra.Command
+	command    *cobra.Command // has the flags of the parameters
 }
 
-// flags adds the parameters that the command has no flag for yet: some are known to other targets by the same name.
+// flags adds a flag for each parameter, except those that the command has already: --target, for example, is not only for AWS.
 func (o *awsOptions) flags(c *cobra.Command) {
 	o.command = c
-	c.Flags().StringVar(&o.paramsFile, "params-file", "", "YAML or JSON file with parameters (aws)")
-	c.Flags().StringVar(&o.stackName, "stack-name", "", "the stack's name (aws; default Seed-Farmer's names, else rayorch- and the pipeline's)")
+	c.Flags().StringVar(&o.paramsFile, "params-file", "", "YAML or JSON file with parameters")
+	o.stackFlag(c, "name of the stack")
+	markAWS(c, "params-file")
 	for _, p := range stack.All() {
 		if c.Flags().Lookup(p.Flag()) == nil && p.Name != "pipeline" {
-			doc := strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", "") // which would be taken for the value's name
-			c.Flags().String(p.Flag(), "", doc+"; "+p.Want+" (aws)")
+			c.Flags().Var(&paramFlag{param: p}, p.Flag(), paramUsage(p))
+			markAWS(c, p.Flag())
 		}
 	}
 }
 
-// awsStack is a stack with what it was made of.
+// stackFlag adds --stack-name.
+func (o *awsOptions) stackFlag(c *cobra.Command, usage string) {
+	c.Flags().StringVar(&o.stackName, "stack-name", "", usage+" (default: as Seed-Farmer names it, else rayorch-PIPELINE)")
+	markAWS(c, "stack-name")
+}
+
+// paramFlag is the value of a parameter's flag. It accepts any text: package stack checks the parameters of all sources together.
+type paramFlag struct {
+	param stack.Param
+	text  string
+}
+
+func (f *paramFlag) String() string { return f.text }
+
+func (f *paramFlag) Set(text string) error {
+	f.text = text
+	return nil
+}
+
+// Type is shown in the help as the placeholder of the value.
+func (f *paramFlag) Type() string {
+	if f.param.Kind == "" {
+		return "string"
+	}
+	if f.param.Kind == stack.Integer {
+		return "int"
+	}
+	return "json"
+}
+
+// paramUsage makes the usage of a flag out of a parameter's documentation, whose back quotes are for Markdown.
+func paramUsage(p stack.Param) string {
+	doc := lowerFirst(strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", ""))
+	if p.Default != "" {
+		return doc + " (" + p.Want + "; default: " + p.Default + ")"
+	}
+	return doc + " (" + p.Want + ")"
+}
+
+// awsStack is a stack, and what it was built from.
 type awsStack struct {
 	*stack.Stack
 	params   stack.Params
@@ -53,10 +96,10 @@ type awsStack struct {
 	compiled *compile.Result
 }
 
-// lookup finds parameters that nobody gave; nil looks for none.
+// lookup finds values for parameters that no source sets; given returns the value that the sources set, or "". A nil lookup finds nothing.
 type lookup func(ctx context.Context, given func(name string) string) (map[string]any, error)
 
-// awsStack reads the parameters, compiles the pipeline for them and makes the stack.
+// awsStack reads the parameters from all sources, compiles the pipeline for them and builds the stack.
 func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStack, error) {
 	sources, err := o.sources()
 	if err != nil {
@@ -67,17 +110,17 @@ func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStac
 		return nil, err
 	}
 	defer done()
-	target, err := stack.TargetName(src.pipeline, first1(sources, "target"))
+	target, err := stack.TargetName(src.pipeline, firstText(sources, "target"))
 	if err != nil {
 		return nil, fail(exitUsage, "", "%w", err)
 	}
 	sources = append(sources, stack.TargetSource(src.pipeline, target))
 	if find != nil {
-		found, err := find(ctx, func(name string) string { return first1(sources, name) })
+		found, err := find(ctx, func(name string) string { return firstText(sources, name) })
 		if err != nil {
 			return nil, err
 		}
-		sources = append(sources, stack.Source{Name: func(stack.Param) string { return "what EKS answers" }, Values: found})
+		sources = append(sources, stack.Source{Name: func(stack.Param) string { return "from EKS" }, Values: found})
 	}
 	params, err := stack.Read(sources...)
 	if err != nil {
@@ -86,11 +129,11 @@ func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStac
 	return a.makeStack(o, src, target, params)
 }
 
-// makeStack compiles and builds.
+// makeStack compiles the pipeline for its target and builds the stack.
 func (a *app) makeStack(o awsOptions, src *source, target string, params stack.Params) (*awsStack, error) {
 	names := stack.NewNames(identity(o, src.pipeline.Name), params.Machine)
 	p, options := stack.Prepare(src.pipeline, target, params, names)
-	options.BaseDir, options.Pack, options.Files = filepath.Dir(src.file), a.packDirectory, localFiles{a}
+	options.BaseDir, options.Pack, options.Files = filepath.Dir(src.file), a.files.PackDirectory, a.files
 	compiled, err := compile.Compile(p, options)
 	if err != nil {
 		return nil, err
@@ -105,13 +148,14 @@ func (a *app) makeStack(o awsOptions, src *source, target string, params stack.P
 	return &awsStack{Stack: s, params: params, pipeline: p.Name, compiled: compiled}, nil
 }
 
-// identity is what Seed-Farmer calls the deployment, where it deploys.
+// identity returns what the names of the stack and its resources are made from: the names that Seed-Farmer sets if it runs the
+// deployment, the pipeline, and --stack-name.
 func identity(o awsOptions, pipeline string) stack.Identity {
 	return stack.Identity{Project: os.Getenv("SEEDFARMER_PROJECT_NAME"), Deployment: os.Getenv("SEEDFARMER_DEPLOYMENT_NAME"),
 		Module: os.Getenv("SEEDFARMER_MODULE_NAME"), Pipeline: pipeline, Stack: o.stackName}
 }
 
-// sources are flags, file and environment, in this order.
+// sources returns the flags, the file and the environment: an earlier source takes precedence.
 func (o awsOptions) sources() ([]stack.Source, error) {
 	flags := stack.Source{Name: func(p stack.Param) string { return "--" + p.Flag() }, Values: map[string]any{}}
 	env := stack.Source{Name: stack.Param.Env, Values: map[string]any{}}
@@ -130,7 +174,7 @@ func (o awsOptions) sources() ([]stack.Source, error) {
 	return []stack.Source{flags, file, env}, err
 }
 
-// file is the parameter file, whose unknown keys are mistakes.
+// file reads the parameter file. Unknown keys in it are errors (Strict), unlike unknown environment variables.
 func (o awsOptions) file() (stack.Source, error) {
 	s := stack.Source{Name: func(p stack.Param) string { return p.Name + " in " + o.paramsFile }, Values: map[string]any{}, Strict: true}
 	if o.paramsFile == "" {
@@ -145,8 +189,9 @@ func (o awsOptions) file() (stack.Source, error) {
 	return s, d.Decode(&s.Values)
 }
 
-// first1 is the text that the first source has for a parameter, before all are read and checked.
-func first1(sources []stack.Source, name string) string {
+// firstText returns the text of a parameter in the first source that has one. It is for the few parameters, such as the pipeline, that
+// are needed before all of them are read and checked.
+func firstText(sources []stack.Source, name string) string {
 	for _, s := range sources {
 		if v, ok := s.Values[name].(string); ok && v != "" {
 			return v
@@ -155,10 +200,10 @@ func first1(sources []stack.Source, name string) string {
 	return ""
 }
 
-// awsSource is the pipeline to deploy: the parameter's, else the workload that rayorch carries in itself, written to a
-// directory for as long as it is compiled.
-func (a *app) awsSource(sources []stack.Source) (*source, func(), error) {
-	if path := first1(sources, "pipeline"); path != "" {
+// awsSource loads the pipeline to deploy: the one that the parameter names, or else the published workload that is embedded in rayorch,
+// in a temporary directory. done removes that directory.
+func (a *app) awsSource(sources []stack.Source) (src *source, done func(), err error) {
+	if path := firstText(sources, "pipeline"); path != "" {
 		src, err := a.load(sourceOptions{path: path})
 		return src, func() {}, err
 	}
@@ -166,11 +211,10 @@ func (a *app) awsSource(sources []stack.Source) (*source, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	done := func() { _ = os.RemoveAll(dir) }
-	file := stack.Params{Claim: first1(sources, "pvc_name")}.Published()
+	done = func() { _ = os.RemoveAll(dir) }
+	file := stack.Params{Claim: firstText(sources, "pvc_name")}.Published()
 	err = copyFiles(dir, examples.Published())
 	if err == nil {
-		var src *source
 		if src, err = a.load(sourceOptions{path: filepath.Join(dir, file)}); err == nil {
 			return src, done, nil
 		}
@@ -179,7 +223,7 @@ func (a *app) awsSource(sources []stack.Source) (*source, func(), error) {
 	return nil, nil, err
 }
 
-// copyFiles writes the programs beside the workload's pipelines, and these.
+// copyFiles copies the embedded workload, its pipeline files and programs, to a directory.
 func copyFiles(dir string, from fs.FS) error {
 	return fs.WalkDir(from, ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -193,8 +237,8 @@ func copyFiles(dir string, from fs.FS) error {
 	})
 }
 
-// awsFiles are what compile --out writes for a target of kind aws. The service account's role is in no account yet: its
-// ARN stands there as the stack will make it in the one of the OIDC provider.
+// awsFiles returns the files that compile --out writes for a target of kind aws. The role of the service account does not exist yet: its
+// ARN is the one that it will have in the account of the OIDC provider.
 func (s *awsStack) awsFiles() (map[string][]byte, error) {
 	parts := strings.Split(s.params.OIDCARN, ":")
 	role := "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + s.Record.PodRole + "-" + regionOf(s.params)
@@ -206,7 +250,7 @@ func (s *awsStack) awsFiles() (map[string][]byte, error) {
 		"cleanup.json": indented(s.compiled.Cleanup), "objects.yaml": objects}, nil
 }
 
-// objects are the stack's objects for Kubernetes as package manifest writes them.
+// objects returns the stack's Kubernetes objects in the form that package manifest writes.
 func (s *awsStack) objects(role string) []manifest.Object {
 	var out []manifest.Object
 	for _, o := range s.Objects(role) {
@@ -216,15 +260,15 @@ func (s *awsStack) objects(role string) []manifest.Object {
 	return out
 }
 
-// regionOf is the region that an EKS cluster's OIDC provider is named after.
+// regionOf returns the region of an EKS cluster, which is part of the name of its OIDC provider.
 func regionOf(p stack.Params) string {
 	_, host, _ := strings.Cut(p.OIDCARN, "oidc.eks.")
 	region, _, _ := strings.Cut(host, ".")
 	return region
 }
 
-// forAWS says whether compile and validate mean a target of kind aws. One named aws need not stand in the file, and
-// without a pipeline here it means the workload that rayorch carries.
+// forAWS reports whether the target is of kind aws. --target aws works without such a target in the pipeline file; without a pipeline
+// file, it selects the workload that is embedded in rayorch.
 func (a *app) forAWS(o sourceOptions) bool {
 	src, err := a.load(o)
 	if err != nil {
@@ -236,8 +280,8 @@ func (a *app) forAWS(o sourceOptions) bool {
 	return o.target == string(kindAWS)
 }
 
-// offline makes the stack by what is given alone: nobody is asked.
-func (a *app) offline(ctx context.Context, o sourceOptions, cloud awsOptions) (*awsStack, error) {
+// offlineStack builds the stack from the given parameters only: it sends no request to AWS.
+func (a *app) offlineStack(ctx context.Context, o sourceOptions, cloud awsOptions) (*awsStack, error) {
 	cloud.path = o.path
 	if _, err := os.Stat(pipelineFile); o.path == "" && err == nil {
 		cloud.path = pipelineFile
@@ -245,8 +289,9 @@ func (a *app) offline(ctx context.Context, o sourceOptions, cloud awsOptions) (*
 	return a.awsStack(ctx, cloud, nil)
 }
 
+// compileAWS prints the CloudFormation template, or the Kubernetes objects, or writes all files to the directory out.
 func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions, out string, objects bool) error {
-	s, err := a.offline(ctx, o, cloud)
+	s, err := a.offlineStack(ctx, o, cloud)
 	if err != nil {
 		return err
 	}
@@ -261,28 +306,28 @@ func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions,
 	if objects {
 		text = files["objects.yaml"]
 	}
-	_, err = a.out.Write(text)
-	return err
+	a.out.write(text)
+	return nil
 }
 
+// validateAWS checks parameters and pipeline, and compares the definition with the quotas of Step Functions and CloudFormation.
 func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions) error {
-	s, err := a.offline(ctx, o, cloud)
+	s, err := a.offlineStack(ctx, o, cloud)
 	if err != nil {
 		return err
 	}
 	notes := s.compiled.Notes
 	if n := len(s.Template); n > stepfn.MaxInlineTemplate {
-		notes = append(notes, fmt.Sprintf("the template has %d bytes, more than %d: deploy needs --template-bucket", n, stepfn.MaxInlineTemplate))
+		notes = append(notes, fmt.Sprintf("the template has %d bytes, more than the %d that fit into a request: rayorch deploy needs --template-bucket", n, stepfn.MaxInlineTemplate))
 	}
 	for _, note := range notes {
-		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+		a.out.note(note)
 	}
 	b := s.compiled.Bounds
-	if a.json() {
-		return a.print(map[string]any{"valid": true, "pipeline": s.pipeline, "notes": notes, "templateBytes": len(s.Template),
-			"events": b.Events, "payload": b.Payload, "seconds": b.Seconds})
-	}
-	_, err = fmt.Fprintf(a.out, "%s is valid for AWS: at most %d of %d events, payloads of at most %d of %d bytes, a template of %d bytes\n",
-		s.pipeline, b.Events, stepfn.MaxEvents, b.Payload, stepfn.MaxPayload, len(s.Template))
-	return err
+	result := map[string]any{"valid": true, "pipeline": s.pipeline, "notes": notes, "templateBytes": len(s.Template),
+		"events": b.Events, "payload": b.Payload, "seconds": b.Seconds}
+	return a.out.result(result, func() {
+		a.out.printf("%s is valid for AWS: at most %d of %d events, payloads of at most %d of %d bytes, a template of %d bytes\n",
+			s.pipeline, b.Events, stepfn.MaxEvents, b.Payload, stepfn.MaxPayload, len(s.Template))
+	})
 }

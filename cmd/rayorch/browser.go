@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// openBrowser opens an address by the first of $BROWSER's commands that is there, else as the desktop does. The browser
-// outlives this process: nobody wants it closed by Ctrl-C.
+// openBrowser opens an address with the first command of $BROWSER that exists, or with the desktop's default browser. The browser
+// outlives this process: Ctrl-C must not close it.
 func openBrowser(url string) error {
 	var errs []error
 	for _, argv := range browsers(os.Getenv("BROWSER"), url) {
 		path, err := exec.LookPath(argv[0])
 		if err == nil {
-			cmd := exec.Command(path, argv[1:]...) //nolint:noctx // it is not ours to end
+			cmd := exec.Command(path, argv[1:]...) //nolint:noctx // the browser outlives this process
 			if err = cmd.Start(); err == nil {
 				return cmd.Process.Release()
 			}
@@ -27,8 +27,8 @@ func openBrowser(url string) error {
 	return fmt.Errorf("open %s in a browser: %w", url, errors.Join(errs...))
 }
 
-// browsers are the commands to try. BROWSER holds some, between the list separators of PATH; %s in one stands for the
-// address, which else comes last.
+// browsers returns the commands to try. list is $BROWSER: commands, separated as the directories in PATH are. %s in a command stands for
+// the address; without %s, the address is the last argument.
 func browsers(list, url string) [][]string {
 	var all [][]string
 	for _, text := range filepath.SplitList(list) {
@@ -45,7 +45,7 @@ func browsers(list, url string) [][]string {
 		all = append(all, argv)
 	}
 	if len(all) > 0 {
-		return all // who named one wants no other
+		return all // a user who set BROWSER does not want another one
 	}
 	switch runtime.GOOS {
 	case "darwin":

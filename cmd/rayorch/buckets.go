@@ -12,9 +12,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
-// buckets are where distributed Maps read items from and write results to: directories below the state directory, those
-// below another one, or an object store that speaks S3, at its URL and with the AWS CLI's credentials.
-func (a *app) buckets(ctx context.Context, where, stateDir string) (engine.Objects, error) {
+// openBuckets returns the store in which distributed Maps read items and write results. where is the value of --buckets: "" for directories
+// in the state directory, another directory, or the URL of an S3-compatible object store, used with the AWS CLI's credentials.
+func openBuckets(ctx context.Context, where, stateDir, region string) (engine.Objects, error) {
 	switch {
 	case where == "":
 		return objects.Dir{Root: filepath.Join(stateDir, "buckets")}, nil
@@ -23,8 +23,8 @@ func (a *app) buckets(ctx context.Context, where, stateDir string) (engine.Objec
 		return objects.Dir{Root: root}, err
 	}
 	var opts []func(*config.LoadOptions) error
-	if a.region != "" {
-		opts = append(opts, config.WithRegion(a.region))
+	if region != "" {
+		opts = append(opts, config.WithRegion(region))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {

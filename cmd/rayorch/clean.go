@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,86 +18,93 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
+// cleanOptions are the flags of clean.
 type cleanOptions struct {
-	olderThan time.Duration
-	yes       bool
+	olderThan time.Duration // 0: only named executions
+	yes       bool          // do not ask for confirmation
 	ray       rayOptions
 }
 
-func (a *app) cleanCommand() *cobra.Command {
+func cleanCommand(a *app) *cobra.Command {
 	var o cleanOptions
 	c := &cobra.Command{
 		Use:   "clean [EXECUTION]...",
-		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records, code",
-		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
-			"it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records of its jobs with their\n" +
-			"logs there, and the code that the run started with, unless another run uses it. redrive may need what clean removes.\n" +
-			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched. Of a run that was started over\n" +
-			"the network, a directory elsewhere than in the state directory is removed only if your own definition names it.",
+		Short: "remove what finished runs left: storage, job files, Ray job records, code",
+		Long: "clean lists what the named runs, or those that ended longer ago than --older-than, left behind, asks for confirmation, " +
+			"and removes it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records and logs of its jobs, " +
+			"and the code that the run started with, unless another run uses it. A later redrive may need what clean removes. Histories and " +
+			"the logs that rayorch keeps are not removed, and neither is anything of an open run. If a run was started over the network, a " +
+			"directory outside the state directory is removed only if your own definition names it.",
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && o.olderThan == 0 {
-				return usage(c, errors.New("name executions, or say --older-than"))
+				return usage(c, errors.New("name executions, or set --older-than"))
 			}
 			return a.clean(c.Context(), args, o)
 		},
 	}
-	c.Flags().DurationVar(&o.olderThan, "older-than", 0, "every run that ended longer ago than this, such as 720h")
-	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "remove without asking")
+	c.Flags().DurationVar(&o.olderThan, "older-than", 0, "clean all runs that ended longer ago than this, such as 720h")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "remove without asking for confirmation")
 	o.ray.flags(c)
 	return c
 }
 
-// leftover is what one run left. ARN is empty for code that no run uses.
+// leftover is what a run left. ARN is empty for code that no run uses.
 type leftover struct {
 	ARN   string   `json:"arn"`
 	Dirs  []string `json:"directories"`
 	Jobs  []rayJob `json:"rayJobs"`
-	Code  []string `json:"code,omitempty"` // packages
+	Code  []string `json:"code,omitempty"` // names of packages
 	Bytes int64    `json:"bytes"`
 }
 
+// rayJob names a job in the records of a Ray.
 type rayJob struct {
 	SubmissionID string `json:"submissionId"`
 	Address      string `json:"address"`
 }
 
+// clean lists what runs left, asks for confirmation and removes it. The time before the list was made limits what may be removed: see
+// remove.
 func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	began := time.Now()
-	if err := a.trustedStateDir(); err != nil {
+	if err := a.checkStateDir(); err != nil {
 		return err
 	}
 	all, err := a.leftovers(ctx, names, o)
 	if err != nil {
 		return err
 	}
-	if ok, err := a.confirm(all, o.yes); !ok || err != nil {
+	if ok, err := confirm(a.out, a.in, all, o.yes); !ok || err != nil {
 		return err
 	}
 	return a.remove(ctx, all, began, o.ray)
 }
 
-// leftovers finds what there is to remove, and gives the state directory back: nobody has to wait for an answer.
+// leftovers finds what can be removed. It does not keep the state directory open, so that other commands need not wait until the user
+// has confirmed.
 func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (all []leftover, err error) {
-	err = a.look(ctx, func(s *session) (err error) {
+	err = a.readOnly(ctx, func(s *session) (err error) {
 		all, err = s.leftoversOf(ctx, names, o.olderThan)
 		return err
 	})
 	return all, err
 }
 
+// leftoversOf returns what the named and the old runs left, and last the code that no run uses.
 func (s *session) leftoversOf(ctx context.Context, names []string, olderThan time.Duration) ([]leftover, error) {
 	arns, err := s.finished(ctx, names, olderThan)
 	if err != nil {
 		return nil, err
 	}
+	// Code is counted with the first of the cleaned runs that used it.
 	code, err := s.unusedCode(ctx, arns)
 	if err != nil {
 		return nil, err
 	}
 	var all []leftover
-	for _, arn := range append(arns, "") {
+	for _, arn := range append(arns, "") { // "" for code that no run uses
 		l := leftover{}
 		if arn != "" {
 			if l, err = s.leftoverOf(ctx, arn); err != nil {
@@ -125,7 +133,7 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if s.dir == "" {
 		return nil, nil
 	}
-	users, err := s.client.CodeUsers(ctx)
+	users, err := s.client.CodeUsers(ctx) // nil from a server that does not report them: nothing is removed
 	if err != nil || users == nil {
 		return nil, err
 	}
@@ -148,7 +156,7 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	return unused, err
 }
 
-// finished are the executions to clean: an open one that was named is an error.
+// finished returns the executions to clean. A named execution that is still open is an error.
 func (s *session) finished(ctx context.Context, names []string, olderThan time.Duration) ([]string, error) {
 	var arns []string
 	for _, name := range names {
@@ -161,7 +169,7 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 			return nil, err
 		}
 		if sum.Stopped == nil {
-			return nil, fail(exitError, "stop it first by rayorch stop", "the execution %s is still running", sum.Name)
+			return nil, fail(exitError, "stop it first: rayorch stop "+sum.Name, "the execution %s is still running", sum.Name)
 		}
 		arns = append(arns, arn)
 	}
@@ -177,6 +185,7 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 	return arns, err
 }
 
+// sizeOf returns the size of the regular files in a directory, in bytes; ok is false if it is not a directory.
 func sizeOf(dir string) (size int64, ok bool) {
 	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
 		return 0, false
@@ -190,52 +199,51 @@ func sizeOf(dir string) (size int64, ok bool) {
 	return size, true
 }
 
-// confirm shows what would go, and asks. Without a terminal to ask at, only --yes removes anything.
-func (a *app) confirm(all []leftover, yes bool) (bool, error) {
-	if a.json() {
-		if err := a.print(all); err != nil {
-			return false, err
-		}
-	} else {
-		a.showLeftovers(all)
+// confirm shows what would be removed and asks for confirmation. Without a terminal, only --yes confirms.
+func confirm(p *printer, in io.Reader, all []leftover, yes bool) (bool, error) {
+	if err := p.result(all, func() { printLeftovers(p, all) }); err != nil {
+		return false, err
 	}
 	if len(all) == 0 || yes {
 		return len(all) > 0, nil
 	}
-	if _, tty := terminalOf(a.in); !tty {
-		fmt.Fprintln(a.err, "nothing was removed: --yes removes it")
+	if _, tty := terminalOf(in); !tty {
+		p.say("nothing was removed; to remove it, add --yes")
 		return false, nil
 	}
-	fmt.Fprint(a.err, "remove this? [y/N] ")
-	answer, _ := bufio.NewReader(a.in).ReadString('\n')
+	fmt.Fprint(p.stderr, "remove this? [y/N] ") // the answer is on the same line
+	answer, _ := bufio.NewReader(in).ReadString('\n')
 	return strings.EqualFold(strings.TrimSpace(answer), "y"), nil
 }
 
-func (a *app) showLeftovers(all []leftover) {
+// printLeftovers prints the name and the size of each run, and below it what the run left.
+func printLeftovers(p *printer, all []leftover) {
 	if len(all) == 0 {
-		fmt.Fprintln(a.out, "nothing to clean")
+		p.printf("nothing to clean\n")
 	}
 	for _, l := range all {
 		of := nameOf(l.ARN)
 		if l.ARN == "" {
 			of = "code that no run uses"
 		}
-		fmt.Fprintf(a.out, "%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
+		p.printf("%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
 		for _, d := range l.Dirs {
-			fmt.Fprintf(a.out, "  %s\n", d)
+			p.printf("  %s\n", d)
 		}
 		for _, j := range l.Jobs {
-			fmt.Fprintf(a.out, "  ray job %s at %s\n", j.SubmissionID, j.Address)
+			p.printf("  Ray job %s at %s\n", j.SubmissionID, j.Address)
 		}
 		for _, name := range l.Code {
-			fmt.Fprintf(a.out, "  code %s\n", name)
+			p.printf("  code %s\n", name)
 		}
 	}
 }
 
+// remove removes what was listed. It continues after an error, and returns all errors. listed is the time at which the list was made:
+// code that a run has used since then is kept.
 func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o rayOptions) error {
 	var errs []error
-	resolver, err := a.resolver(o, false, a.say)
+	resolver, err := a.resolver(o, false, a.out.say)
 	if err != nil {
 		return err
 	}
@@ -247,7 +255,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
 	}
-	if a.elsewhere() { // the code is not on this machine
+	if a.isRemote() { // the code is not on this machine
 		return errors.Join(errs...)
 	}
 	dir, err := a.stateDirectory()
@@ -260,7 +268,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 	return errors.Join(errs...)
 }
 
-// releaseCode removes packages that no run uses any longer.
+// releaseCode removes the packages of a run that no other run uses.
 func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	var errs []error
 	if l.ARN != "" {
@@ -272,9 +280,9 @@ func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	return errors.Join(errs...)
 }
 
-// forgetJob deletes Ray's record of a job. A Ray that has gone took its records with it.
+// forgetJob deletes Ray's record of a job. An unreachable Ray is not an error: the records of a Ray that has stopped are gone.
 func forgetJob(ctx context.Context, resolver ray.Resolver, j rayJob) error {
-	found, err := resolver.Named(ctx, j.Address, "the job's ray")
+	found, err := resolver.Named(ctx, j.Address, "the address of the job's Ray")
 	if ray.KindOf(err) == ray.Unreachable {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,12 +13,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// cleaned runs an execution of a process with an input, and then rayorch clean for all.
+// cleaned runs an execution with an input until it ends, and then rayorch clean for it.
 func (d *deputy) cleaned(t *testing.T, by *sfn.Client, machine, name, input string) {
 	t.Helper()
 	x, err := by.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: &input})
@@ -26,14 +28,14 @@ func (d *deputy) cleaned(t *testing.T, by *sfn.Client, machine, name, input stri
 	}
 	d.wait(t, *x.ExecutionArn)
 	var out bytes.Buffer
-	a := &app{in: &bytes.Buffer{}, out: &out, err: &out, stateDir: d.dir}
+	a := testApp(d.dir, &out)
 	if err := a.clean(t.Context(), []string{*x.ExecutionArn}, cleanOptions{yes: true}); err != nil {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 }
 
-// A caller over the network chooses the name of an execution and what its history says: the owner's rayorch clean must not remove a
-// directory of somebody else's for it.
+// TestCleanRemovesOnlyWhatRunsLeft: a caller over the network chooses the name of an execution and the content of its history. The owner's
+// rayorch clean must not remove other directories because of them.
 func TestCleanRemovesOnlyWhatRunsLeft(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	const computed = `"{% $states.input %}"`
@@ -55,7 +57,7 @@ func TestCleanRemovesOnlyWhatRunsLeft(t *testing.T) {
 		removed      bool
 	}{
 		{"a", d.tcp, theirs, in("a"), storage(in("a")), false},
-		{"b", d.socket, theirs, in("b"), storage(in("b")), false}, // that the owner starts it makes it no better
+		{"b", d.socket, theirs, in("b"), storage(in("b")), false}, // also if the owner starts it
 		{"c", d.tcp, mine, in("c"), storage(in("c")), false},
 		{"d", d.socket, mine, in("d"), storage(in("d")), true},
 		{"e", d.tcp, compiled, in("e"), "{}", true},
@@ -73,13 +75,14 @@ func TestCleanRemovesOnlyWhatRunsLeft(t *testing.T) {
 		}
 		d.cleaned(t, c.by, c.machine, c.name, c.input)
 		if _, err := os.Lstat(c.dir); (err != nil) != c.removed {
-			t.Errorf("%d, %s: %s is removed: %v", i, c.name, c.dir, err != nil)
+			t.Errorf("%d, %s: %s was removed: %v", i, c.name, c.dir, err != nil)
 		}
 	}
 }
 
-// The storage of a machine can be a link to elsewhere: a job of the network can have created it.
-func TestCleanFollowsNoLinks(t *testing.T) {
+// TestCleanDoesNotFollowLinks: the storage of a state machine can be a link to another directory, created by a job of a caller over the
+// network.
+func TestCleanDoesNotFollowLinks(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	victim := filepath.Join(t.TempDir(), "documents")
 	link := filepath.Join(d.dir, "storage", "theirs")
@@ -95,8 +98,8 @@ func TestCleanFollowsNoLinks(t *testing.T) {
 	}
 }
 
-// The directory of a running process stays, whichever execution names it.
-func TestCleanLeavesRunningProcesses(t *testing.T) {
+// TestCleanKeepsRunningProcesses: the directory of a running process is kept, whichever execution names it.
+func TestCleanKeepsRunningProcesses(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	t.Chdir(d.private)
 	sleeps := register(t, d.socket, "sleeps", machine(run, `{"Id": "long", "Shell": "sleep 600"}`))
@@ -110,33 +113,34 @@ func TestCleanLeavesRunningProcesses(t *testing.T) {
 	}()
 	dir := filepath.Join(d.dir, "jobs", "long")
 	for !fileExists(filepath.Join(dir, "process")) {
-		if err := pause(t.Context(), settlePoll); err != nil {
+		if err := client.Sleep(t.Context(), settlePoll); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.cleaned(t, d.tcp, register(t, d.tcp, "names-it", machine(run, `{"Id": "long", "Shell": "true"}`)), "n", "{}")
 	if !fileExists(filepath.Join(dir, "process")) {
-		t.Error("clean removed the directory of a process that runs")
+		t.Error("clean removed the directory of a running process")
 	}
 }
 
-// Histories in a state directory that others can write to name whatever they like, and the files of its database can be links.
-func TestStateDirectoryOfOthersIsNotWrittenTo(t *testing.T) {
+// TestSharedStateDirectoryIsNotWrittenTo: in a state directory that other users can write to, histories can name any directory, and the
+// files of the database can be links.
+func TestSharedStateDirectoryIsNotWrittenTo(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: dir}
-	compact := func(context.Context, *store.Store) error { return nil }
+	a := testApp(dir, io.Discard)
+	nothing := func(context.Context, *store.Store) error { return nil }
 	for what, err := range map[string]error{
 		"clean":         a.clean(t.Context(), nil, cleanOptions{yes: true, olderThan: 1}),
-		"store compact": a.withStore(t.Context(), false, compact),
+		"store compact": a.withStore(t.Context(), false, nothing),
 	} {
 		if !errors.Is(err, home.ErrNotOurs) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
-		t.Errorf("written: %v", left)
+		t.Errorf("files were written: %v", left)
 	}
 }

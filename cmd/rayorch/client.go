@@ -11,45 +11,51 @@ import (
 	"github.com/rayorch/rayorch/internal/api/client"
 )
 
-// elsewhere says that a command means another API than the owner of a state directory here.
-func (a *app) elsewhere() bool { return a.aws || a.endpoint != "" }
+// isRemote reports whether the command uses a remote API (--endpoint or --aws) instead of a state directory.
+func (a *app) isRemote() bool { return a.aws.on || a.endpoint != "" }
 
-// awsClient speaks to AWS, or to --endpoint, with the AWS CLI's own configuration.
+// awsClient returns a client for AWS or for --endpoint, with the AWS CLI's configuration.
 func (a *app) awsClient(ctx context.Context) (*client.Client, error) {
-	if a.aws {
-		cfg, err := a.awsConfig(ctx)
+	if a.aws.on {
+		cfg, err := a.aws.config(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return client.AWS(cfg), nil
 	}
-	cfg, err := a.loadAWS(ctx)
+	cfg, err := a.aws.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.profile == "" && !hasSharedConfig() {
-		cfg.Credentials = nil // the SDK would look for some of the machine's
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.aws.profile == "" && !hasSharedConfig() {
+		cfg.Credentials = nil // otherwise the SDK would query the instance metadata service for credentials
 	}
 	return client.Endpoint(cfg, a.endpoint), nil
 }
 
-// awsConfig is the AWS CLI's own configuration, with a region: without one AWS has no address.
-func (a *app) awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := a.loadAWS(ctx)
+// awsFlags are the global flags for AWS.
+type awsFlags struct {
+	on              bool // --aws
+	region, profile string
+}
+
+// config returns the AWS CLI's configuration. A missing region is an error, because AWS endpoints are regional.
+func (f awsFlags) config(ctx context.Context) (aws.Config, error) {
+	cfg, err := f.load(ctx)
 	if err == nil && cfg.Region == "" {
-		err = fail(exitUsage, "name one by --region or AWS_REGION", "no AWS region is set")
+		err = fail(exitUsage, "set one with --region or AWS_REGION", "no AWS region is set")
 	}
 	return cfg, err
 }
 
-// loadAWS finds credentials and region as the AWS CLI does, the flags going before what it finds.
-func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
+// load finds credentials and region as the AWS CLI does. --region and --profile take precedence.
+func (f awsFlags) load(ctx context.Context) (aws.Config, error) {
 	var opts []func(*config.LoadOptions) error
-	if a.region != "" {
-		opts = append(opts, config.WithRegion(a.region))
+	if f.region != "" {
+		opts = append(opts, config.WithRegion(f.region))
 	}
-	if a.profile != "" {
-		opts = append(opts, config.WithSharedConfigProfile(a.profile))
+	if f.profile != "" {
+		opts = append(opts, config.WithSharedConfigProfile(f.profile))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
@@ -58,6 +64,7 @@ func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
+// hasSharedConfig reports whether the AWS CLI has a configuration file or a credentials file.
 func hasSharedConfig() bool {
 	for _, path := range []string{config.DefaultSharedConfigFilename(), config.DefaultSharedCredentialsFilename()} {
 		if _, err := os.Stat(path); err == nil {
@@ -67,8 +74,8 @@ func hasSharedConfig() bool {
 	return false
 }
 
-// apiError is an API's answer in one line.
+// apiError adds to an error of the API what failed, and shortens it to one line.
 func apiError(what string, err error) error { return client.Wrap(what, err) }
 
-// isAnswer says that an error is the API's answer, and not that the API is out of reach.
+// isAnswer reports whether an error is a response of the API, as opposed to a failure to reach it.
 func isAnswer(err error) bool { return client.IsAnswer(err) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -11,14 +12,15 @@ import (
 	"github.com/rayorch/rayorch/internal/api/client"
 )
 
-// TestServerOfAnotherRelease says so where an execution fails because the server does not know an argument of a task.
+// TestServerOfAnotherRelease checks the hint for an execution that fails because a server of another release does not know an argument of
+// a task.
 func TestServerOfAnotherRelease(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	for name, value := range map[string]string{"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_ACCESS_KEY_ID": "", "RAYORCH_PYTHON": ""} {
 		t.Setenv(name, value)
 	}
 	dir := t.TempDir()
-	server := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: dir}
+	server := testApp(dir, io.Discard)
 	own, err := server.own(t.Context(), dir, ownerOptions{Resume: true, Run: true, Server: true})
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +36,11 @@ func TestServerOfAnotherRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		var errs bytes.Buffer
-		a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &errs}
+		a := testApp("", &errs)
 		code := a.run(t.Context(), []string{"start", "fails", "--watch", "--endpoint", srv.URL})
 		want := "rayorch: hint: the server at " + srv.URL + " is rayorch 0.0.1 and this command is rayorch " + version + ": use the same release of both"
 		if code != exitFailed || strings.Contains(errs.String(), want) != hinted {
-			t.Errorf("a server of release %s: exit code %d\n%s", release, code, errs.String())
+			t.Errorf("with a server of release %s, the exit code is %d\n%s", release, code, errs.String())
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) compileCommand() *cobra.Command {
+func compileCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var ray rayOptions
 	var out string
@@ -19,11 +19,11 @@ func (a *app) compileCommand() *cobra.Command {
 	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "compile [PIPELINE]",
-		Short: "print the state machine that a pipeline becomes, in the Amazon States Language",
-		Long: "compile prints the definition that run would start. With --out it writes definition.json and cleanup.json (the\n" +
-			"machine that stops what an aborted run left) into a directory and, for a target of kind kubernetes, objects.yaml with\n" +
-			"what it needs in the cluster; --objects prints that instead. For a target of kind aws, template.json is the\n" +
-			"CloudFormation template. The same file gives the same bytes.",
+		Short: "print the definition that a pipeline compiles to, in the Amazon States Language",
+		Long: "compile prints the definition that rayorch run would start. With --out, it writes files to a directory instead: " +
+			"definition.json, cleanup.json (the state machine that stops the work of an aborted run), for a target of kind kubernetes " +
+			"objects.yaml (the objects that it needs in the cluster), and for a target of kind aws template.json (the CloudFormation " +
+			"template). With --objects, it prints the Kubernetes objects. The same pipeline file always compiles to the same bytes.",
 		Example: "  rayorch compile examples/shakespeare",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -36,12 +36,13 @@ func (a *app) compileCommand() *cobra.Command {
 	}
 	o.flags(c)
 	ray.flags(c)
-	c.Flags().StringVar(&out, "out", "", "directory to write to, in place of stdout")
-	c.Flags().BoolVar(&objects, "objects", false, "print the Kubernetes objects in place of the definition")
+	c.Flags().StringVar(&out, "out", "", "directory to write the files to (default: print the definition to stdout)")
+	c.Flags().BoolVar(&objects, "objects", false, "print the Kubernetes objects instead of the definition")
 	cloud.flags(c)
 	return c
 }
 
+// compile prints the definition or the Kubernetes objects of a pipeline, or writes all files to the directory out.
 func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool) error {
 	src, err := a.load(o)
 	if err != nil {
@@ -64,15 +65,15 @@ func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool)
 		if objects {
 			text = needs
 		}
-		_, err := a.out.Write(text)
-		return err
+		a.out.write(text)
+		return nil
 	}
 	return writeFiles(out, map[string][]byte{
 		"definition.json": indented(made.Definition), "cleanup.json": indented(made.Cleanup), "objects.yaml": needs,
 	})
 }
 
-// writeFiles writes what is not empty into a directory.
+// writeFiles writes files by name to a directory, which it creates. It leaves out empty files.
 func writeFiles(dir string, files map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -88,6 +89,7 @@ func writeFiles(dir string, files map[string][]byte) error {
 	return nil
 }
 
+// indented formats JSON with two spaces per level and a final newline; nil stays nil.
 func indented(text []byte) []byte {
 	if len(text) == 0 {
 		return nil

@@ -18,23 +18,27 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
+// accessKeyFile is the part of the usage of --access-key that console and serve share.
+const accessKeyFile = "the file has mode 600 and contains ID:SECRET, the secret with at least 16 characters; can be repeated"
+
+// consoleOptions are the flags of console.
 type consoleOptions struct {
 	listen string
 	keys   []string
-	own    bool // serve the pages even if a server has them
+	own    bool // serve a console even if the server has one
 	ray    rayOptions
 }
 
-func (a *app) consoleCommand() *cobra.Command {
+func consoleCommand(a *app) *cobra.Command {
 	var o consoleOptions
 	c := &cobra.Command{
 		Use:   "console",
 		Short: "serve the web console on this machine",
-		Long: "console serves the pages for the executions of the state directory; with --endpoint or --aws for those of a\n" +
-			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the\n" +
-			"state directory, console prints a link to the server's own pages and exits, unless --listen or --access-key is given.\n\n" +
-			"It listens on loopback only. The link that it prints signs one browser in, once and within 5 minutes. If a server owns\n" +
-			"the directory, run the command again for another link. With --access-key, browsers can also sign in with a key.",
+		Long: "console serves the web console for the executions of the state directory or, with --endpoint or --aws, of a remote Step " +
+			"Functions API, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the state directory, console " +
+			"prints a link to the server's own console and exits, unless --listen or --access-key is given.\n\n" +
+			"The console listens on loopback only. The link signs in one browser, once, and expires after 5 minutes. If a server owns the " +
+			"state directory, run the command again to get another link. With --access-key, browsers can also sign in with a key.",
 		Example: "  rayorch console\n  rayorch console --aws --region eu-central-1",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.own = c.Flags().Changed("listen") || len(o.keys) > 0
@@ -42,12 +46,13 @@ func (a *app) consoleCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file with an access key for signing in, ID:SECRET, and its role (default admin); the secret has at least 16 characters, the file mode 600; may be repeated")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 selects a free port")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file with an access key for signing in, and its role: FILE[=read|run|admin] (default: admin); "+accessKeyFile)
 	o.ray.flags(c)
 	return c
 }
 
+// console prints a link to the console of the server that owns the state directory or, without a server, serves a console until Ctrl-C.
 func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	keys, err := readKeys(o.keys)
 	if err != nil {
@@ -63,13 +68,13 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if !o.own {
+	if !o.own { // the server's console is enough
 		link, err := s.client.ConsoleLink(ctx)
 		if err != nil {
-			return fmt.Errorf("ask the server for a link to its console: %w", err)
+			return fmt.Errorf("request a link to the server's console: %w", err)
 		}
 		if link != "" {
-			a.printLink(link)
+			printLink(a.out, link)
 			return nil
 		}
 	}
@@ -77,26 +82,27 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	site, err := a.serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
+	site, err := serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
 	if err != nil {
 		return err
 	}
-	a.printLink(site.link(""))
+	printLink(a.out, site.link(""))
 	<-ctx.Done()
 	return site.close()
 }
 
-func (a *app) printLink(link string) {
-	fmt.Fprintf(a.out, "the console is at %s\n", link)
-	fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes; run the command again for another link")
+// printLink prints the link to stdout alone, so that scripts can read it.
+func printLink(p *printer, link string) {
+	p.printf("the console is at %s\n", link)
+	p.say("the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")
 }
 
-// upstream is the API that the console stands in front of: the state directory's owner, who is this process where there is none, or
-// one elsewhere.
+// upstream returns the API that the console is a proxy for: that of the state directory's owner, which may be this process, or a remote
+// one.
 func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
 	site, err := s.client.Site(ctx)
 	return console.Upstream{
-		URL: site.URL, Transport: site.Transport, Sign: site.Sign, Extras: site.Extras, Logger: s.app.logger(),
+		URL: site.URL, Transport: site.Transport, Sign: site.Sign, Extras: site.Extras, Logger: s.app.out.logger(),
 	}, site.Name, err
 }
 
@@ -108,24 +114,25 @@ type consoleSite struct {
 	served chan error
 }
 
-// serveConsole begins to serve a console with its API.
-func (a *app) serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
+// serveConsole starts to serve a console and the API that its pages use. The caller closes it.
+func serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return nil, fail(exitError, "name another port by --listen", "listen: %w", err)
+		return nil, fail(exitError, "choose another port with --listen", "listen: %w", err)
 	}
+	// The guard checks the Host and Origin headers, so that other websites cannot use the console through the user's browser.
 	guard := api.Guard{Keys: len(c.Keys) > 0}
-	c.Limits = limit.New(limit.Config{Logger: a.logger()})
+	c.Limits = limit.New(limit.Config{Logger: up.Logger})
 	site := &consoleSite{url: consoleURL("http", l.Addr()), con: console.New(c), served: make(chan error, 1)}
 	site.srv = c.Limits.Server(site.con.Front(guard.Check, up))
 	go func() { site.served <- site.srv.Serve(c.Limits.Listener(l)) }()
 	return site, nil
 }
 
-// link signs a browser in, once, and shows a page.
+// link returns a URL that signs in one browser, once, and opens a page of the console; "" is the first page.
 func (s *consoleSite) link(page string) string { return s.url + s.con.Link(page) }
 
-// close cuts off whoever looks: nothing is lost by it.
+// close stops serving. It does not wait for open requests: the API behind the console keeps what it has acknowledged.
 func (s *consoleSite) close() error {
 	err := s.srv.Close()
 	if end := <-s.served; !errors.Is(end, http.ErrServerClosed) {
@@ -134,22 +141,22 @@ func (s *consoleSite) close() error {
 	return err
 }
 
-// showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
-// the terminal's own view reads, so that both tell the same.
+// showConsole serves a console while a run is watched, and prints the link to the run. The console uses the API that the terminal's view
+// reads, so that both show the same.
 func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
 	up, where, err := s.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	site, err := s.app.serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
+	site, err := serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
 	if err == nil {
 		w.screen.Say("console %s", site.link("execution/"+url.PathEscape(arn)))
 	}
 	return site, err
 }
 
-// keepConsole serves the console of a run that has ended until Ctrl-C if the command runs on a terminal. The exit code is still
-// the run's.
+// keepConsole continues to serve the console of a run that has ended, until Ctrl-C, if the command runs on a terminal. It returns if the
+// watch ended before the run (ended is another error than exitFailed). The exit code remains that of the run.
 func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	var code silent
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
@@ -159,7 +166,7 @@ func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	<-w.signals
 }
 
-// consoleURL is what a user opens.
+// consoleURL returns the URL of the console on a server that listens at an address.
 func consoleURL(scheme string, at net.Addr) string {
 	return scheme + "://" + at.String() + "/console/"
 }

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestConsoleStaysAfterTheRun runs on a terminal: the console is up after the run's end until Ctrl-C.
+// TestConsoleStaysAfterTheRun runs on a terminal: the console is served after the end of the run, until Ctrl-C.
 func TestConsoleStaysAfterTheRun(t *testing.T) {
 	for name, c := range map[string]struct {
 		shell string
@@ -43,10 +43,10 @@ func TestConsoleStaysAfterTheRun(t *testing.T) {
 			_ = tty.Close()
 			url := keyboard.see(t, regexp.MustCompile(`the console stays available at (http://\S+) until Ctrl-C`))
 			if status, first := useLink(t, url); status != http.StatusNoContent || first == nil {
-				t.Errorf("the link is answered with %d", status)
+				t.Errorf("the response to the link has status %d", status)
 			}
 			if status, again := useLink(t, url); status != http.StatusForbidden || again != nil {
-				t.Errorf("the link is answered with %d the second time", status)
+				t.Errorf("the second response to the link has status %d", status)
 			}
 			if _, err := keyboard.file.Write([]byte{3}); err != nil { // Ctrl-C
 				t.Fatal(err)
@@ -63,12 +63,12 @@ func TestConsoleStaysAfterTheRun(t *testing.T) {
 	}
 }
 
-// useLink does what a browser does with a link that a command prints.
+// useLink signs in with a link that a command printed, as a browser does.
 func useLink(t *testing.T, link string) (status int, session *http.Cookie) {
 	t.Helper()
 	at, token, ok := strings.Cut(link, "#/login/")
 	if !ok {
-		t.Fatalf("the link is %s", link)
+		t.Fatalf("not a sign-in link: %s", link)
 	}
 	token, _, _ = strings.Cut(token, "/")
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"link", strings.NewReader(`{"token":"`+token+`"}`))
@@ -88,7 +88,7 @@ func useLink(t *testing.T, link string) (status int, session *http.Cookie) {
 	return resp.StatusCode, session
 }
 
-// keyboard is the other end of a terminal.
+// keyboard is the user's end of a terminal.
 type keyboard struct {
 	file *os.File
 	mu   sync.Mutex
@@ -122,7 +122,7 @@ func openTerminal(t *testing.T) (*keyboard, *os.File) {
 	}
 	var reader sync.WaitGroup
 	reader.Go(k.collect)
-	t.Cleanup(func() { // the process has ended then, and with it the terminal
+	t.Cleanup(func() { // by now, the process has exited and has closed the terminal
 		reader.Wait()
 		_ = k.file.Close()
 	})
@@ -130,7 +130,7 @@ func openTerminal(t *testing.T) (*keyboard, *os.File) {
 	return k, tty
 }
 
-// collect reads what the terminal shows until all who write to it have closed it.
+// collect reads the output on the terminal until all writers have closed it.
 func (k *keyboard) collect() {
 	defer close(k.more)
 	buf := make([]byte, 4096)
@@ -149,10 +149,10 @@ func (k *keyboard) collect() {
 	}
 }
 
-// seeWithin bounds a wait on a busy machine.
+// seeWithin bounds the wait of see. It is long because the machine may be busy.
 const seeWithin = 3 * time.Minute
 
-// see waits until the terminal shows what fits the pattern, and returns its first group.
+// see waits until the output on the terminal matches the pattern, and returns the first group.
 func (k *keyboard) see(t *testing.T, pattern *regexp.Regexp) string {
 	t.Helper()
 	for {

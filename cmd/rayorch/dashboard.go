@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -18,27 +17,29 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
+// dashboardOptions are the flags of dashboard.
 type dashboardOptions struct {
 	source    sourceOptions
-	cluster   string
-	address   string
-	port      int
+	cluster   string // name of the RayCluster; "" for the target's, or the only one in the namespace
+	address   string // to listen on
+	port      int    // to listen on; 0 for any free port
 	noBrowser bool
-	// stackName and service are of a deployment on AWS.
+	// stackName and service are for a deployment on AWS.
 	stackName, service string
 }
 
-func (a *app) dashboardCommand() *cobra.Command {
+func dashboardCommand(a *app) *cobra.Command {
 	var o dashboardOptions
 	c := &cobra.Command{
 		Use:   "dashboard [PIPELINE]",
 		Short: "open the dashboard of a Ray cluster in Kubernetes",
-		Long: "dashboard finds the head of a pipeline's target of kind kubernetes or of a RayCluster (--ray-cluster; the only one in\n" +
-			"the namespace by default), forwards a port of 127.0.0.1 to it, and opens the browser: $BROWSER, else the desktop's.\n" +
-			"When the head restarts, the forward goes on with the new one. Ctrl-C ends it.\n\n" +
-			"With --aws, or a target of kind aws, the cluster is the one that rayorch deploy went to, reached as its admin role.\n\n" +
-			"Whoever reaches the dashboard runs code on the cluster: it listens on this machine only unless --address says\n" +
-			"otherwise.",
+		Long: "dashboard finds the Ray head of a pipeline's target of kind kubernetes, or of a RayCluster (--ray-cluster, default: the " +
+			"only one in the namespace), forwards a port of 127.0.0.1 to it, and opens a browser: $BROWSER, or the desktop's default. If the " +
+			"head restarts, the port is forwarded to the new head. Ctrl-C ends the command.\n\n" +
+			"With --aws, or with a target of kind aws, the cluster is the one that rayorch deploy used. The command assumes the cluster's " +
+			"admin role.\n\n" +
+			"Anyone who can reach the dashboard can run code on the Ray cluster. Therefore the command listens on 127.0.0.1 only, unless " +
+			"--address is given.",
 		Example: "  rayorch dashboard --namespace ray --ray-cluster demo",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,27 +48,29 @@ func (a *app) dashboardCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.source.target, "target", "t", "", "which of the pipeline's targets")
+	f.StringVarP(&o.source.target, "target", "t", "", "target of the pipeline (default: the only one of kind kubernetes)")
 	f.StringVar(&o.source.kube.context, "context", "", "kubeconfig context (default: the target's, else the current one)")
-	f.StringVar(&o.source.kube.namespace, "namespace", "", "namespace (default: the target's, else the context's)")
+	f.StringVar(&o.source.kube.namespace, "namespace", "", "Kubernetes namespace (default: the target's, else the context's)")
 	f.StringVar(&o.cluster, "ray-cluster", "", "name of the RayCluster")
-	f.IntVar(&o.port, "port", kube.DashboardPort, "port to listen on; 0 takes a free one, and so does a port in use unless it was named")
+	f.IntVar(&o.port, "port", kube.DashboardPort, "port to listen on; 0 selects a free port, and so does the default if it is in use")
 	f.StringVar(&o.address, "address", "127.0.0.1", "address to listen on")
-	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
-	f.StringVar(&o.service, "ray-service", "", "the service of Ray's head (aws; default the RayCluster's in the namespace, else "+publishedService+")")
-	f.BoolVar(&o.noBrowser, "no-browser", false, "only print the address")
+	f.StringVar(&o.stackName, "stack-name", "", deployedStack)
+	f.StringVar(&o.service, "ray-service", "", "service of the Ray head (default: that of the only RayCluster in the namespace, else "+publishedService+")")
+	markAWS(c, "stack-name", "ray-service")
+	f.BoolVar(&o.noBrowser, "no-browser", false, "print the address without opening a browser")
 	return c
 }
 
-// headService is the service that a dashboard is behind.
+// headService is the Kubernetes service of a Ray head.
 type headService struct {
 	client  *kube.Client
 	name    string
 	port    int
-	secret  string // of a Ray that wants a token
+	secret  string // with the token, if the Ray requires one
 	cluster string
 }
 
+// dashboard forwards a port to the Ray head and opens a browser. It runs until Ctrl-C.
 func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -76,37 +79,34 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 		return err
 	}
 	if ip := net.ParseIP(o.address); o.address != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		a.say("warning: whoever reaches " + o.address + " can run code on the Ray cluster")
+		a.out.warning("anyone who can reach " + o.address + " can run code on the Ray cluster")
 	}
-	f, err := h.forward(ctx, o, a.onceEach())
+	f, err := h.forward(ctx, o, onceEach(a.out))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	url := "http://" + reachable(f.Address())
-	if a.json() {
-		err = a.print(map[string]string{"url": url, "namespace": h.client.Namespace(), "service": h.name, "tokenSecret": h.secret})
-	} else {
-		_, err = fmt.Fprintf(a.out, "the dashboard of %s is at %s\n", cmp.Or(h.cluster, h.name), url)
-	}
+	result := map[string]string{"url": url, "namespace": h.client.Namespace(), "service": h.name, "tokenSecret": h.secret}
+	err = a.out.result(result, func() { a.out.printf("the dashboard of %s is at %s\n", cmp.Or(h.cluster, h.name), url) })
 	if err != nil {
 		return err
 	}
 	if h.secret != "" {
-		a.say("it wants a token: kubectl get secret " + h.secret + " -n " + h.client.Namespace() + " -o jsonpath={.data.auth_token} | base64 -d")
+		a.out.sayf("the dashboard requires a token: kubectl get secret %s -n %s -o jsonpath={.data.auth_token} | base64 -d", h.secret, h.client.Namespace())
 	}
-	if _, tty := terminalOf(a.out); !o.noBrowser && (tty || os.Getenv("BROWSER") != "" && !a.json()) {
+	if _, tty := terminalOf(a.out.stdout); !o.noBrowser && (tty || os.Getenv("BROWSER") != "" && !a.out.json()) {
 		if err := openBrowser(url); err != nil {
-			a.say("no browser could be opened: " + err.Error())
+			a.out.say("no browser was opened: " + err.Error())
 		}
 	}
-	<-ctx.Done()
+	<-ctx.Done() // the port is forwarded until Ctrl-C
 	return nil
 }
 
-// onceEach says why connections fail, each reason once in a row: a page that is open asks again and again while the head
-// restarts.
-func (a *app) onceEach() func(error) {
+// onceEach returns a function that prints why a connection failed, unless the last one failed for the same reason: an open page tries
+// again and again while the head restarts.
+func onceEach(p *printer) func(error) {
 	var mu sync.Mutex
 	last := ""
 	return func(err error) {
@@ -114,12 +114,12 @@ func (a *app) onceEach() func(error) {
 		defer mu.Unlock()
 		if text := err.Error(); text != last {
 			last = text
-			a.say("a connection failed: " + text)
+			p.say("a connection failed: " + text)
 		}
 	}
 }
 
-// reachable is where this machine reaches an address that was listened on: one that stands for all is none to open.
+// reachable returns the address at which this machine reaches a listener: 127.0.0.1 for one that listens on all interfaces.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
@@ -128,13 +128,13 @@ func reachable(address string) string {
 	return address
 }
 
-// forward takes another port where the usual one is in use; one that the user named is a must.
+// forward forwards a port to the head. If the default port is in use it selects a free one; a port that the user named must be free.
 func (h *headService) forward(ctx context.Context, o dashboardOptions, trouble func(error)) (*kube.Forwarded, error) {
 	options := kube.ForwardOptions{Service: h.name, Port: h.port, Trouble: trouble, Listen: net.JoinHostPort(o.address, strconv.Itoa(o.port))}
 	f, err := h.client.Forward(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if o.port != kube.DashboardPort {
-			return nil, fail(exitError, "name another by --port, or 0 for a free one", "listen: %w", err)
+			return nil, fail(exitError, "choose another port with --port, or 0 for a free one", "listen: %w", err)
 		}
 		options.Listen = net.JoinHostPort(o.address, "0")
 		f, err = h.client.Forward(ctx, options)
@@ -142,7 +142,7 @@ func (h *headService) forward(ctx context.Context, o dashboardOptions, trouble f
 	return f, err
 }
 
-// findHead finds the head by what was named: a RayCluster, or the target of a pipeline.
+// findHead finds the head of the deployment on AWS, of the RayCluster, or of the pipeline's target, depending on the flags.
 func (a *app) findHead(ctx context.Context, o dashboardOptions) (*headService, error) {
 	if a.onAWS(o.source) {
 		return a.awsHead(ctx, o)
@@ -157,11 +157,13 @@ func (a *app) findHead(ctx context.Context, o dashboardOptions) (*headService, e
 	return headOf(ctx, c, o.cluster)
 }
 
+// isPipeline reports whether a directory contains a pipeline file.
 func isPipeline(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, pipelineFile))
 	return err == nil
 }
 
+// headOf finds the head of a RayCluster, "" for the only one in the namespace.
 func headOf(ctx context.Context, c *kube.Client, name string) (*headService, error) {
 	h, err := c.FindHead(ctx, c.Namespace(), name)
 	if err != nil {
@@ -174,12 +176,13 @@ func headOf(ctx context.Context, c *kube.Client, name string) (*headService, err
 	return out, nil
 }
 
+// targetHead finds the head that a pipeline's target submits to: that of its RayCluster, or the service that it names.
 func (a *app) targetHead(ctx context.Context, o dashboardOptions) (*headService, error) {
 	src, err := a.load(o.source)
 	if err != nil {
 		return nil, err
 	}
-	if o.source.target == "" { // the local target is the default elsewhere; here it cannot be meant
+	if o.source.target == "" { // the default of other commands, the local target, has no head in a cluster
 		if src.target, err = src.clusterTarget(); err != nil {
 			return nil, err
 		}
@@ -189,7 +192,7 @@ func (a *app) targetHead(ctx context.Context, o dashboardOptions) (*headService,
 		return nil, err
 	}
 	if r.Kind != kindKubernetes {
-		return nil, fail(exitUsage, "rayorch ray status shows the Ray of this machine", "the target %s is of kind %s", r.Target, r.Kind)
+		return nil, fail(exitUsage, "to show the Ray of this machine: rayorch ray status", "the target %s is of kind %s", r.Target, r.Kind)
 	}
 	c, err := a.cluster(r.Cluster, r.Namespace)
 	if err != nil {
@@ -202,7 +205,7 @@ func (a *app) targetHead(ctx context.Context, o dashboardOptions) (*headService,
 	return &headService{client: c, name: r.Service, port: r.Port, cluster: r.RayCluster}, nil
 }
 
-// clusterTarget is the only target of kind kubernetes.
+// clusterTarget returns the name of the only target of kind kubernetes.
 func (s *source) clusterTarget() (string, error) {
 	var names []string
 	for _, e := range s.pipeline.Targets.Entries {
@@ -211,7 +214,8 @@ func (s *source) clusterTarget() (string, error) {
 		}
 	}
 	if len(names) != 1 {
-		return "", fail(exitUsage, "name a RayCluster by --ray-cluster, or a target by --target", "the pipeline has %d targets of kind kubernetes", len(names))
+		return "", fail(exitUsage, "name a RayCluster with --ray-cluster, or a target with --target",
+			"the pipeline has %d targets of kind kubernetes", len(names))
 	}
 	return names[0], nil
 }

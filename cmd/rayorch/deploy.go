@@ -23,16 +23,16 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-func (a *app) deployCommand() *cobra.Command {
+func deployCommand(a *app) *cobra.Command {
 	var o awsOptions
 	var metadata string
 	c := &cobra.Command{
 		Use:   "deploy [PIPELINE]",
-		Short: "bring a pipeline to AWS: Step Functions runs it on an EKS cluster",
-		Long: "deploy makes a CloudFormation stack with the state machine and all it needs, shows what changes, applies it, and\n" +
-			"applies the Kubernetes objects with the cluster's admin role. It can be interrupted and run again. Parameters come from\n" +
-			"flags, then --params-file, then SEEDFARMER_PARAMETER_*, then the pipeline's target. Without a pipeline it deploys the\n" +
-			"published Seed-Farmer module's workload (examples/gptj).",
+		Short: "deploy a pipeline to AWS, where Step Functions runs it on an EKS cluster",
+		Long: "deploy creates or updates a CloudFormation stack with the state machine and the resources that it needs, shows the changes, " +
+			"and applies the Kubernetes objects with the cluster's admin role. You can interrupt it and run it again. Parameters are read " +
+			"from, in this order of precedence, flags, --params-file, the environment variables SEEDFARMER_PARAMETER_*, and the pipeline's " +
+			"target. Without PIPELINE, deploy uses the workload of the published Seed-Farmer module (examples/gptj).",
 		Example: "  rayorch deploy examples/shakespeare --params-file params.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -41,10 +41,11 @@ func (a *app) deployCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
-	c.Flags().StringVar(&metadata, "metadata-file", "", "write the outputs as one JSON object, as Seed-Farmer reads a module's metadata")
+	c.Flags().StringVar(&metadata, "metadata-file", "", "JSON file to write the outputs to, in the format of a Seed-Farmer module's metadata")
 	return c
 }
 
+// deploy uploads working directories and the template, and then creates or updates the stack and the Kubernetes objects.
 func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -52,7 +53,7 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.upload(ctx, uploads, func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }); err != nil {
+	if err := a.upload(ctx, uploads, a.out.sayf); err != nil {
 		return err
 	}
 	if plan.URL, err = a.uploadTemplate(ctx, plan.Stack, params); err != nil {
@@ -60,7 +61,7 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	}
 	r, err := d.Deploy(ctx, plan)
 	if ctx.Err() != nil {
-		return fail(exitInterrupted, "run the same command again: it goes on where this one stopped", "interrupted")
+		return fail(exitInterrupted, "to continue, run the same command again", "interrupted")
 	}
 	if err != nil {
 		return err
@@ -70,38 +71,38 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 			return err
 		}
 	}
-	return a.printOutputs(plan.Stack.Name, r)
+	return printOutputs(a.out, plan.Stack.Name, r)
 }
 
-// plan works out what is to be deployed, and makes sure that it can be. The uploads must be in the object store before a run.
+// plan builds the stack to deploy and prints the compiler's notes. The returned uploads must be in the object store before a run starts.
 func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.Plan, stack.Params, []compile.Upload, error) {
 	d, who, err := a.deployer(ctx)
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
-	s, err := a.awsStack(ctx, o, a.askEKS(d, who))
+	s, err := a.awsStack(ctx, o, lookUpEKS(a.out, d, who))
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
 	for _, note := range s.compiled.Notes {
-		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+		a.out.note(note)
 	}
 	return d, deploy.Plan{Stack: s.Stack, Caller: who}, s.params, s.compiled.Uploads, nil
 }
 
+// deployer returns a client for deployments, and the identity of the caller on AWS.
 func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, error) {
-	cfg, err := a.awsConfig(ctx)
+	cfg, err := a.aws.config(ctx)
 	if err != nil {
 		return nil, deploy.Caller{}, err
 	}
-	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Say: func(format string, args ...any) {
-		fmt.Fprintf(a.err, format+"\n", args...)
-	}})
+	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Say: a.out.sayf})
 	who, err := d.Caller(ctx)
 	return d, who, err
 }
 
-// stackPause is the time between looks at a stack; tests against emulators, which are quick, look more often.
+// stackPause is the time between two polls of a stack; 0 is the default of package deploy. Tests set RAYORCH_AWS_PAUSE, because the AWS
+// emulators are fast.
 func stackPause() time.Duration {
 	d, err := time.ParseDuration(os.Getenv("RAYORCH_AWS_PAUSE"))
 	if err != nil || d <= 0 {
@@ -110,9 +111,9 @@ func stackPause() time.Duration {
 	return d
 }
 
-// askEKS finds what EKS knows of the cluster and nobody gave: endpoint, certificate, OIDC provider, and how it lets roles
-// in. Where all is given, a refusal to describe the cluster is borne: the published module never asked.
-func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
+// lookUpEKS returns a lookup for the parameters that describe the cluster: endpoint, certificate, OIDC provider and authentication mode. If
+// the caller is not allowed to describe the cluster, that is only a note: the published module, whose roles we accept, never describes it.
+func lookUpEKS(p *printer, d *deploy.Deployer, who deploy.Caller) lookup {
 	return func(ctx context.Context, given func(string) string) (map[string]any, error) {
 		name := given("eks_cluster_name")
 		if name == "" {
@@ -120,8 +121,8 @@ func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
 		}
 		c, err := d.Describe(ctx, name, who)
 		if err != nil {
-			fmt.Fprintf(a.err, "rayorch: note: %v; going by the parameters alone\n", err)
-			return nil, nil // what is missing now is reported with all other parameters
+			p.note(fmt.Sprintf("%v; only the given parameters are used", err))
+			return nil, nil // parameters that are missing now are reported together with all other errors
 		}
 		if c.Private {
 			return nil, fmt.Errorf("the cluster %s %w", name, deploy.ErrPrivate)
@@ -134,16 +135,17 @@ func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
 	}
 }
 
-// uploadTemplate brings a template that is too large for a request to a bucket, or says so before anything is changed.
+// uploadTemplate uploads a template that is too large for a request to --template-bucket, and returns its URL; "" for a small template.
 func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params) (string, error) {
 	if len(s.Template) <= stepfn.MaxInlineTemplate {
 		return "", nil
 	}
 	if p.TemplateBucket == "" {
-		return "", fail(exitUsage, "name a bucket by --template-bucket", "the template has %d bytes; CloudFormation takes %d in a request, more from a bucket",
+		return "", fail(exitUsage, "name a bucket with --template-bucket",
+			"the template has %d bytes; a request to CloudFormation can have at most %d, a template in a bucket more",
 			len(s.Template), stepfn.MaxInlineTemplate)
 	}
-	cfg, err := a.awsConfig(ctx)
+	cfg, err := a.aws.config(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -152,9 +154,10 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 		public += ".cn"
 	}
 	endpoint := public
-	if cfg.BaseEndpoint != nil { // an emulator's; it knows its objects by AWS' addresses
+	if cfg.BaseEndpoint != nil { // an emulator: it stores the object, but expects the URL that the object would have on AWS
 		endpoint = aws.ToString(cfg.BaseEndpoint)
 	}
+	// The key contains a hash: an upload never changes a template that a change set refers to.
 	key := "rayorch/" + s.Name + "/" + s.Hash() + ".json"
 	bucket := objects.S3{Endpoint: endpoint, Region: cfg.Region, Credentials: cfg.Credentials}
 	if err := bucket.Put(ctx, p.TemplateBucket, key, bytes.NewReader(s.Template)); err != nil {
@@ -163,14 +166,13 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 	return public + "/" + p.TemplateBucket + "/" + key, nil
 }
 
-// writeMetadata writes the outputs as Seed-Farmer wants a module's metadata: one object, merged into the file that is
-// there.
+// writeMetadata writes the outputs in the format of a Seed-Farmer module's metadata: it merges them into the JSON object in the file.
 func writeMetadata(path string, outputs map[string]string) error {
 	all := map[string]any{}
 	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &all) != nil {
-		return fmt.Errorf("%s is there and no JSON object", path)
+		return fmt.Errorf("%s exists and is not a JSON object", path)
 	}
-	// The published module's four: what was once in a module's metadata stays there for ever.
+	// These are the published module's outputs. Other modules may read them, so none is ever removed.
 	for _, k := range []string{"EksServiceAccountName", "EksServiceAccountRoleArn", "StateMachineArn", "LogGroupArn"} {
 		all[k] = outputs[k]
 	}
@@ -181,14 +183,11 @@ func writeMetadata(path string, outputs map[string]string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-func (a *app) printOutputs(name string, r deploy.Result) error {
-	if a.json() {
-		return a.print(map[string]any{"stack": name, "changed": r.Changed, "outputs": r.Outputs})
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Outputs)) {
-		if _, err := fmt.Fprintf(a.out, "%-26s %s\n", k, r.Outputs[k]); err != nil {
-			return err
+// printOutputs prints the outputs of the stack, sorted by name.
+func printOutputs(p *printer, name string, r deploy.Result) error {
+	return p.result(map[string]any{"stack": name, "changed": r.Changed, "outputs": r.Outputs}, func() {
+		for _, k := range slices.Sorted(maps.Keys(r.Outputs)) {
+			p.printf("%-26s %s\n", k, r.Outputs[k])
 		}
-	}
-	return nil
+	})
 }

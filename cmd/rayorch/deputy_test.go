@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,12 +26,15 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// thief is a server of somebody else's, which notes the credentials that are sent to it.
+// The tests in this file are about the confused deputy: a caller over the network must not be able to make the owner of a state directory
+// use the owner's credentials, files and environment for the caller.
+
+// thief is a foreign server that records the credentials that are sent to it.
 type thief struct {
 	*httptest.Server
-	mu     sync.Mutex
-	tokens []string
-	asked  int
+	mu       sync.Mutex
+	tokens   []string
+	requests int
 }
 
 func newThief(t *testing.T) *thief {
@@ -39,7 +42,7 @@ func newThief(t *testing.T) *thief {
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.asked++
+		f.requests++
 		f.tokens = append(append(f.tokens, r.Header.Values("Authorization")...), r.Header.Values("X-Ray-Authorization")...)
 		http.Error(w, `{"kind": "Status", "status": "Failure", "code": 404}`, http.StatusNotFound)
 	}))
@@ -47,16 +50,16 @@ func newThief(t *testing.T) *thief {
 	return f
 }
 
-// seen empties the notes.
-func (f *thief) seen() (asked int, tokens []string) {
+// seen returns what was recorded since the last call.
+func (f *thief) seen() (requests int, tokens []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	asked, tokens = f.asked, f.tokens
-	f.asked, f.tokens = 0, nil
-	return asked, tokens
+	requests, tokens = f.requests, f.tokens
+	f.requests, f.tokens = 0, nil
+	return requests, tokens
 }
 
-// deputy is an owner with credentials, and the two ways to its API.
+// deputy is an owner with credentials, and clients of its API over the network (tcp) and over its socket.
 type deputy struct {
 	own          *owner
 	tcp, socket  *sfn.Client
@@ -65,7 +68,8 @@ type deputy struct {
 	dir, private string
 }
 
-// newDeputy has a Ray with a token, AWS credentials, a kubeconfig whose contexts lead to the thief, a variable and a directory.
+// newDeputy starts an owner that has a Ray with a token, AWS credentials, a kubeconfig whose contexts point to the thief, a secret in an
+// environment variable, and a private directory.
 func newDeputy(t *testing.T, may policy.Policy) *deputy {
 	t.Helper()
 	d := &deputy{thief: newThief(t), ray: raytest.NewFake("the-token"), dir: t.TempDir(), private: t.TempDir()}
@@ -83,7 +87,7 @@ func newDeputy(t *testing.T, may policy.Policy) *deputy {
 		{"name": "other", "context": {"cluster": "c", "user": "u"}}]}`)
 	d.write(t, "requirements.txt", "a-secret\n")
 	d.write(t, "module.py", "a-secret\n")
-	a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: d.dir}
+	a := testApp(d.dir, io.Discard)
 	own, err := a.own(t.Context(), d.dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: rayOptions{address: d.ray.URL}, Policy: may})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +122,7 @@ func register(t *testing.T, by *sfn.Client, name, definition string) string {
 	return *made.StateMachineVersionArn
 }
 
-// end starts an execution and waits for its end.
+// end runs an execution until it ends.
 func (d *deputy) end(t *testing.T, by *sfn.Client, machine, input string) engine.Execution {
 	t.Helper()
 	x, err := by.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: &input})
@@ -145,18 +149,19 @@ func (d *deputy) wait(t *testing.T, arn string) engine.Execution {
 	}
 }
 
-// refuses fails the test unless an execution failed for what it may not use, and nobody got any credentials.
+// refuses checks that an execution failed because it is not allowed to use something, that its cause names the flag that would allow it,
+// and that the thief received nothing.
 func (d *deputy) refuses(t *testing.T, x engine.Execution, flag string) {
 	t.Helper()
 	if x.Error != stepfn.StatesPermissions || !strings.Contains(x.Cause, flag) {
-		t.Errorf("want a refusal that names %s: %s %s: %s", flag, x.Status, x.Error, x.Cause)
+		t.Errorf("want %s with a cause that contains %s, got %s %s: %s", stepfn.StatesPermissions, flag, x.Status, x.Error, x.Cause)
 	}
-	if asked, tokens := d.thief.seen(); asked > 0 {
-		t.Errorf("%d requests were sent, with the tokens %q", asked, tokens)
+	if requests, tokens := d.thief.seen(); requests > 0 {
+		t.Errorf("the thief received %d requests with the tokens %q", requests, tokens)
 	}
 }
 
-// machine is a definition of one task.
+// machine returns a definition with one task.
 func machine(resource, arguments string) string {
 	return fmt.Sprintf(`{"QueryLanguage": "JSONata", "StartAt": "T", "States": {"T": {"Type": "Task", "Resource": %q, "Arguments": %s, "End": true}}}`,
 		resource, arguments)
@@ -170,7 +175,7 @@ const (
 	run       = "arn:aws:states:::process:run.sync"
 )
 
-// theft is a use of something of the owner's.
+// theft is a task that uses something that belongs to the owner, and the flag of serve that would allow it.
 type theft struct{ name, resource, arguments, flag string }
 
 func (d *deputy) thefts() []theft {
@@ -198,15 +203,15 @@ func (d *deputy) thefts() []theft {
 		{"a directory", submitJob, job(`"WorkingDir": "` + d.private + `"`), "--allow-dir " + d.private},
 		{"a directory of the environment", submitJob, job(`"RuntimeEnv": {"working_dir": "` + d.private + `"}`), "--allow-dir " + d.private},
 		{"a module", submitJob, job(`"RuntimeEnv": {"py_modules": ["` + in("module.py") + `"]}`), "--allow-dir " + in("module.py")},
-		{"a file of packages", submitJob, job(`"RuntimeEnv": {"pip": "` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
-		{"a file of packages beside", submitJob, job(`"WorkingDir": "/nowhere", "RuntimeEnv": {"uv": "../` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
+		{"a requirements file", submitJob, job(`"RuntimeEnv": {"pip": "` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
+		{"a requirements file beside the working directory", submitJob, job(`"WorkingDir": "/nowhere", "RuntimeEnv": {"uv": "../` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
 		{"a copy of a process's directory", run, `{"Id": "theft", "Shell": "true", "Dir": "` + d.private + `", "Snapshot": {}}`, "--allow-dir " + d.private},
 		{"a process's directory", run, `{"Id": "theft", "Shell": "true", "Dir": "` + d.private + `"}`, "--allow-dir " + d.private},
 	}
 }
 
-// TestNetworkCannotUseTheOwner names everything that a task may name in definitions that come over the network, and in inputs of
-// definitions that do not.
+// TestNetworkCannotUseTheOwner uses everything that a task can name, in definitions from the network, and in inputs from the network for
+// definitions of the owner.
 func TestNetworkCannotUseTheOwner(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	computed := map[string]string{}
@@ -216,16 +221,16 @@ func TestNetworkCannotUseTheOwner(t *testing.T) {
 	}
 	for i, c := range d.thefts() {
 		t.Run(c.name, func(t *testing.T) {
-			if !strings.Contains(c.name, "process's directory") { // the process itself could read it
+			if !strings.Contains(c.name, "process's directory") { // allowed: a process of this definition could read it anyway
 				arn := register(t, d.tcp, fmt.Sprint("theft-", i), machine(c.resource, c.arguments))
 				d.refuses(t, d.end(t, d.tcp, arn, "{}"), c.flag)
-				d.refuses(t, d.end(t, d.socket, arn, "{}"), c.flag) // that the owner starts it makes it no better
+				d.refuses(t, d.end(t, d.socket, arn, "{}"), c.flag) // also if the owner starts it
 			}
 			d.refuses(t, d.end(t, d.tcp, computed[c.resource], c.arguments), c.flag)
 		})
 	}
 	if n := d.ray.Jobs(); n > 0 {
-		t.Errorf("ray has %d jobs", n)
+		t.Errorf("Ray has %d jobs, want none", n)
 	}
 	if kept, _ := filepath.Glob(filepath.Join(d.dir, "code", "*")); len(kept) > 0 {
 		t.Errorf("directories were packed: %v", kept)
@@ -239,7 +244,7 @@ func letters(r rune) rune {
 	return '-'
 }
 
-// TestOwnerUsesWhatItNames is the control: the same tasks send the owner's credentials where the owner says.
+// TestOwnerUsesWhatItNames is the control: the same tasks send the owner's credentials if the owner registered them.
 func TestOwnerUsesWhatItNames(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	for i, c := range d.thefts() {
@@ -249,7 +254,7 @@ func TestOwnerUsesWhatItNames(t *testing.T) {
 		arn := register(t, d.socket, fmt.Sprint("own-", i), machine(c.resource, c.arguments))
 		for how, by := range map[string]*sfn.Client{"socket": d.socket, "network": d.tcp} {
 			if c.name == "the current context" && how == "network" {
-				continue // the definition does not name it
+				continue // the definition does not name the context
 			}
 			t.Run(c.name+" over the "+how, func(t *testing.T) {
 				d.thief.seen()
@@ -257,14 +262,14 @@ func TestOwnerUsesWhatItNames(t *testing.T) {
 					t.Errorf("%s: %s", x.Error, x.Cause)
 				}
 				if _, tokens := d.thief.seen(); len(tokens) == 0 && strings.Contains(c.arguments, d.thief.URL) {
-					t.Error("no token arrived: the thief of the other tests would not notice one")
+					t.Error("the thief received no token: the other tests would not detect one either")
 				}
 			})
 		}
 	}
 }
 
-// TestPolicyAllows allows each thing by its flag.
+// TestPolicyAllows allows each use with its flag.
 func TestPolicyAllows(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	other := newThief(t)
@@ -289,13 +294,13 @@ func TestPolicyAllows(t *testing.T) {
 			}
 		})
 	}
-	d.thief.seen() // the contexts lead to it
+	d.thief.seen() // the contexts point to it
 	x := d.end(t, d.tcp, register(t, d.tcp, "not-this", machine(submitJob, `{"SubmissionId": "x", "Entrypoint": "true", "Address": "`+url+`"}`)), "{}")
 	d.refuses(t, x, "--allow-ray")
 }
 
-// TestUpdateOverTheNetworkIsNotTheOwners follows a machine of the owner's: what somebody else makes of it is limited, what the owner
-// published is not.
+// TestUpdateOverTheNetworkIsNotTheOwners updates a state machine of the owner over the network: the new definition is limited, the version
+// that the owner published is not.
 func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	definition := machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/"}`)
@@ -320,10 +325,10 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 		d.thief.seen()
 	}
 	uses(version)
-	// The owner's own words from elsewhere stay the owner's.
+	// A definition that the owner registered before is not limited if it comes over the network.
 	update(d.tcp, definition)
 	uses(stepfn.Unqualified(version))
-	// What came over the network becomes the owner's when the owner registers it, and stays so when the owner registers it again.
+	// A definition from the network is not limited anymore once the owner has registered it, even if it comes over the network again.
 	socket := client.Local(d.own.addr)
 	adopted := machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/adopted"}`)
 	d.refuses(t, d.end(t, d.socket, register(t, d.tcp, "adopted", adopted), "{}"), "--allow-context other")
@@ -337,8 +342,8 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	}
 }
 
-// TestOtherWaysToStart has executions of the network start others, which inherit what they may use.
-func TestOtherWaysToStart(t *testing.T) {
+// TestStartedExecutionsInheritThePolicy: executions that an execution from the network starts are limited, too.
+func TestStartedExecutionsInheritThePolicy(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	const flag = "--allow-context other"
 	theft := `{"ClusterName": "other", "Method": "GET", "Path": "/"}`
@@ -373,8 +378,8 @@ func TestOtherWaysToStart(t *testing.T) {
 		if x.Error == "" {
 			t.Error("the Map succeeded")
 		}
-		if asked, _ := d.thief.seen(); asked > 0 {
-			t.Errorf("%d requests were sent", asked)
+		if requests, _ := d.thief.seen(); requests > 0 {
+			t.Errorf("the thief received %d requests", requests)
 		}
 	})
 	t.Run("redriven by the owner", func(t *testing.T) {
@@ -412,7 +417,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	})
 }
 
-// cleanup waits for the one execution of a cleanup machine.
+// cleanup waits until a cleanup machine has an execution, and returns its ARN.
 func (d *deputy) cleanup(t *testing.T, machine string) string {
 	t.Helper()
 	for {
@@ -423,13 +428,13 @@ func (d *deputy) cleanup(t *testing.T, machine string) string {
 		if len(page.Executions) > 0 {
 			return page.Executions[0].ARN
 		}
-		if err := pause(t.Context(), settlePoll); err != nil {
+		if err := client.Sleep(t.Context(), settlePoll); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// TestOlderStateDirectory has machines and executions without any mark: they are the owner's.
+// TestOlderStateDirectory: state machines and executions of earlier releases have no record of their origin, and count as the owner's.
 func TestOlderStateDirectory(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: stepfn.Standard, Publish: true, Settings: catalog.Settings{
@@ -442,7 +447,7 @@ func TestOlderStateDirectory(t *testing.T) {
 	}
 }
 
-// TestNoProcess refuses processes to everybody, and goes on to follow one that runs.
+// TestNoProcess checks that --no-process rejects processes for all callers, and its default.
 func TestNoProcess(t *testing.T) {
 	d := newDeputy(t, policy.Policy{NoProcess: true})
 	arn := register(t, d.socket, "runs", machine(run, `{"Id": "one", "Shell": "true"}`))
@@ -450,7 +455,7 @@ func TestNoProcess(t *testing.T) {
 		d.refuses(t, d.end(t, by, arn, "{}"), "--no-process")
 	}
 	if left, _ := os.ReadDir(filepath.Join(d.dir, "jobs")); len(left) > 0 {
-		t.Errorf("something was started: %v", left)
+		t.Errorf("a process was started: %v", left)
 	}
 	for _, c := range []struct{ several, given, value, want bool }{{}, {several: true, want: true}, {several: true, given: true}, {given: true, value: true, want: true}} {
 		o := allowOptions{noProcess: c.value, decided: func() bool { return c.given }}

@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
-// browser signs in at a site, and starts executions there.
+// browser signs in to a console, and starts executions through it.
 type browser struct {
 	http.Client
 	url string
@@ -45,7 +45,7 @@ func (b *browser) post(t *testing.T, path, action string, v any) string {
 	if action != "" {
 		r.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
 		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-		r.Header.Set(access.OriginHeader, "") // a browser cannot say that it is the owner's
+		r.Header.Set(access.OriginHeader, "") // claims to be the owner: the console must ignore it
 	}
 	resp, err := b.Do(r)
 	if err != nil {
@@ -59,18 +59,18 @@ func (b *browser) post(t *testing.T, path, action string, v any) string {
 	return string(text)
 }
 
-// Who signs in at rayorch console with a key is not the owner of the state directory, for whom the console calls; who uses the
-// owner's link is.
+// TestConsoleKeysAreNotTheOwner: rayorch console sends requests as the owner of the state directory. A user who signs in with a key is not
+// the owner; a user who signs in with the owner's link is.
 func TestConsoleKeysAreNotTheOwner(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
-	s := &session{app: &app{err: io.Discard}, dir: d.dir}
+	s := &session{app: testApp(d.dir, io.Discard), dir: d.dir}
 	s.joinOwner(d.own.addr)
 	up, _, err := s.upstream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := access.Keys{"RUNNER": {Secret: "secret-of-the-runner", Role: access.Run}}
-	site, err := s.app.serveConsole(t.Context(), "127.0.0.1:0", console.Config{Keys: keys}, up)
+	site, err := serveConsole(t.Context(), "127.0.0.1:0", console.Config{Keys: keys}, up)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +90,6 @@ func TestConsoleKeysAreNotTheOwner(t *testing.T) {
 	d.refuses(t, start(byKey), "--allow-context other")
 	byLink.post(t, "/console/link", "", map[string]string{"token": strings.TrimPrefix(site.con.Link(""), "#/login/")})
 	if x := start(byLink); x.Error != "EKS.404" {
-		t.Errorf("the owner: %s %s", x.Error, x.Cause)
+		t.Errorf("with the owner's link: %s %s", x.Error, x.Cause)
 	}
 }

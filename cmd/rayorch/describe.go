@@ -17,13 +17,14 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) describeCommand() *cobra.Command {
+func describeCommand(a *app) *cobra.Command {
 	codeDiff := false
 	c := &cobra.Command{
 		Use:   "describe [EXECUTION]",
-		Short: "show an execution: its steps, input, output and error",
-		Long: "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.\n" +
-			"--code-diff compares the code that the execution started with, which rayorch keeps, with the current directories.",
+		Short: "show an execution with its steps, input, output and error",
+		Long: "describe shows an execution. The name of a pipeline selects its newest execution; the default is the newest execution of " +
+			"all pipelines. --code-diff compares the code that the execution started with, which rayorch keeps, with the current " +
+			"directories.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -37,9 +38,10 @@ func (a *app) describeCommand() *cobra.Command {
 	return c
 }
 
+// describe prints the execution that text names: see findExecution.
 func (a *app) describe(ctx context.Context, text string) error {
 	var sum *summary
-	err := a.look(ctx, func(s *session) error {
+	err := a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err == nil {
 			sum, err = s.summary(ctx, arn)
@@ -49,10 +51,7 @@ func (a *app) describe(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(sum)
-	}
-	return a.describeText(sum)
+	return a.out.result(sum, func() { printSummary(a.out, sum) })
 }
 
 // summary is an execution as run, resume and describe show it with --output json. docs/cli.md documents it.
@@ -61,12 +60,12 @@ type summary struct {
 	Name     string          `json:"name"`
 	Pipeline string          `json:"pipeline"`
 	Status   string          `json:"status"`
-	Driven   *bool           `json:"driven,omitempty"` // for an open execution, if known
+	Driven   *bool           `json:"driven,omitempty"` // whether a process drives an open execution; nil if not known
 	Parked   string          `json:"parked,omitempty"` // why the execution is parked
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
-	begunSummary
+	runParams
 	Output   json.RawMessage `json:"output,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Cause    string          `json:"cause,omitempty"`
@@ -75,6 +74,7 @@ type summary struct {
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
+// stepSummary is a step, or one iteration of it in a forEach. It is part of the JSON of run, resume and describe.
 type stepSummary struct {
 	Name         string          `json:"name"`
 	Status       progress.Status `json:"status"`
@@ -91,9 +91,10 @@ type stepSummary struct {
 	SubmissionID string          `json:"submissionId,omitempty"`
 	Dashboard    string          `json:"dashboard,omitempty"`
 
-	word string // the status for people
+	word string // the status as a terminal shows it
 }
 
+// summary collects an execution's summary from the API: the execution, the fold of its history, and what only rayorch's own paths return.
 func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	x, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 	if err != nil {
@@ -122,17 +123,18 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Code: codeSummaries(code),
 		ARN:  arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven, Parked: parked, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
+		Driven: driven, Parked: parked, runParams: runParamsOf(v.Begun, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}
 	if x.Status == types.ExecutionStatusTimedOut && sum.Cause == "" {
 		sum.Cause = s.timedOutCause(ctx, x)
 	}
-	s.linkDashboards(ctx, sum, v)
+	s.linkDashboards(ctx, sum, v) // takes at most dashboardWait
 	return sum, nil
 }
 
+// raw returns text as JSON, or nil if it is not valid JSON.
 func raw(text string) json.RawMessage {
 	if !json.Valid([]byte(text)) {
 		return nil
@@ -140,6 +142,7 @@ func raw(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
+// stepSummaries returns the steps in the order in which they started. The duration of an open step ends now.
 func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 	out := make([]stepSummary, 0, len(v.Steps()))
 	for _, st := range v.Steps() {
@@ -157,29 +160,30 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 	return out
 }
 
-func (a *app) describeText(s *summary) error {
-	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven, s.Parked))
+// printSummary prints what describe shows of an execution.
+func printSummary(p *printer, s *summary) {
+	p.printf("%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven, s.Parked))
 	switch {
 	case s.Parked != "":
-		fmt.Fprintln(a.out, parkedText(s.Name, s.Parked))
+		p.printf("%s\n", parkedText(s.Name, s.Parked))
 	case interrupted(s.Driven):
-		fmt.Fprintf(a.out, "no process drives this run; resume it with: rayorch resume %s\n", s.Name)
+		p.printf("no process drives this run; resume it with: rayorch resume %s\n", s.Name)
 	}
-	fmt.Fprintf(a.out, "started %s", s.Started.Local().Format(time.DateTime))
+	p.printf("started %s", s.Started.Local().Format(time.DateTime))
 	if s.Stopped != nil {
-		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
+		p.printf(", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
 	}
-	fmt.Fprintf(a.out, "\ninput   %s\n", s.Input)
-	s.printBegun(a.out)
+	p.printf("\ninput   %s\n", s.Input)
+	s.printParams(p)
 	for _, c := range s.Code {
-		fmt.Fprintf(a.out, "code    %s\n", terminal.Clean(c.text()))
+		p.printf("code    %s\n", terminal.Clean(c.text()))
 	}
-	fmt.Fprintln(a.out)
-	return a.ending(s)
+	p.printf("\n")
+	printEnding(p, s)
 }
 
-// ending is the table at the end of a run, with what it made or why it failed.
-func (a *app) ending(s *summary) error {
+// printEnding prints the table of the steps, warnings, and the error or the output.
+func printEnding(p *printer, s *summary) {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, st := range s.Steps {
 		rows = append(rows, []string{
@@ -187,24 +191,22 @@ func (a *app) ending(s *summary) error {
 			fmt.Sprint(st.Attempts), orDash(st.Dashboard), terminal.Cut(orDash(outcome(st)), 100),
 		})
 	}
-	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
-		return err
-	}
+	p.table([]string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows)
 	for _, w := range s.Warnings {
-		fmt.Fprintf(a.out, "\nwarning  %s\n", terminal.Clean(w))
+		p.printf("\nwarning  %s\n", terminal.Clean(w))
 	}
 	switch {
 	case s.Error != "":
-		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))
+		p.printf("\nerror   %s\n%s\n", s.Error, indent(s.Cause))
 	case s.Cause != "": // of an abort or a timeout
-		fmt.Fprintf(a.out, "\ncause   %s\n", strings.TrimSpace(indent(s.Cause)))
+		p.printf("\ncause   %s\n", strings.TrimSpace(indent(s.Cause)))
 	}
 	if len(s.Output) > 0 {
-		fmt.Fprintf(a.out, "\noutput\n%s\n", indent(pretty(s.Output)))
+		p.printf("\noutput\n%s\n", indent(pretty(s.Output)))
 	}
-	return nil
 }
 
+// outcome is what the table shows of a step in one line: why it is pending, was skipped or failed, or its output.
 func outcome(st stepSummary) string {
 	switch {
 	case st.Pending != nil:
@@ -218,6 +220,7 @@ func outcome(st stepSummary) string {
 	return terminal.Clean(string(st.Output))
 }
 
+// orDash returns - for an empty cell of a table.
 func orDash(s string) string {
 	if s == "" {
 		return "-"

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,15 +13,15 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-func (a *app) destroyCommand() *cobra.Command {
+func destroyCommand(a *app) *cobra.Command {
 	var o awsOptions
 	var r deploy.Removal
 	c := &cobra.Command{
 		Use:   "destroy [PIPELINE]",
-		Short: "take away from AWS and the cluster what deploy brought there, and nothing else",
-		Long: "destroy goes by the record that deploy left in the stack, so it needs no parameters but which stack: --stack-name,\n" +
-			"else Seed-Farmer's names, else the pipeline's. It can be interrupted and run again. Running executions refuse it,\n" +
-			"unless --stop stops them and cleans up after them.",
+		Short: "remove the resources that deploy created on AWS and in the cluster",
+		Long: "destroy removes what the record in the stack lists, and nothing else. It needs only the stack's name: --stack-name, else " +
+			"as Seed-Farmer names it, else rayorch-PIPELINE. You can interrupt it and run it again. If executions are running, destroy " +
+			"fails, unless --stop stops them and waits for their cleanup.",
 		Example: "  rayorch destroy examples/shakespeare --keep-logs",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -30,12 +29,13 @@ func (a *app) destroyCommand() *cobra.Command {
 			return a.destroy(c.Context(), o, r)
 		},
 	}
-	c.Flags().StringVar(&o.stackName, "stack-name", "", "the stack's name (default Seed-Farmer's names, else rayorch- and the pipeline's)")
-	c.Flags().BoolVar(&r.KeepLogs, "keep-logs", false, "leave the log group, and the stack's own key")
+	c.Flags().StringVar(&o.stackName, "stack-name", "", deployedStack)
+	c.Flags().BoolVar(&r.KeepLogs, "keep-logs", false, "keep the log group, and the KMS key if the stack created it")
 	c.Flags().BoolVar(&r.StopRuns, "stop", false, "stop running executions first")
 	return c
 }
 
+// destroy removes a stack and its objects. It does not need the pipeline file if the name of the stack is known: see stackName.
 func (a *app) destroy(ctx context.Context, o awsOptions, r deploy.Removal) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,19 +49,16 @@ func (a *app) destroy(ctx context.Context, o awsOptions, r deploy.Removal) error
 	}
 	err = d.Remove(ctx, r)
 	if ctx.Err() != nil {
-		return fail(exitInterrupted, "run the same command again: it goes on where this one stopped", "interrupted")
+		return fail(exitInterrupted, "to continue, run the same command again", "interrupted")
 	}
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(map[string]any{"stack": r.Stack, "destroyed": true})
-	}
-	_, err = fmt.Fprintf(a.out, "stack %s is gone\n", r.Stack)
-	return err
+	return a.out.result(map[string]any{"stack": r.Stack, "destroyed": true}, func() { a.out.printf("stack %s was removed\n", r.Stack) })
 }
 
-// stackName is the stack that deploy would have made. Where a name is given, the pipeline need not be there any more.
+// stackName returns the name of the stack that deploy creates. If the name does not depend on the pipeline, the pipeline file need not
+// exist anymore.
 func (a *app) stackName(o awsOptions) (string, error) {
 	name := publishedName
 	path := cmp.Or(o.path, os.Getenv(stack.EnvPrefix+"PIPELINE"))
@@ -75,5 +72,8 @@ func (a *app) stackName(o awsOptions) (string, error) {
 	return stack.NewNames(identity(o, name), "").Stack, nil
 }
 
-// publishedName is the name of the workload that rayorch carries in itself.
+// deployedStack is the usage of --stack-name in commands for a deployment.
+const deployedStack = "name of the deployed stack (default: as Seed-Farmer names it, else rayorch-PIPELINE)"
+
+// publishedName is the name of the workload that is embedded in rayorch.
 const publishedName = "gptj-published"

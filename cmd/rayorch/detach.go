@@ -1,5 +1,9 @@
 package main
 
+// This file hands runs over to a background process. The order makes sure that the runs are always driven: the command starts the driver,
+// which watches the runs as a client (ready); the command closes the engine; the driver notices that the owner has exited and becomes the
+// owner; the command exits when the driver drives the runs (driven).
+
 import (
 	"context"
 	"errors"
@@ -16,22 +20,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// driveCommand is the hidden subcommand that drives one run to its end without a terminal: run --detach, the end of --wait
-// and a terminal that is closed hand a run over to it.
+// driveCommand is the hidden subcommand that drives runs to their end without a terminal. A run is handed over to it by run --detach, when
+// --wait ends, and when the terminal is closed.
 const driveCommand = "__drive"
 
 // readyFile is the descriptor on which the driver reports that it watches the run.
 const readyFile = 3
 
-func (a *app) driveCmd() *cobra.Command {
+func driveCmd(a *app) *cobra.Command {
 	var o rayOptions
 	c := &cobra.Command{
 		Use:     driveCommand + " EXECUTION...",
-		Short:   "drive a run to its end without a terminal",
+		Short:   "drive runs to their end without a terminal",
 		Example: "  rayorch run --detach",
 		Hidden:  true,
 		Args:    cobra.MinimumNArgs(1),
@@ -45,14 +50,14 @@ func (a *app) driveCmd() *cobra.Command {
 	return c
 }
 
-// drive drives runs until they end. When the process is stopped before that, their jobs continue, and resume finds them.
+// drive drives runs until they end. If the process is stopped before that, the jobs continue, and rayorch resume finds them.
 func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
-	w := a.newWatcher(false)
+	w := newWatcher(a.out, false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o}, func(s *session) error {
 		s.arns = arns
 		err := s.over(ctx, func() error {
-			if err := s.supply(ctx, arns...); err != nil {
+			if err := s.supplySecrets(ctx, arns...); err != nil {
 				return err
 			}
 			return s.resume(ctx, arns...)
@@ -60,7 +65,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 		if err != nil {
 			return err
 		}
-		// The process that started this one may have exited: that does not keep the runs from being driven.
+		// The process that started this one may have exited: drive the runs all the same.
 		ready := os.NewFile(readyFile, "ready")
 		_, _ = ready.WriteString("\n")
 		_ = ready.Close()
@@ -74,30 +79,30 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 	})
 }
 
-// untilEnd shows a run until it has ended and nothing of it runs any more.
+// untilEnd shows a run until it has ended and its stopped jobs have ended, too.
 func (s *session) untilEnd(ctx context.Context, arn string, w *watcher) error {
 	for w.view.Status == types.ExecutionStatusRunning {
 		if err := s.keepUp(ctx, arn, w); err != nil {
 			return err
 		}
 		w.screen.Show(w.view)
-		if w.view.Status == types.ExecutionStatusRunning && s.await(ctx, arn, w.view.Last) != nil {
-			_ = pause(ctx, joinPoll) // avoids spinning while the owner is gone; keepUp reports what is wrong
+		if w.view.Status == types.ExecutionStatusRunning && s.awaitEvent(ctx, arn, w.view.Last) != nil {
+			_ = client.Sleep(ctx, joinPoll) // avoids spinning while the owner is gone; keepUp reports what is wrong
 		}
 	}
 	_, err := s.settle(ctx, arn)
 	return err
 }
 
-// ended drops an error that occurs because the process was told to end.
+// ended returns nil instead of an error that occurs because the process is to exit.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was told so
+		return nil //nolint:nilerr // a signal ended the process
 	}
 	return err
 }
 
-// resume has runs driven that rest: by this process, or by the one that owns the directory.
+// resume makes the owner of the directory, which may be this process, drive runs that no process drives.
 func (s *session) resume(ctx context.Context, arns ...string) error {
 	return s.client.Resume(ctx, arns...)
 }
@@ -110,7 +115,7 @@ func (s *session) handOver(ctx context.Context) error {
 	}
 	log := filepath.Join(s.dir, "detached.log")
 	gone, err := s.startDriver(log)
-	s.opts.Run = false // from here on this command only looks
+	s.opts.Run = false // from here on, this command only reads
 	if err == nil && s.owner != nil {
 		err = errors.Join(s.close(), s.rejoin(ctx, gone))
 	}
@@ -124,7 +129,7 @@ func (s *session) handOver(ctx context.Context) error {
 	return nil
 }
 
-// driven waits until the process that takes the runs over drives them. It owns the directory a moment before it resumes them.
+// driven waits until the driver drives the runs: it owns the directory shortly before it resumes them.
 func (s *session) driven(ctx context.Context, gone <-chan struct{}) error {
 	for late, ended := time.After(joinTime), false; ; {
 		var resting idle
@@ -140,7 +145,7 @@ func (s *session) driven(ctx context.Context, gone <-chan struct{}) error {
 		}
 		select {
 		case <-gone:
-			ended = true // it may have driven them to their end since they were looked at
+			ended = true // it may have driven them to their end since the last query: query once more
 		case <-late:
 			return fmt.Errorf("no process drives the run after %s", joinTime)
 		case <-ctx.Done():
@@ -161,17 +166,19 @@ func (s *session) startDriver(log string) (gone <-chan struct{}, err error) {
 		args = append(args, "--kubeconfig", s.app.kubeconfig)
 	}
 	args = append(append(append(args, driveCommand), s.arns...), s.opts.Ray.args()...)
+	// The driver has no terminal: its output is appended to a log in the state directory.
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = out.Close() }()
+	// The driver writes one byte to the pipe when it is ready. If it exits before that, the read fails, because the write end is closed.
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = ready.Close() }()
-	c := exec.Command(self, args...) //nolint:noctx // it outlives us
+	c := exec.Command(self, args...) //nolint:noctx // the driver outlives this process
 	c.Stdout, c.Stderr, c.ExtraFiles = out, out, []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that it does not end with this terminal
 	err = c.Start()
@@ -190,7 +197,7 @@ func (s *session) startDriver(log string) (gone <-chan struct{}, err error) {
 	return ended, nil
 }
 
-// args are the flags that give another process the same options.
+// args returns the flags that give another process the same options.
 func (o *rayOptions) args() []string {
 	var args []string
 	if o.address != "" {
@@ -208,8 +215,8 @@ func (o *rayOptions) args() []string {
 	return args
 }
 
-// rejoin waits until the driver owns the directory, so that the next reader sees that the run is driven. A driver that has exited
-// has driven the run to its end.
+// rejoin waits until the driver owns the directory, so that the next reader sees that the runs are driven. If the driver has exited
+// (gone is closed), it may have driven them to their end: then any owner will do.
 func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 	for late := time.After(joinTime); ; {
 		addr, err := home.Find(ctx, s.dir)
@@ -233,14 +240,15 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 }
 
 // detach ends run --detach: it hands the run over and prints its ARN.
-func (a *app) detach(ctx context.Context, s *session, arn string) error {
+func (s *session) detach(ctx context.Context, arn string) error {
 	s.arns = []string{arn}
 	if err := s.handOver(ctx); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(map[string]string{"executionArn": arn})
-	}
-	_, err := fmt.Fprintln(a.out, arn)
-	return err
+	return printARN(s.app.out, arn)
+}
+
+// printARN prints the ARN of an execution that continues in the background.
+func printARN(p *printer, arn string) error {
+	return p.result(map[string]string{"executionArn": arn}, func() { p.printf("%s\n", arn) })
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -10,13 +9,13 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-func (a *app) diffCommand() *cobra.Command {
+func diffCommand(a *app) *cobra.Command {
 	var o awsOptions
 	c := &cobra.Command{
 		Use:   "diff [PIPELINE]",
 		Short: "show what deploy would change on AWS and in the cluster",
-		Long: "diff makes a change set and drops it, and asks the cluster what applying would change. Nothing is changed. The exit\n" +
-			"code is 0 where nothing would be, too.",
+		Long: "diff shows the changes of a CloudFormation change set, which it deletes again, and of a server-side dry run in the cluster. " +
+			"It changes nothing. The exit code is 0 whether or not there are changes.",
 		Example: "  rayorch diff examples/shakespeare --params-file params.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -28,6 +27,7 @@ func (a *app) diffCommand() *cobra.Command {
 	return c
 }
 
+// diff prints what deploy would change. It uploads a large template, because CloudFormation needs it for the change set.
 func (a *app) diff(ctx context.Context, o awsOptions) error {
 	d, plan, params, _, err := a.plan(ctx, o)
 	if err != nil {
@@ -40,26 +40,24 @@ func (a *app) diff(ctx context.Context, o awsOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.printDifferences(plan.Stack.Name, changes, differences)
+	return printDifferences(a.out, plan.Stack.Name, changes, differences)
 }
 
-func (a *app) printDifferences(name string, changes []deploy.Change, differences []kube.Difference) error {
-	if a.json() {
-		return a.print(map[string]any{"stack": name, "changes": changes, "objects": differences})
-	}
-	for _, c := range changes {
-		fmt.Fprintln(a.out, c)
-	}
-	n := len(changes)
-	for _, d := range differences {
-		if d.Action != kube.Unchanged {
-			n++
-			fmt.Fprintf(a.out, "%s: %s\n%s", kube.Title(d.Object), d.Action, d.Text)
+// printDifferences prints the changes of the stack, and the objects that would change with their diffs.
+func printDifferences(p *printer, name string, changes []deploy.Change, differences []kube.Difference) error {
+	return p.result(map[string]any{"stack": name, "changes": changes, "objects": differences}, func() {
+		for _, c := range changes {
+			p.printf("%s\n", c)
 		}
-	}
-	if n == 0 {
-		_, err := fmt.Fprintf(a.out, "stack %s and its objects are as they should be\n", name)
-		return err
-	}
-	return nil
+		n := len(changes)
+		for _, d := range differences {
+			if d.Action != kube.Unchanged {
+				n++
+				p.printf("%s: %s\n%s", kube.Title(d.Object), d.Action, d.Text)
+			}
+		}
+		if n == 0 {
+			p.printf("stack %s and its objects are up to date\n", name)
+		}
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -14,18 +13,18 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) doctorCommand() *cobra.Command {
+func doctorCommand(a *app) *cobra.Command {
 	var o rayOptions
 	var source sourceOptions
 	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "doctor [PIPELINE]",
-		Short: "tell what is missing here to run pipelines, and how to get it",
-		Long: "doctor checks this machine: Python, Ray, the state directory, disk and shared memory and, for a pipeline, the\n" +
-			"secrets of its steps. With a target of kind kubernetes it checks the cluster instead: context, permissions, the\n" +
-			"Ray head, versions, claim, secrets, quota.\n" +
-			"With a target of kind aws, or --aws, it looks at what rayorch deploy made there.\n" +
-			"It changes nothing, and says how to mend what is missing.",
+		Short: "check the prerequisites for running pipelines",
+		Long: "doctor checks this machine: Python, Ray, the state directory, disk space and shared memory and, if PIPELINE is given, the " +
+			"secrets of its steps. For a target of kind kubernetes, it checks the clusters instead: context, permissions, Ray head, " +
+			"versions, PersistentVolumeClaim, secrets and quotas. For a target of kind aws, or with --aws, it checks what rayorch deploy " +
+			"created.\n\n" +
+			"doctor changes nothing. For each missing prerequisite, it shows how to fix it. The exit code is 1 if a required one is missing.",
 		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,19 +34,20 @@ func (a *app) doctorCommand() *cobra.Command {
 				return a.doctorAWS(c.Context(), cloud)
 			}
 			if source.path == "" && source.target == "" {
-				return a.showChecks(doctor.Run(c.Context(), a.here(o).Checks()))
+				return showChecks(a.out, doctor.Run(c.Context(), a.localChecks(o).Checks()))
 			}
 			return a.doctorTarget(c.Context(), source, o)
 		},
 	}
 	o.flags(c)
 	source.flags(c)
-	c.Flags().StringVar(&cloud.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
+	c.Flags().StringVar(&cloud.stackName, "stack-name", "", deployedStack)
+	markAWS(c, "stack-name")
 	return c
 }
 
-// here has the checks of this machine, with what a run would use.
-func (a *app) here(o rayOptions) doctor.Local {
+// localChecks returns the checks of this machine, with the state directory and the Ray that a run would use.
+func (a *app) localChecks(o rayOptions) doctor.Local {
 	return doctor.Local{
 		StateDir: a.stateDirectory,
 		Resolver: func() (ray.Resolver, error) { return a.resolver(o, false, func(string) {}) },
@@ -55,7 +55,7 @@ func (a *app) here(o rayOptions) doctor.Local {
 	}
 }
 
-// doctorTarget checks what a pipeline's target needs.
+// doctorTarget checks the prerequisites of a pipeline's target.
 func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptions) error {
 	src, err := a.load(source)
 	if err != nil {
@@ -65,21 +65,21 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 	if err != nil {
 		return err
 	}
-	local := a.here(o)
+	local := a.localChecks(o)
 	if r.Kind != kindKubernetes {
-		return a.showChecks(doctor.Run(ctx, append(local.Checks(), doctor.Secrets(src.pipeline)...)))
+		return showChecks(a.out, doctor.Run(ctx, append(local.Checks(), doctor.Secrets(src.pipeline)...)))
 	}
 	results := doctor.Run(ctx, []doctor.Check{local.State()})
 	for i, name := range contextsOf(r) {
 		if i > 0 && name == results[1].Context {
-			continue // a step named the current one
+			continue // a step names the current context, which was checked first
 		}
 		results = append(results, src.clusterChecks(r, name, i == 0).Examine(ctx)...)
 	}
-	return a.showChecks(results)
+	return showChecks(a.out, results)
 }
 
-// clusterChecks are the checks in one context; own says that steps that name none run there.
+// clusterChecks returns the checks in one context. own reports whether it is the target's own context, in which steps run that name none.
 func (s *source) clusterChecks(r *compile.Result, context string, own bool) *doctor.Cluster {
 	target, _ := s.pipeline.Targets.Get(r.Target)
 	return &doctor.Cluster{
@@ -95,7 +95,7 @@ func (s *source) clusterChecks(r *compile.Result, context string, own bool) *doc
 	}
 }
 
-// doctorAWS checks a deployment and, if the pipeline file is named, its secrets in the deployment's cluster.
+// doctorAWS checks a deployment and, if a pipeline file is named, its secrets in the deployment's cluster.
 func (a *app) doctorAWS(ctx context.Context, o awsOptions) error {
 	d, found, err := a.deployment(ctx, o)
 	if err != nil {
@@ -110,17 +110,13 @@ func (a *app) doctorAWS(ctx context.Context, o awsOptions) error {
 		}
 		results = append(results, doctor.Run(ctx, checks.Secrets(src.pipeline))...)
 	}
-	return a.showChecks(results)
+	return showChecks(a.out, results)
 }
 
 // showChecks prints the results; the command fails if a prerequisite is missing.
-func (a *app) showChecks(results []doctor.Result) error {
-	if a.json() {
-		if err := a.print(results); err != nil {
-			return err
-		}
-	} else {
-		a.printChecks(results)
+func showChecks(p *printer, results []doctor.Result) error {
+	if err := p.result(results, func() { printChecks(p, results) }); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(results, func(r doctor.Result) bool { return r.Needed && !r.OK }) {
 		return silent(exitError)
@@ -128,12 +124,13 @@ func (a *app) showChecks(results []doctor.Result) error {
 	return nil
 }
 
-func (a *app) printChecks(results []doctor.Result) {
+// printChecks prints one line for each check, and its advice in a second line. It names the contexts only if there are several.
+func printChecks(p *printer, results []doctor.Result) {
 	first := slices.IndexFunc(results, func(r doctor.Result) bool { return r.Context != "" })
 	several := first >= 0 && slices.ContainsFunc(results, func(r doctor.Result) bool { return r.Context != "" && r.Context != results[first].Context })
 	for i, r := range results {
 		if several && r.Context != "" && (i == 0 || r.Context != results[i-1].Context) {
-			fmt.Fprintf(a.out, "context %s:\n", r.Context)
+			p.printf("context %s:\n", r.Context)
 		}
 		mark := "ok  "
 		switch {
@@ -142,9 +139,9 @@ func (a *app) printChecks(results []doctor.Result) {
 		case !r.OK:
 			mark = "note"
 		}
-		fmt.Fprintf(a.out, "%s  %-16s %s\n", mark, r.Name, r.Found)
+		p.printf("%s  %-16s %s\n", mark, r.Name, r.Found)
 		if r.Advice != "" {
-			fmt.Fprintf(a.out, "%24s%s\n", "", r.Advice)
+			p.printf("%24s%s\n", "", r.Advice)
 		}
 	}
 }

@@ -26,10 +26,10 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// kubeAnswers are what a fake Kubernetes API answers, by path: an object as JSON, or an HTTP status of an error. A path that is
-// missing is answered with 404; DIR/* stands for all in DIR. With deny, reviews of these verbs are negative.
+// kubeAnswers are the responses of a fake Kubernetes API by path: an object as JSON, or the HTTP status of an error. DIR/* matches all
+// paths in DIR; the response to other paths is 404. Access reviews are negative for the verbs in deny.
 type kubeAnswers struct {
 	paths map[string]any
 	deny  []string
@@ -72,7 +72,7 @@ const (
 	rayAPI = "/apis/ray.io/v1"
 )
 
-// rayCluster is a RayCluster whose head is ready or not, with the volume mounted in the head and in its workers or not.
+// rayCluster returns a RayCluster. ready is the status of its head; mounts reports whether the head and the workers mount the volume.
 func rayCluster(ready, version, auth string, mounts bool) string {
 	volumes := ""
 	if mounts {
@@ -98,7 +98,7 @@ func quota(used string) map[string]any {
 	return map[string]any{kubeNS + "/resourcequotas": `{"items": [{"metadata": {"name": "tight"}, "status": {"hard": {"cpu": "2", "pods": "3"}, "used": {"cpu": "` + used + `", "pods": "1"}}}]}`}
 }
 
-// healthy is a cluster that misses nothing of doctorPipeline.
+// healthy is a cluster that meets all prerequisites of doctorPipeline.
 func healthy() kubeAnswers {
 	a := kubeAnswers{paths: map[string]any{
 		"/version":             `{"gitVersion": "v1.36.0"}`,
@@ -133,10 +133,10 @@ const ownCluster = `ray: {clusterSpec: {rayVersion: 2.60.0, headGroupSpec: {temp
     queue: short
     submit: rayjob`
 
-// severalClusters names the contexts of two clusters: the current one, too, which is examined once.
+// severalClusters has steps in two contexts. One of them is the current context, which must be checked only once.
 const severalClusters = "steps:\n  - {name: away, context: other, job: {shell: 'true', image: x}}\n  - {name: back, context: here, ray: {entrypoint: echo}}"
 
-// TestDoctorGolden keeps what doctor prints of a cluster, as text and as JSON, with one thing at a time that is missing.
+// TestDoctorGolden compares the output of doctor for a cluster, as text and as JSON, with golden files. In each case, one thing is missing.
 func TestDoctorGolden(t *testing.T) {
 	closed := map[string]any{kubeNS + "/services": 403, kubeNS + "/services/demo-head-svc": 403, rayAPI + "/namespaces/ml/rayclusters": 403}
 	for name, c := range map[string]struct {
@@ -188,7 +188,7 @@ func TestDoctorGolden(t *testing.T) {
 	}
 }
 
-// runDoctor is what doctor prints of a pipeline in the fake cluster, and its exit code.
+// runDoctor returns the output of doctor for a pipeline in the fake cluster, and its exit code.
 func runDoctor(t *testing.T, answers kubeAnswers, file string, args ...string) string {
 	srv := httptest.NewServer(answers)
 	defer srv.Close()
@@ -198,13 +198,13 @@ func runDoctor(t *testing.T, answers kubeAnswers, file string, args ...string) s
 	write(t, "pipeline.yaml", file)
 	write(t, "config", kubeconfig(srv.URL))
 	var out bytes.Buffer
-	a := &app{out: &out, err: &out}
+	a := testApp("", &out)
 	code := a.run(t.Context(), append([]string{"doctor", "--kubeconfig", "config", "-t", "cluster"}, args...))
 	fmt.Fprintf(&out, "exit code %d\n", code)
 	return strings.NewReplacer(srv.URL, "SERVER", dir, "DIR").Replace(out.String())
 }
 
-// TestDoctorOfADeployment keeps what doctor prints of a deployment's cluster.
+// TestDoctorOfADeployment compares the output of doctor for the cluster of a deployment with golden files.
 func TestDoctorOfADeployment(t *testing.T) {
 	p, err := pipeline.Decode("f", []byte(doctorPipeline))
 	if err != nil {
@@ -238,7 +238,7 @@ func TestDoctorOfADeployment(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got bytes.Buffer
-			fmt.Fprintln(&got, (&app{out: &got}).showChecks(deploymentChecks(t.Context(), found, c, p)))
+			fmt.Fprintln(&got, showChecks(testApp("", &got).out, deploymentChecks(t.Context(), found, c, p)))
 			checkGolden(t, name, strings.ReplaceAll(got.String(), srv.URL, "SERVER"))
 		})
 	}
@@ -261,10 +261,10 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// goldenFile has what doctor prints: one file for each case. It is absolute, as tests change the directory.
+// goldenFile is an archive with the expected output of each case. The path is absolute because tests change the directory.
 var goldenFile, _ = filepath.Abs(filepath.Join("testdata", "doctor.golden.txtar"))
 
-// checkGolden compares with the file of that name in goldenFile, which go test -update writes.
+// checkGolden compares got with a file in goldenFile. go test -update writes the file instead.
 func checkGolden(t *testing.T, name, got string) {
 	t.Helper()
 	archive, err := txtar.ParseFile(goldenFile)
@@ -281,7 +281,7 @@ func checkGolden(t *testing.T, name, got string) {
 		return
 	}
 	if !found {
-		t.Fatalf("%s has no file %s: go test -update adds it", goldenFile, name)
+		t.Fatalf("%s has no file %s; to add it: go test -update", goldenFile, name)
 	}
 	if diff := cmp.Diff(string(archive.Files[i].Data), got); diff != "" {
 		t.Error(diff)

@@ -15,17 +15,17 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// eksRunner acts for Tasks of Step Functions' EKS integration: on contexts of the kubeconfig, and on clusters that a Task
-// names by their endpoint, as EKS' own.
-func (a *app) eksRunner(clusters []string, may policy.Policy) (*ekstask.Runner, error) {
-	here := kube.Config{Kubeconfig: a.kubeconfig}
+// newEKSRunner returns the runner for Tasks of Step Functions' EKS integration. clusters are the values of --eks-cluster. A Task can
+// also use the current context of the kubeconfig, or name an EKS cluster by its endpoint.
+func newEKSRunner(kubeconfig string, clusters []string, may policy.Policy) (*ekstask.Runner, error) {
+	here := kube.Config{Kubeconfig: kubeconfig}
 	named := map[string]kube.Config{}
 	for _, pair := range clusters {
 		name, context, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || context == "" {
 			return nil, fail(exitUsage, "", "--eks-cluster %q must be NAME=CONTEXT", pair)
 		}
-		named[name] = kube.Config{Kubeconfig: a.kubeconfig, Context: context}
+		named[name] = kube.Config{Kubeconfig: kubeconfig, Context: context}
 	}
 	var tokens eksTokens
 	return ekstask.New(ekstask.Config{
@@ -33,8 +33,8 @@ func (a *app) eksRunner(clusters []string, may policy.Policy) (*ekstask.Runner, 
 	}), nil
 }
 
-// eksTokens makes tokens for clusters of EKS with the AWS credentials of this process, which are looked for when the first
-// one is needed.
+// eksTokens creates tokens for EKS clusters with the AWS credentials of this process. It looks for credentials when the first token is
+// needed.
 type eksTokens struct {
 	mu      sync.Mutex
 	sources map[string]*ekstoken.Source // by name and endpoint
@@ -48,6 +48,7 @@ func (e *eksTokens) token(ctx context.Context, cluster, endpoint string) (string
 	return source.Token(ctx)
 }
 
+// source returns the source of tokens for a cluster. Sources are kept, because each caches its token.
 func (e *eksTokens) source(ctx context.Context, cluster, endpoint string) (*ekstoken.Source, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -64,7 +65,7 @@ func (e *eksTokens) source(ctx context.Context, cluster, endpoint string) (*ekst
 		s.Region = cfg.Region
 	}
 	if s.Region == "" {
-		return nil, fmt.Errorf("the region of the cluster %q is not known: set AWS_REGION, or lead its name to a context by --eks-cluster", cluster)
+		return nil, fmt.Errorf("the region of the cluster %q is not known: set AWS_REGION, or map its name to a context with --eks-cluster", cluster)
 	}
 	if e.sources == nil {
 		e.sources = map[string]*ekstoken.Source{}
@@ -73,7 +74,7 @@ func (e *eksTokens) source(ctx context.Context, cluster, endpoint string) (*ekst
 	return s, nil
 }
 
-// eksRegion reads the region out of an endpoint such as https://ID.gr7.eu-west-1.eks.amazonaws.com.
+// eksRegion returns the region in an endpoint such as https://ID.gr7.eu-west-1.eks.amazonaws.com, or "".
 func eksRegion(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {

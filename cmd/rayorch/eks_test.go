@@ -12,7 +12,7 @@ func TestEKSRegion(t *testing.T) {
 		"%":                                                "",
 	} {
 		if got := eksRegion(endpoint); got != want {
-			t.Errorf("%s is in %q, want %q", endpoint, got, want)
+			t.Errorf("the region of %s is %q, want %q", endpoint, got, want)
 		}
 	}
 }

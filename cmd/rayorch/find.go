@@ -12,11 +12,11 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// errStop ends a walk over pages early.
+// errStop ends an iteration over pages early.
 var errStop = errors.New("stop")
 
-// recording calls do for every state machine whose executions can be listed, which is all but Express ones. One of those that
-// is asked for by its name is an error.
+// recording calls do for each state machine whose executions can be listed: all except Express state machines. If asked is the name of an
+// Express state machine, that is an error.
 func (s *session) recording(ctx context.Context, asked string, do func(types.StateMachineListItem) error) error {
 	return s.client.Machines(ctx, func(m types.StateMachineListItem) error {
 		switch {
@@ -29,7 +29,7 @@ func (s *session) recording(ctx context.Context, asked string, do func(types.Sta
 	})
 }
 
-// executions calls do for every execution of a machine, newest first.
+// executions calls do for each execution of a state machine, newest first, until do returns an error.
 func (s *session) executions(ctx context.Context, machine string, status types.ExecutionStatus,
 	do func(types.ExecutionListItem) error,
 ) error {
@@ -50,13 +50,13 @@ func (s *session) executions(ctx context.Context, machine string, status types.E
 	return nil
 }
 
-// findExecution turns what a person types into an ARN: an ARN itself, PIPELINE/NAME, a name, a pipeline's name for its newest
-// execution, a unique beginning of a name, or nothing at all for the newest execution.
+// findExecution returns the ARN of the execution that a user names: by its ARN, PIPELINE/NAME, a name, the name of a pipeline for its
+// newest execution, or a unique prefix of a name. "" is the newest execution of all.
 func (s *session) findExecution(ctx context.Context, text string) (string, error) {
 	if strings.HasPrefix(text, "arn:") {
 		return text, nil
 	}
-	pipeline, name, found := strings.Cut(text, "/")
+	pipeline, name, found := strings.Cut(text, "/") // "PIPELINE/" is the newest execution of a pipeline
 	if !found {
 		pipeline, name = "", text
 	}
@@ -66,12 +66,12 @@ func (s *session) findExecution(ctx context.Context, text string) (string, error
 		if pipeline != "" && machine != pipeline {
 			return nil
 		}
-		if machine == text {
+		if machine == text { // the text may be the name of a pipeline: its newest execution
 			if err := s.matching(ctx, arn, "", &newest); err != nil {
 				return err
 			}
 		}
-		if pipeline == "" && isCleanup(machine) {
+		if pipeline == "" && isCleanup(machine) { // executions of cleanup machines must be named with their machine
 			return nil
 		}
 		return s.matching(ctx, arn, name, &all)
@@ -82,7 +82,7 @@ func (s *session) findExecution(ctx context.Context, text string) (string, error
 	return pick(all, newest, text)
 }
 
-// matching collects a machine's executions whose name starts with the text; of all names only the newest one.
+// matching appends the executions of a state machine whose names start with name; if name is empty, only the newest one.
 func (s *session) matching(ctx context.Context, machine, name string, into *[]types.ExecutionListItem) error {
 	err := s.executions(ctx, machine, "", func(x types.ExecutionListItem) error {
 		if !strings.HasPrefix(aws.ToString(x.Name), name) {
@@ -100,7 +100,8 @@ func (s *session) matching(ctx context.Context, machine, name string, into *[]ty
 	return err
 }
 
-// pick chooses among the executions whose names begin as was typed, and the newest one of a pipeline of that name.
+// pick chooses from the executions whose names have the prefix, and the newest execution of a pipeline with that name. An execution whose
+// whole name matches takes precedence.
 func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error) {
 	var exact, newest *types.ExecutionListItem
 	for i := range all {
@@ -116,20 +117,21 @@ func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error
 	case exact == nil && len(ofPipeline) > 0:
 		return aws.ToString(ofPipeline[0].ExecutionArn), nil
 	case newest == nil && text == "":
-		return "", fail(exitError, "start one by rayorch run", "there is no execution yet")
+		return "", fail(exitError, "start one with rayorch run", "no executions found")
 	case newest == nil:
-		return "", fail(exitError, "rayorch list shows them", "there is no execution %q", text)
+		return "", fail(exitError, "to list executions: rayorch list", "execution %q not found", text)
 	case text == "":
 		return aws.ToString(newest.ExecutionArn), nil
 	case exact != nil:
 		return aws.ToString(exact.ExecutionArn), nil
 	case len(all) > 1:
-		return "", fail(exitUsage, "give more of the name, or PIPELINE/NAME", "%d executions start with %q", len(all), text)
+		return "", fail(exitUsage, "use a longer prefix, or PIPELINE/NAME", "%d executions start with %q", len(all), text)
 	}
 	return aws.ToString(all[0].ExecutionArn), nil
 }
 
+// isCleanup reports whether a state machine is the cleanup machine of another one.
 func isCleanup(machine string) bool { return strings.HasSuffix(machine, stepfn.CleanupSuffix) }
 
-// nameOf is the last part of an ARN: an execution's or a machine's name.
+// nameOf returns the last part of an ARN: the name of an execution or of a state machine.
 func nameOf(arn string) string { return stepfn.NameOf(arn) }

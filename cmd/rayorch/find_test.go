@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -9,11 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/api/client"
 )
 
-// TestFindExecution names executions in every way, beside an Express state machine, whose executions no API lists.
+// TestFindExecution names executions in all forms. One state machine is an Express state machine, whose executions the API does not list.
 func TestFindExecution(t *testing.T) {
-	a := &app{out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: t.TempDir(), output: "json"}
+	a := testApp(t.TempDir(), io.Discard)
 	err := a.with(t.Context(), ownerOptions{Run: true}, func(s *session) error {
 		for _, m := range []struct {
 			name string
@@ -30,9 +32,9 @@ func TestFindExecution(t *testing.T) {
 		}
 		for text, want := range map[string]string{
 			"":             "other:20260102",
-			"demo":         "demo:other",     // its newest, though another's run begins so
-			"other":        "demo:other",     // a run's own name comes first
-			"other/":       "other:20260102", // a pipeline's newest
+			"demo":         "demo:other",     // its newest execution, although the name of another execution has this prefix
+			"other":        "demo:other",     // the name of an execution takes precedence over that of a pipeline
+			"other/":       "other:20260102", // the newest execution of a pipeline
 			"demo/other":   "demo:other",
 			"20260101-1":   "demo:20260101-1",
 			"20260102":     "other:20260102",
@@ -41,26 +43,26 @@ func TestFindExecution(t *testing.T) {
 		} {
 			arn, err := s.findExecution(t.Context(), text)
 			if err != nil || !strings.HasSuffix(arn, ":execution:"+want) {
-				t.Errorf("%q is %s (%v), want %s", text, arn, err, want)
+				t.Errorf("%q selects %s (%v), want %s", text, arn, err, want)
 			}
 		}
 		for text, want := range map[string]string{
 			"20260101": "2 executions start with",
-			"fast":     `there is no execution "fast"`,
+			"fast":     `execution "fast" not found`,
 			"fast/f":   "fast is an Express state machine: its executions are not recorded",
-			"idle":     `there is no execution "idle"`,
-			"missing":  `there is no execution "missing"`,
+			"idle":     `execution "idle" not found`,
+			"missing":  `execution "missing" not found`,
 		} {
 			if arn, err := s.findExecution(t.Context(), text); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%q is %s (%v), want an error with %q", text, arn, err, want)
+				t.Errorf("%q selects %s (%v), want an error that contains %q", text, arn, err, want)
 			}
 		}
 		rows, err := s.listed(t.Context(), "", "", 0, false)
 		if err != nil || len(rows) != 5 {
-			t.Errorf("list shows %v (%v)", rows, err)
+			t.Errorf("listed returns %v (%v), want 5 rows", rows, err)
 		}
 		if _, err := s.listed(t.Context(), "fast", "", 0, false); err == nil || !strings.Contains(err.Error(), "Express") {
-			t.Errorf("listing an Express state machine gives %v", err)
+			t.Errorf("listed returns %v for an Express state machine", err)
 		}
 		return nil
 	})
@@ -69,7 +71,7 @@ func TestFindExecution(t *testing.T) {
 	}
 }
 
-// begin creates a state machine and runs it; two runs never begin in one millisecond.
+// begin creates a state machine and starts executions, no two of them in the same millisecond.
 func (s *session) begin(t *testing.T, name string, kind types.StateMachineType, runs []string) {
 	t.Helper()
 	m, err := s.sfn.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
@@ -82,7 +84,7 @@ func (s *session) begin(t *testing.T, name string, kind types.StateMachineType, 
 	for _, run := range runs {
 		_, err := s.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: m.StateMachineArn, Name: aws.String(run)})
 		if err == nil {
-			err = pause(t.Context(), 2*time.Millisecond)
+			err = client.Sleep(t.Context(), 2*time.Millisecond)
 		}
 		if err != nil {
 			t.Fatal(err)

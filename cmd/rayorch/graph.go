@@ -8,12 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
-func (a *app) graphCommand() *cobra.Command {
+func graphCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var format, out string
 	c := &cobra.Command{
-		Use:     "graph [PIPELINE]",
-		Short:   "draw a pipeline: as text, Mermaid or SVG",
+		Use:   "graph [PIPELINE]",
+		Short: "draw a pipeline as text, Mermaid or SVG",
+		Long: "graph draws the steps of a pipeline and their order: as text for a terminal, as Mermaid for a Markdown file, or as an SVG " +
+			"picture.",
 		Example: "  rayorch graph examples/shakespeare --format svg --out shakespeare.svg",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -29,12 +31,12 @@ func (a *app) graphCommand() *cobra.Command {
 			if out != "" {
 				return os.WriteFile(out, picture, 0o644)
 			}
-			_, err = a.out.Write(picture)
-			return err
+			a.out.write(picture)
+			return nil
 		},
 	}
 	o.flags(c)
-	c.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
-	c.Flags().StringVar(&out, "out", "", "file to write to, in place of stdout")
+	c.Flags().StringVar(&format, "format", "text", "format of the picture: text, mermaid or svg")
+	c.Flags().StringVar(&out, "out", "", "file to write the picture to (default: stdout)")
 	return c
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -11,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// usage is an error on the command line: exit code 2, a suggestion for a misspelt name, and a pointer to the help.
+// usage makes an error a usage error: exit code 2, a suggestion for a misspelt flag, and a hint that points to the help of the command.
 func usage(c *cobra.Command, err error) error {
 	if name := nearestFlag(c, err); name != "" {
 		err = fmt.Errorf("%w; did you mean --%s?", err, name)
@@ -19,7 +18,7 @@ func usage(c *cobra.Command, err error) error {
 	return &failure{code: exitUsage, err: err, hint: "see " + c.CommandPath() + " --help"}
 }
 
-// usageArgs wraps check so that its error is a usage error.
+// usageArgs returns a check of the arguments whose errors are usage errors. nil accepts no arguments.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.NoArgs
@@ -36,7 +35,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// nearestFlag is the flag that the user probably meant by one that the command does not have.
+// nearestFlag returns the flag with the most similar name if err is about an unknown flag, else "".
 func nearestFlag(c *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
@@ -55,7 +54,7 @@ func nearestFlag(c *cobra.Command, err error) string {
 	return pipeline.Nearest(name, names)
 }
 
-// nearestCommand is the subcommand that the user probably meant by one that the command does not have.
+// nearestCommand returns the subcommand with the most similar name, or "".
 func nearestCommand(c *cobra.Command, args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -67,26 +66,4 @@ func nearestCommand(c *cobra.Command, args []string) string {
 		}
 	}
 	return pipeline.Nearest(args[0], names)
-}
-
-// groupFlags makes a command's help list the flags that only AWS needs in a section of their own. Their usage contains (aws).
-func groupFlags(root *cobra.Command) {
-	cobra.AddTemplateFunc("ownFlags", func(c *cobra.Command) string { own, _ := flagGroups(c); return own })
-	cobra.AddTemplateFunc("awsFlags", func(c *cobra.Command) string { _, aws := flagGroups(c); return aws })
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}",
-		"{{ownFlags . | trimTrailingWhitespaces}}{{with awsFlags .}}\n\nFlags for AWS:\n{{. | trimTrailingWhitespaces}}{{end}}", 1))
-}
-
-func flagGroups(c *cobra.Command) (own, aws string) {
-	var plain, cloud pflag.FlagSet
-	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if !strings.Contains(f.Usage, "(aws") {
-			plain.AddFlag(f)
-			return
-		}
-		shown := *f
-		shown.Usage = strings.TrimSuffix(strings.Replace(f.Usage, "(aws; ", "(", 1), " (aws)")
-		cloud.AddFlag(&shown)
-	})
-	return plain.FlagUsages(), cloud.FlagUsages()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// hintFor says what to do about an error that any command may meet.
+// hintFor returns what to do about an error that can occur in any command, or "". Errors of one command carry their own hint (see fail).
 func hintFor(err error) string {
 	var locked *store.LockedError
 	var newer *store.NewerError
@@ -21,33 +21,33 @@ func hintFor(err error) string {
 	var dial *net.OpError
 	var unknown x509.UnknownAuthorityError
 	var missing *client.MissingError
-	switch {
+	switch { // the more specific errors first: several of them wrap system errors such as a failed connection
 	case errors.As(err, &missing):
 		return missing.Hint()
 	case errors.As(err, &unknown):
-		return "name the server's certificate, or its authority's, by SSL_CERT_FILE; that of a cluster in the kubeconfig"
+		return "set SSL_CERT_FILE to the certificate of the server or of its CA; for a Kubernetes cluster, set certificate-authority in the kubeconfig"
 	case errors.As(err, &locked):
-		return "another process owns this state directory: use another one by --state-dir, or end that process"
+		return "another process owns this state directory: stop that process, or use another directory with --state-dir"
 	case errors.As(err, &newer):
-		return "use the release that wrote it or a later one, or another --state-dir"
+		return "use the rayorch release that wrote the state directory or a later one, or another directory with --state-dir"
 	case errors.As(err, &damaged), errors.As(err, &lost):
-		return "rayorch store check reports what is damaged and the affected executions;\n" +
-			"rayorch store salvage DIRECTORY copies what is complete to a new state directory"
+		return "to list the damage and the affected executions: rayorch store check\n" +
+			"to copy what is complete to a new state directory: rayorch store salvage DIRECTORY"
 	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC):
-		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
+		return "free space on the disk of the state directory: nothing in it is lost, and runs continue when there is enough space"
 	case ray.KindOf(err) == ray.Unauthorized:
-		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token;\n" +
-			"for a Ray of rayorch's own instead: rayorch ray start"
+		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file with the cluster's token\n" +
+			"to start a separate Ray that rayorch manages: rayorch ray start"
 	case ray.KindOf(err) == ray.Unreachable:
-		return "is Ray running there? rayorch doctor shows what a run would use"
+		return "check that Ray is running there; to show which Ray a run would use: rayorch doctor"
 	case errors.Is(err, syscall.ENOTDIR):
 		return "use another directory with --state-dir"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: name a directory on another one; for the state, by --state-dir or RAYORCH_STATE_DIR"
+		return "the file system is read-only: use a directory on another file system; for the state directory, set --state-dir or RAYORCH_STATE_DIR"
 	case errors.Is(err, fs.ErrPermission):
-		return "the file or directory is not this user's: check its owner and mode"
+		return "permission denied: check the owner and the mode of the file or directory"
 	case errors.As(err, &dial):
-		return "nothing answers there: check the address, and that the server runs"
+		return "no server answers at this address: check the address, and that the server is running"
 	}
 	return ""
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) historyCommand() *cobra.Command {
+func historyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "history [EXECUTION]",
-		Short: "show an execution's events",
-		Long: "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them, and the\n" +
-			"role of each state in a definition that rayorch compiled. Lines with - in place of an id are rayorch's own: what became\n" +
-			"of the work of tasks that were stopped, and the execution of the cleanup machine that an abort or a timeout has started.",
+		Short: "show the events of an execution",
+		Long: "history shows the events of an execution (default: the newest one) as GetExecutionHistory returns them and, if rayorch " +
+			"compiled the definition, the role of each state. Lines with - instead of an id are not part of the API's history: they show " +
+			"the outcome of stopping a task's work, and the execution of the cleanup machine that an abort or a timeout started.",
 		Example: "  rayorch history\n  rayorch history shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,14 +32,15 @@ func (a *app) historyCommand() *cobra.Command {
 	}
 }
 
+// history prints the events of an execution as they are read: a history can be large. If the owner exits, it continues with the next one.
 func (a *app) history(ctx context.Context, text string) error {
-	printed := chronicle{app: a}
-	return a.look(ctx, func(s *session) error {
+	printed := historyPrinter{out: a.out}
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
 		}
-		if printed.beside, err = s.cleanupReport(ctx, arn); err != nil {
+		if printed.report, err = s.cleanupReport(ctx, arn); err != nil {
 			return err
 		}
 		if printed.states, err = s.states(ctx, arn); err != nil {
@@ -48,27 +49,28 @@ func (a *app) history(ctx context.Context, text string) error {
 		if err := s.events(ctx, arn, printed.event); err != nil {
 			return err
 		}
-		if err := printed.rest(time.Now()); err != nil || a.json() {
+		if err := printed.rest(time.Now()); err != nil || a.out.json() {
 			return err
 		}
 		resting, _, err := s.resting(ctx)
 		if _, parked := resting.of(arn); parked != "" {
-			a.say(parkedText(nameOf(arn), parked))
+			a.out.say(parkedText(nameOf(arn), parked))
 		}
 		return err
 	})
 }
 
-// chronicle prints events and, where they belong by time, what stands beside them.
-type chronicle struct {
-	app    *app
-	last   int64 // the last event's id: what is read again after an owner went away is not printed again
-	told   int   // how many of those beside are printed
-	beside []engine.CleanupEntry
+// historyPrinter prints the events of a history and the entries of the cleanup report in the order of their times.
+type historyPrinter struct {
+	out    *printer
+	last   int64 // id of the last printed event: events that are read again, from the next owner, are not printed again
+	done   int   // number of printed entries of the report
+	report []engine.CleanupEntry
 	states progress.States
 }
 
-func (c *chronicle) event(e *types.HistoryEvent) error {
+// event prints an event, and before it the entries of the report that are older.
+func (c *historyPrinter) event(e *types.HistoryEvent) error {
 	if e.Id <= c.last {
 		return nil
 	}
@@ -79,26 +81,27 @@ func (c *chronicle) event(e *types.HistoryEvent) error {
 	return c.print(eventLine(e, c.states), eventJSON(e))
 }
 
-// rest prints what stands beside the events and was before a time.
-func (c *chronicle) rest(until time.Time) error {
-	for ; c.told < len(c.beside) && c.beside[c.told].Time.Before(until); c.told++ {
-		done := &c.beside[c.told]
-		if err := c.print(cleanupLine(done), cleanupJSON(done)); err != nil {
+// rest prints the remaining entries of the report that are older than a time.
+func (c *historyPrinter) rest(until time.Time) error {
+	for ; c.done < len(c.report) && c.report[c.done].Time.Before(until); c.done++ {
+		entry := &c.report[c.done]
+		if err := c.print(cleanupLine(entry), cleanupJSON(entry)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *chronicle) print(line string, object map[string]any) error {
-	if c.app.json() {
-		return json.NewEncoder(c.app.out).Encode(object)
+// print prints one line: text, or a JSON object.
+func (c *historyPrinter) print(line string, object map[string]any) error {
+	if c.out.json() {
+		return json.NewEncoder(c.out.stdout).Encode(object) // one line for each event, unlike the JSON of other commands
 	}
-	_, err := fmt.Fprintln(c.app.out, line)
-	return err
+	c.out.printf("%s\n", line)
+	return nil
 }
 
-// events calls do for every event of an execution, in order.
+// events calls do for each event of an execution, oldest first.
 func (s *session) events(ctx context.Context, arn string, do func(*types.HistoryEvent) error) error {
 	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{
 		ExecutionArn: aws.String(arn), IncludeExecutionData: aws.Bool(true), MaxResults: 1000,
@@ -117,7 +120,8 @@ func (s *session) events(ctx context.Context, arn string, do func(*types.History
 	return nil
 }
 
-// eventJSON is an event with the one details object that it has, keys as in the API.
+// eventJSON returns an event with its details object; the keys are those of the API. The SDK's type has a field for the details of each
+// type of event, all but one of which are nil.
 func eventJSON(e *types.HistoryEvent) map[string]any {
 	out := map[string]any{
 		"id": e.Id, "previousEventId": e.PreviousEventId, "type": e.Type,
@@ -136,8 +140,10 @@ func eventJSON(e *types.HistoryEvent) map[string]any {
 	return out
 }
 
+// lower turns a field name of the SDK, such as StateEnteredEventDetails, into the key of the API.
 func lower(k string) string { return strings.ToLower(k[:1]) + k[1:] }
 
+// lowerKeys returns the fields of a details object with the keys of the API. It drops details about truncation of data.
 func lowerKeys(text json.RawMessage) any {
 	fields := map[string]any{}
 	if json.Unmarshal(text, &fields) != nil {
@@ -152,7 +158,7 @@ func lowerKeys(text json.RawMessage) any {
 	return out
 }
 
-// eventLine is an event for people, with what its state does for which step where the definition says so.
+// eventLine returns an event as a line of text. When a state is entered, the line has the state's role if the definition declares it.
 func eventLine(e *types.HistoryEvent, states progress.States) string {
 	line := fmt.Sprintf("%5d  %s  %-24s", e.Id, aws.ToTime(e.Timestamp).UTC().Format(eventTime), e.Type)
 	d, ok := detailsOf(e).(map[string]any)
@@ -170,6 +176,7 @@ func eventLine(e *types.HistoryEvent, states progress.States) string {
 	return line
 }
 
+// detailsOf returns the details object of an event, or nil.
 func detailsOf(e *types.HistoryEvent) any {
 	for k, v := range eventJSON(e) {
 		if strings.HasSuffix(k, "Details") {

@@ -15,19 +15,20 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-func (a *app) initCommand() *cobra.Command {
+func initCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIRECTORY]",
-		Short: "make a pipeline that runs as it is",
-		Long: "init writes a pipeline of two steps with their scripts into a directory (this one by default). It overwrites\n" +
-			"nothing: where one of its files exists it writes none.",
+		Short: "create a pipeline that is ready to run",
+		Long: "init writes a pipeline file with two steps, and the steps' scripts, to a directory (default: the current directory). If one " +
+			"of these files exists, init fails and writes nothing.",
 		Example: "  rayorch init demo && rayorch run demo",
 		Args:    cobra.MaximumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.initialize(first(args)) },
+		RunE:    func(_ *cobra.Command, args []string) error { return initialize(a.out, first(args)) },
 	}
 }
 
-func (a *app) initialize(dir string) error {
+// initialize writes the files of a new pipeline. It checks all of them before it writes the first one.
+func initialize(p *printer, dir string) error {
 	if dir == "" {
 		dir = "."
 	}
@@ -43,7 +44,7 @@ func (a *app) initialize(dir string) error {
 	slices.Sort(names)
 	for _, name := range names {
 		if _, err := os.Lstat(filepath.Join(abs, name)); !errors.Is(err, fs.ErrNotExist) {
-			return fail(exitError, "name another directory", "%s exists: nothing was written", filepath.Join(dir, name))
+			return fail(exitError, "name another directory: rayorch init DIRECTORY", "%s exists; nothing was written", filepath.Join(dir, name))
 		}
 	}
 	for _, name := range names {
@@ -55,13 +56,13 @@ func (a *app) initialize(dir string) error {
 			return fmt.Errorf("write the pipeline: %w", err)
 		}
 	}
-	_, err = fmt.Fprintf(a.out, "made %s\nrun it: rayorch run %s\n", strings.Join(names, ", "), dir)
-	return err
+	p.printf("created %s\nto run the pipeline: rayorch run %s\n", strings.Join(names, ", "), dir)
+	return nil
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// pipelineName makes a pipeline's name from a directory's.
+// pipelineName derives a valid pipeline name, of at most 40 characters, from the name of a directory.
 func pipelineName(dir string) string {
 	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(dir), "-"), "-")
 	if name == "" || name[0] < 'a' {

@@ -16,31 +16,32 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-// Kinds of targets.
+// The kinds of targets that the commands distinguish; see also kindAWS.
 const (
 	kindLocal      = pipeline.TargetLocal
 	kindKubernetes = pipeline.TargetKubernetes
 )
 
-// kubeOptions go before what a target of kind kubernetes says.
+// kubeOptions are flags that take precedence over the settings of a target of kind kubernetes.
 type kubeOptions struct {
-	context   string
+	context   string // of the kubeconfig
 	namespace string
-	submit    string
+	submit    string // the submission mode: job, proxy or rayjob
 }
 
 func (o *kubeOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.context, "context", "", "kubeconfig context of a target of kind kubernetes (default: the target's, else the current one)")
-	c.Flags().StringVar(&o.namespace, "namespace", "", "namespace there (default: the target's, else the context's)")
-	c.Flags().StringVar(&o.submit, "submit", "", "how Ray steps are submitted there: job, proxy or rayjob (default: the target's)")
+	c.Flags().StringVar(&o.context, "context", "", "kubeconfig context for a target of kind kubernetes (default: the target's, else the current context)")
+	c.Flags().StringVar(&o.namespace, "namespace", "", "namespace for a target of kind kubernetes (default: the target's, else the context's)")
+	c.Flags().StringVar(&o.submit, "submit", "", "submission mode of Ray steps for a target of kind kubernetes: job, proxy or rayjob (default: the target's)")
 }
 
-// cluster opens the cluster of a kubeconfig context, "" for the current one.
+// cluster returns a client for a kubeconfig context, "" for the current one. It sends no request.
 func (a *app) cluster(context, namespace string) (*kube.Client, error) {
 	return kube.Open(kube.Config{Kubeconfig: a.kubeconfig, Context: context, Namespace: namespace, UserAgent: "rayorch/" + version})
 }
 
-// clusters opens all that a target's steps run in, the target's own first. None is touched before all are known.
+// clusters returns clients for all clusters in which a target's steps run, the target's own cluster first. A context that does not exist is
+// an error before anything is changed in another cluster.
 func (a *app) clusters(r *compile.Result) ([]*kube.Client, error) {
 	var all []*kube.Client
 	for _, context := range contextsOf(r) {
@@ -48,7 +49,7 @@ func (a *app) clusters(r *compile.Result) ([]*kube.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		same := func(other *kube.Client) bool { return other.Context() == c.Context() } // a step may name the current one
+		same := func(other *kube.Client) bool { return other.Context() == c.Context() } // a step may name the current context
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, c)
 		}
@@ -56,23 +57,23 @@ func (a *app) clusters(r *compile.Result) ([]*kube.Client, error) {
 	return all, nil
 }
 
-// contextsOf are the kubeconfig's contexts that a target's steps run in, the target's own first.
+// contextsOf returns the kubeconfig contexts in which a target's steps run, the target's own first ("" for the current context).
 func contextsOf(r *compile.Result) []string { return append([]string{r.Cluster}, r.Contexts...) }
 
-// inCluster adds to the compiler's options what only the command knows of a target in a cluster.
+// inCluster sets the compiler's options for a target in a cluster that depend on flags and on the kubeconfig.
 func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
 	o.Submit, o.Context = s.kube.submit, s.kube.context
 	o.Namespace = cmp.Or(s.kube.namespace, t.Namespace)
 	if o.Namespace == "" && t.Kind == kindKubernetes {
-		// As for kubectl, the context's own namespace. Compiling works without a kubeconfig, too.
+		// As in kubectl, the default is the namespace of the context. Without a kubeconfig there is none: the pipeline compiles all the same.
 		if c, err := s.app.cluster(cmp.Or(s.kube.context, t.Context), ""); err == nil {
 			o.Namespace = c.Namespace()
 		}
 	}
-	o.Pack = s.app.packDirectory
+	o.Pack = s.app.files.PackDirectory
 }
 
-// manifestOptions are those of the source's target.
+// manifestOptions returns the options for the objects of a target: the labels and annotations that it sets on pods.
 func (s *source) manifestOptions(r *compile.Result) manifest.Options {
 	o := manifest.Options{Pipeline: s.pipeline.Name, Labels: map[string]string{}, Annotations: map[string]string{}}
 	t, _ := s.pipeline.Targets.Get(r.Target)
@@ -88,8 +89,8 @@ func (s *source) manifestOptions(r *compile.Result) manifest.Options {
 	return o
 }
 
-// placeFiles puts the files into the cluster that the definition's pods mount. Their names carry a hash, so that this
-// changes nothing that is there: it is for the user what uploading a working directory is elsewhere.
+// placeFiles creates the ConfigMaps with the files that the definition's pods mount, and uploads working directories. The names contain a
+// hash of the content, so that nothing that exists is changed.
 func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, say func(string, ...any)) error {
 	if r.Kind != kindKubernetes {
 		return nil
@@ -109,6 +110,7 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	return nil
 }
 
+// placeFilesIn creates the ConfigMaps in one cluster. If the caller lacks the permission, it prints a message and returns no error.
 func placeFilesIn(ctx context.Context, c *kube.Client, src *source, r *compile.Result, say func(string, ...any)) error {
 	done, err := c.Apply(ctx, manifest.Files(r, src.manifestOptions(r)), kube.ApplyOptions{})
 	n := 0
@@ -118,28 +120,28 @@ func placeFilesIn(ctx context.Context, c *kube.Client, src *source, r *compile.R
 		}
 	}
 	if n > 0 {
-		say("put %d files into namespace %s", n, r.Namespace)
+		say("created %d ConfigMaps in namespace %s", n, r.Namespace)
 	}
 	switch {
 	case err == nil:
 		return nil
 	case kube.Code(err) == http.StatusForbidden:
-		// The role that a pipeline's runner gets does not hold it: whoever applies the role puts the files, too.
-		say("you may not put files into namespace %s: this relies on those that %s has put there", r.Namespace, src.command("apply"))
+		// The Role of a pipeline's runner does not allow it: apply, which created the Role, has created the ConfigMaps as well.
+		say("you are not allowed to create ConfigMaps in namespace %s: the run uses those that %s created", r.Namespace, src.command("apply"))
 		return nil
 	}
-	return &failure{code: exitError, err: fmt.Errorf("put the pipeline's files into the cluster: %w", err), hint: src.applyHint(err)}
+	return &failure{code: exitError, err: fmt.Errorf("create the ConfigMaps with the pipeline's files: %w", err), hint: src.applyHint(err)}
 }
 
-// applyHint is the next command after an error.
+// applyHint returns what to do if the ConfigMaps cannot be created.
 func (s *source) applyHint(err error) string {
 	if kube.NotFound(err) {
-		return "make the namespace and what the pipeline needs in it: " + s.command("apply")
+		return "to create the namespace and the pipeline's objects: " + s.command("apply")
 	}
-	return s.command("doctor") + " shows what is missing"
+	return "to check the prerequisites: " + s.command("doctor")
 }
 
-// command is a command line for this pipeline and target that can be pasted.
+// command returns a command line for this pipeline and target that can be pasted into a shell.
 func (s *source) command(name string) string {
 	text := "rayorch " + name + " " + shellWord(cmp.Or(s.path, "."))
 	for _, f := range [][2]string{{"target", s.target}, {"context", s.kube.context}, {"namespace", s.kube.namespace}, {"submit", s.kube.submit}} {
@@ -150,7 +152,7 @@ func (s *source) command(name string) string {
 	return text
 }
 
-// shellWord quotes where a shell would read more than a word.
+// shellWord quotes text unless a shell reads it as one plain word.
 func shellWord(text string) string {
 	for _, c := range text {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '/' || c == ':' || c == '@') {

@@ -12,12 +12,12 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/lease"
 )
 
-// fenceTime is how long a server that has lost its lease may take to end in order. It is less than the third of the lease
-// that is left then.
+// fenceTime is how long a server that has lost its lease may take to shut down. It is less than the rest of the lease's duration at that
+// time (a third): the process has exited before another server can acquire the lease.
 const fenceTime = 3 * time.Second
 
-// takeLease waits until this process is the one that may act, where --lease names a Lease. The context ends when it is no
-// more; give gives the lease back.
+// takeLease acquires the Lease that --lease names; without a name it does nothing. held is canceled when the lease is lost, with the cause
+// lease.ErrLost; give releases the lease.
 func (a *app) takeLease(ctx context.Context, name string) (held context.Context, give func(), err error) {
 	if name == "" {
 		return ctx, func() {}, nil
@@ -28,12 +28,12 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	}
 	c, err := a.cluster("", "")
 	if err != nil {
-		return nil, nil, fmt.Errorf("take the lease: %w", err)
+		return nil, nil, fmt.Errorf("acquire the lease: %w", err)
 	}
-	host, _ := os.Hostname() // the pod's name; the rest makes the process unique
+	host, _ := os.Hostname() // in a cluster, the pod's name; the random suffix makes the holder unique
 	l, err := lease.Acquire(ctx, lease.Config{
 		Server: c, Namespace: namespace, Name: object, Holder: host + "-" + rand.Text()[:8],
-		Waiting: func(holder string) { a.say("waiting for the lease " + name + ", which " + holder + " holds") },
+		Waiting: func(holder string) { a.out.say("waiting for the lease " + name + ", held by " + holder) },
 	})
 	if ctx.Err() != nil {
 		return nil, nil, silent(exitInterrupted)
@@ -44,9 +44,10 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	held, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.Lost(), func() {
 		if errors.Is(context.Cause(l.Lost()), lease.ErrLost) {
-			a.say("rayorch: error: the lease " + name + " is lost: ending, so that another server can act")
+			a.out.error("lost the lease " + name + ": exiting, so that another server can take over")
+			// Shut down in order, but not too late: see fenceTime.
 			cancel(lease.ErrLost)
-			time.AfterFunc(fenceTime, func() { os.Exit(exitError) }) // the engine bears being killed
+			time.AfterFunc(fenceTime, func() { os.Exit(exitError) }) // safe: the engine survives kill -9
 		}
 	})
 	return held, func() {
@@ -54,7 +55,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 		ctx, cancel := context.WithTimeout(context.Background(), fenceTime)
 		defer cancel()
 		if err := l.Release(ctx); err != nil {
-			a.say("the lease was not given back, so that the next server waits until it runs out: " + err.Error())
+			a.out.say("the lease was not released; the next server waits until it expires: " + err.Error())
 		}
 	}, nil
 }

@@ -1,5 +1,8 @@
 package main
 
+// This file finds what a run left behind. The history names it, but a history is not to be trusted: a caller over the network may have
+// written parts of it. So each directory is checked before clean may remove it.
+
 import (
 	"context"
 	"encoding/json"
@@ -16,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// leftoverOf finds what all attempts of a run left, by the tasks in the run's history.
+// leftoverOf finds what all attempts of a run left, from the tasks in the run's history. The code is added by leftoversOf.
 func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
 	l := leftover{ARN: arn}
 	dirs := map[string]bool{}
@@ -27,8 +30,8 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 		}
 		if d := e.TaskSubmittedEventDetails; d != nil {
 			var j progress.Job
-			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // the output of other tasks may be anything
-			if j.SubmissionID != "" && j.Address != "" {           // the TTL of a cluster removes its own jobs
+			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // other tasks may have any output
+			if j.SubmissionID != "" && j.Address != "" {           // in a cluster, the TTL removes jobs
 				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
 			}
 		}
@@ -37,26 +40,26 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 	if err != nil {
 		return l, err
 	}
-	isOurs, err := s.oursOf(ctx, arn)
+	mayRemove, err := s.removable(ctx, arn)
 	if err != nil {
 		return l, err
 	}
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		if size, ok := sizeOf(dir); ok && isOurs(dir) {
+		if size, ok := sizeOf(dir); ok && mayRemove(dir) {
 			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
 		}
 	}
 	return l, nil
 }
 
-// oursOf returns what tells the directories of a run from others that its history names. A caller over the network chooses the
-// name of a run and the directory in its history: of such a run, only directories are removed that the owner named.
-func (s *session) oursOf(ctx context.Context, arn string) (func(dir string) bool, error) {
+// removable returns a function that reports whether a directory in a run's history may be removed. A caller over the network can choose the
+// name of a run and the directories in its history: of such a run, only directories that the owner named are removed.
+func (s *session) removable(ctx context.Context, arn string) (func(dir string) bool, error) {
 	origin, err := s.client.Origin(ctx, arn)
 	if origin == "" || err != nil {
 		return func(string) bool { return true }, err
 	}
-	definition := ""
+	definition := "" // trusted only if the owner registered it, and just the input came over the network
 	if origin == task.NetworkInput {
 		if definition, err = s.client.Definition(ctx, arn); err != nil {
 			return nil, err
@@ -65,17 +68,17 @@ func (s *session) oursOf(ctx context.Context, arn string) (func(dir string) bool
 	return func(dir string) bool { return s.inStateDir(dir, arn) || isNamed(dir, definition) }, nil
 }
 
-// inStateDir reports whether the state directory holds a directory as this run's: of a plain job, or its storage. A symbolic link
-// leads elsewhere.
+// inStateDir reports whether a directory is in the state directory and belongs to this run: the directory of a plain job, or the run's
+// storage. It is false if a symbolic link leads out of the state directory.
 func (s *session) inStateDir(dir, arn string) bool {
 	if s.dir == "" {
-		return false // that of another machine
+		return false // the state directory is on another machine
 	}
 	jobs := filepath.Join(s.dir, "jobs")
 	return filepath.Dir(dir) == jobs || isAt(dir, storageDir(s.dir), filepath.Join(nameOf(machineOf(arn)), nameOf(arn)))
 }
 
-// isAt reports whether a path leads to another below a root.
+// isAt reports whether a path, with symbolic links resolved, is the path below in the directory root.
 func isAt(path, root, below string) bool {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -85,7 +88,8 @@ func isAt(path, root, below string) bool {
 	return err == nil && target == filepath.Join(root, below)
 }
 
-// isNamed reports whether the definition that the owner wrote holds a run's directory without the run's name, as the compiler writes it.
+// isNamed reports whether the definition that the owner registered contains the parent of a run's directory in the form that the compiler
+// writes: as a string to which the run's name is appended.
 func isNamed(dir, definition string) bool {
 	root := filepath.Dir(dir)
 	return isAt(dir, root, filepath.Base(dir)) && strings.Contains(definition, "'"+root+"/'")
@@ -94,22 +98,21 @@ func isNamed(dir, definition string) bool {
 // machineOf is the part of an execution's ARN before its name.
 func machineOf(arn string) string { return arn[:max(0, strings.LastIndex(arn, ":"))] }
 
-// jobDir is the directory in the state directory of a plain job's attempt; "" for other tasks, and while the job runs: another
-// run can have named it.
+// jobDir returns the directory of a plain job's attempt. It returns "" for other tasks, and for a job that is running: the history of
+// another run can name it.
 func (s *session) jobDir(d *types.TaskScheduledEventDetails) string {
 	var p struct{ Id string }
 	if s.dir == "" || aws.ToString(d.ResourceType) != "process" || json.Unmarshal([]byte(aws.ToString(d.Parameters)), &p) != nil {
 		return ""
 	}
 	dir := filepath.Join(s.dir, "jobs", p.Id)
-	if !proctask.IsID(p.Id) || proctask.IsRunning(dir) { // the history has arguments that the task refused
+	if !proctask.IsID(p.Id) || proctask.IsRunning(dir) { // the history also has arguments that the task rejected
 		return ""
 	}
 	return dir
 }
 
-// runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
-// name is taken for it.
+// runStorage returns the run's directory on the storage, from the environment of a task; "" if the directory does not have the run's name.
 func runStorage(parameters, arn string) string {
 	var p struct {
 		RuntimeEnv struct {

@@ -15,13 +15,15 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) listCommand() *cobra.Command {
+func listCommand(a *app) *cobra.Command {
 	var status string
 	var limit int
 	var all bool
 	c := &cobra.Command{
-		Use:     "list [PIPELINE]",
-		Short:   "list executions, newest first",
+		Use:   "list [PIPELINE]",
+		Short: "list executions, newest first",
+		Long: "list lists executions with their status, start time and duration. An open execution that no process drives is shown as " +
+			"interrupted, or as parked if its process died twice during the same step.",
 		Example: "  rayorch list\n  rayorch list shakespeare --status FAILED",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,12 +34,13 @@ func (a *app) listCommand() *cobra.Command {
 			return a.list(c.Context(), strings.Join(args, ""), want, limit, all)
 		},
 	}
-	c.Flags().StringVar(&status, "status", "", "only executions of this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
-	c.Flags().IntVarP(&limit, "limit", "n", 20, "the most executions to list; 0 for all")
+	c.Flags().StringVar(&status, "status", "", "list only executions with this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
+	c.Flags().IntVarP(&limit, "limit", "n", 20, "maximum number of executions to list; 0 lists all")
 	c.Flags().BoolVarP(&all, "all", "a", false, "include the executions of cleanup machines")
 	return c
 }
 
+// statusFlag returns the status that --status names, in any case; "" for all.
 func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
 	want := types.ExecutionStatus(strings.ToUpper(text))
 	if want == "" {
@@ -48,10 +51,10 @@ func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
 			return want, nil
 		}
 	}
-	return "", usage(c, errors.New("--status must be one of RUNNING, SUCCEEDED, FAILED, TIMED_OUT and ABORTED"))
+	return "", usage(c, fmt.Errorf("--status must be RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, got %q", text))
 }
 
-// listed is an execution as `list --output json` shows it.
+// listed is an execution in the JSON of list.
 type listed struct {
 	ARN      string     `json:"arn"`
 	Name     string     `json:"name"`
@@ -59,14 +62,15 @@ type listed struct {
 	Status   string     `json:"status"`
 	Started  time.Time  `json:"started"`
 	Stopped  *time.Time `json:"stopped,omitempty"`
-	Driven   *bool      `json:"driven,omitempty"` // for an open execution, if known
-	Parked   string     `json:"parked,omitempty"` // why an execution is parked
+	Driven   *bool      `json:"driven,omitempty"` // whether a process drives an open execution; nil if not known
+	Parked   string     `json:"parked,omitempty"` // why the execution is parked
 }
 
-// interrupted reports that an execution is open and no process drives it.
+// interrupted reports whether an execution is open and no process drives it.
 func interrupted(driven *bool) bool { return driven != nil && !*driven }
 
-// shownStatus is the status for people.
+// shownStatus returns the status as a terminal shows it. An open execution that no process drives is interrupted or parked; its status in
+// the API is RUNNING.
 func shownStatus(status string, driven *bool, parked string) string {
 	if parked != "" {
 		return "parked"
@@ -77,28 +81,28 @@ func shownStatus(status string, driven *bool, parked string) string {
 	return status
 }
 
-// parkedText says why an execution is parked, and what to do.
+// parkedText returns why an execution is parked, and what to do.
 func parkedText(name, reason string) string {
-	return fmt.Sprintf("parked: %s; to stop it: rayorch stop %s; to try the step again: rayorch resume %s", reason, name, name)
+	return fmt.Sprintf("parked: %s; to stop it: rayorch stop %s; to retry the step: rayorch resume %s", reason, name, name)
 }
 
 func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }
 
+// list prints executions: see listed.
 func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
 	var rows []listed
-	err := a.look(ctx, func(s *session) (err error) {
+	err := a.readOnly(ctx, func(s *session) (err error) {
 		rows, err = s.listed(ctx, pipeline, status, limit, all)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(rows)
-	}
-	return a.listTable(rows)
+	return a.out.result(rows, func() { printExecutions(a.out, rows) })
 }
 
+// listed lists executions, newest first: at most limit (0 for all) of a pipeline, or of all pipelines if it is "". Executions of cleanup
+// machines are listed only with all, or by the name of the machine. The rows of open executions report whether a process drives them.
 func (s *session) listed(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) ([]listed, error) {
 	rows := []listed{}
 	err := s.recording(ctx, pipeline, func(m types.StateMachineListItem) error {
@@ -122,6 +126,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 		}
 		return err
 	})
+	// Each state machine has been limited by itself: merge them, and apply the limit again.
 	slices.SortStableFunc(rows, func(a, b listed) int { return b.Started.Compare(a.Started) })
 	if limit > 0 && len(rows) > limit {
 		rows = rows[:limit]
@@ -129,7 +134,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	if err != nil {
 		return rows, err
 	}
-	if !slices.ContainsFunc(rows, func(r listed) bool { return isOpen(r.Status) }) {
+	if !slices.ContainsFunc(rows, func(r listed) bool { return isOpen(r.Status) }) { // no need to query the server
 		return rows, nil
 	}
 	resting, known, err := s.resting(ctx)
@@ -141,7 +146,8 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	return rows, err
 }
 
-func (a *app) listTable(rows []listed) error {
+// printExecutions prints a table of executions, and on stderr what to do about those that no process drives.
+func printExecutions(p *printer, rows []listed) {
 	cells := make([][]string, 0, len(rows))
 	for _, r := range rows {
 		took := "-"
@@ -150,16 +156,13 @@ func (a *app) listTable(rows []listed) error {
 		}
 		cells = append(cells, []string{r.Pipeline, r.Name, shownStatus(r.Status, r.Driven, r.Parked), r.Started.Local().Format(time.DateTime), took})
 	}
-	if err := terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells); err != nil {
-		return err
-	}
+	p.table([]string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells)
 	for _, r := range rows {
 		switch {
 		case r.Parked != "":
-			a.say(parkedText(r.Name, r.Parked))
+			p.say(parkedText(r.Name, r.Parked))
 		case interrupted(r.Driven):
-			a.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
+			p.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
 		}
 	}
-	return nil
 }

@@ -10,32 +10,34 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-func (a *app) logsCommand() *cobra.Command {
+func logsCommand(a *app) *cobra.Command {
 	var q engine.LogQuery
 	c := &cobra.Command{
-		Use:   "logs [EXECUTION] --step STEP",
-		Short: "print what a step's job printed",
-		Long: "logs prints the log of a step's newest attempt, of the newest execution when none is named. Logs are kept in the\n" +
-			"state directory, so they remain when Ray is gone. For a step that has printed nothing, it prints nothing.",
+		Use:   "logs [EXECUTION]",
+		Short: "print the output of a step's job",
+		Long: "logs prints the log of a step's newest attempt (default: the step that started last, of the newest execution). Logs are kept " +
+			"in the state directory, so they outlive Ray. If the step has printed nothing, logs prints nothing.",
 		Example: "  rayorch logs --step train --follow",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.logs(c.Context(), first(args), q)
 		},
 	}
-	c.Flags().StringVarP(&q.State, "step", "s", "", "the step (default: the one that started last)")
-	c.Flags().IntVar(&q.Attempt, "attempt", 0, "the attempt, from 1 (default: the newest)")
-	c.Flags().BoolVarP(&q.Follow, "follow", "f", false, "wait for more until the step has ended")
+	c.Flags().StringVarP(&q.State, "step", "s", "", "name of the step (default: the step that started last)")
+	c.Flags().IntVar(&q.Attempt, "attempt", 0, "number of the attempt, starting at 1 (default: the newest)")
+	c.Flags().BoolVarP(&q.Follow, "follow", "f", false, "wait for new output until the step ends")
 	return c
 }
 
+// logs prints the log of a step's attempt. With q.Follow, it prints new output until the step ends.
 func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 	printed := int64(0)
-	return a.look(ctx, func(s *session) error {
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
@@ -47,9 +49,10 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 	})
 }
 
-// printLog prints a log from where an earlier owner's answer was cut off.
+// printLog prints a log. printed is the number of bytes that have been printed already: if the owner exits while it sends the log, the
+// next owner sends it again from the start.
 func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, printed *int64) error {
-	if s.owner != nil { // nobody runs the step, so that there is nothing to wait for, and others wait for the directory
+	if s.owner != nil { // no process drives the step: there is nothing to wait for, and other commands wait for the directory
 		q.Follow = false
 	}
 	q, err := s.namedLog(ctx, arn, q)
@@ -65,14 +68,14 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 	}
 	n := int64(0)
 	if _, err = io.CopyN(io.Discard, r, *printed); err == nil {
-		n, err = io.Copy(s.app.out, r)
+		n, err = io.Copy(s.app.out.stdout, r)
 	}
 	*printed += n
 	return errors.Join(err, r.Close())
 }
 
-// namedLog turns a step's name, with [i] inside a for-each, into a query by the task; no name is the step that started last. Without a
-// log, there is no task.
+// namedLog turns a query with the name of a step, "" for the step that started last, into a query with a task. In a forEach, the name ends
+// with the index, [i]. If the step has no log, the task is empty; with Follow, namedLog waits for a log until the step ends.
 func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (engine.LogQuery, error) {
 	v := progress.New(nil)
 	if err := s.catchUp(ctx, arn, v); err != nil {
@@ -103,39 +106,41 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 		if !q.Follow || st.Status.Ended() || st.Attempt > attempt {
 			return q, nil
 		}
-		if err := errors.Join(pause(ctx, logPoll), s.catchUp(ctx, arn, v)); err != nil {
+		if err := errors.Join(client.Sleep(ctx, logPoll), s.catchUp(ctx, arn, v)); err != nil {
 			return q, err
 		}
 	}
 }
 
-// logPoll is how often a log is looked for that does not exist yet.
+// logPoll is the interval at which namedLog looks for a log that does not exist yet.
 const logPoll = 500 * time.Millisecond
 
-// ambiguous lists logs of an earlier release, which do not show the iteration of a Map that they belong to.
+// ambiguous is the error for logs of an earlier release, which did not record to which iteration of a Map a log belongs.
 func ambiguous(arn string, st *progress.Entry, attempt int, logs []engine.LogInfo) error {
 	list := ""
 	for _, l := range logs {
 		list += fmt.Sprintf("\n  task %s, started %s, %d bytes", l.Task, l.Started.UTC().Format(eventTime), l.Size)
 	}
-	return fail(exitError, "read one with GET /rayorch/v1/log?execution="+arn+"&task=TASK",
-		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each belongs to:%s", len(logs), attempt, st.State, list)
+	return fail(exitError, "to read one of them: GET /rayorch/v1/log?execution="+arn+"&task=TASK",
+		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each of them belongs to:%s", len(logs), attempt, st.State, list)
 }
 
-// namedAttempt is the step and the attempt that a query names.
+// namedAttempt returns the step and the attempt that a query names.
 func namedAttempt(v *progress.View, arn string, q engine.LogQuery) (st *progress.Entry, attempt int, err error) {
 	st = stepNamed(v.Steps(), q.State)
 	switch {
 	case st == nil && q.State == "":
-		return nil, 0, fail(exitError, "", "the execution %s has started no step", nameOf(arn))
+		return nil, 0, fail(exitError, "", "no step of the execution %s has started", nameOf(arn))
 	case st == nil:
-		return nil, 0, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
+		return nil, 0, fail(exitError, "to list the steps: rayorch describe "+nameOf(arn),
+			"the execution %s has no step %q", nameOf(arn), q.State)
 	case st.Status == progress.Skipped:
 		return nil, 0, fail(exitError, "", "the step %s was skipped and has no log", st.Name)
 	}
 	attempt = q.Attempt
 	if attempt < 0 || attempt > st.Attempt {
-		return nil, 0, fail(exitError, "rayorch describe shows its steps", "the step %s has no attempt %d: it has had %d", st.Name, attempt, st.Attempt)
+		return nil, 0, fail(exitError, "to list the steps: rayorch describe "+nameOf(arn),
+			"the step %s has no attempt %d; number of attempts: %d", st.Name, attempt, st.Attempt)
 	}
 	if attempt == 0 {
 		attempt = st.Attempt
@@ -143,7 +148,7 @@ func namedAttempt(v *progress.View, arn string, q engine.LogQuery) (st *progress
 	return st, attempt, nil
 }
 
-// stepNamed is the newest step of a name, or the newest of all.
+// stepNamed returns the newest step with a name, which may also be the name of its state; for "", the newest step that was not skipped.
 func stepNamed(steps []*progress.Entry, name string) *progress.Entry {
 	for _, st := range slices.Backward(steps) {
 		if !st.IsWait() && (name == "" && st.Status != progress.Skipped || st.Name == name || st.State == name) {

@@ -1,5 +1,7 @@
-// Command rayorch runs train-then-infer pipelines on Ray. One file holds one
-// subcommand; the wiring of the packages under internal is done here and nowhere else.
+// Command rayorch runs train-then-infer pipelines on Ray.
+//
+// Each subcommand has a file. This package is the only one that wires the packages below internal together: it translates flags into
+// their options, finds or becomes the owner of the state directory (session.go), and prints results.
 package main
 
 import (
@@ -9,87 +11,93 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/task/proctask"
-	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // version is set by the build.
 var version = "dev"
 
-// Exit codes, the same in every command.
+// Exit codes, which have the same meaning in all commands; see docs/cli.md.
 const (
 	exitError       = 1
 	exitUsage       = 2
-	exitFailed      = 3
-	exitRunning     = 4
-	exitHangUp      = 129 // 128 and the signal's number, as shells have it
+	exitFailed      = 3   // the execution did not succeed
+	exitRunning     = 4   // the execution was still running when --wait ended
+	exitHangUp      = 129 // as in a shell: 128 plus the number of the signal
 	exitInterrupted = 130
 )
 
-// app is what every command shares: the outside world, and the settings that stand before the subcommand.
+// app is what all commands share: the standard streams, the files of this machine, and the global flags.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
+	in    io.Reader
+	out   *printer
+	files *localFiles
 
-	stateDir string
-	endpoint string
-	aws      bool
-	region   string
-	profile  string
-	// kubeconfig is for targets in a cluster, and for tasks that speak to one.
-	kubeconfig string
-	output     string
-	verbose    bool
-	// told are the directories whose key files were reported: run compiles twice.
-	told []string
+	stateDir   string
+	endpoint   string
+	aws        awsFlags
+	kubeconfig string // for targets in a Kubernetes cluster, and for tasks that use one
 }
 
 func main() { os.Exit(realMain()) }
 
+// realMain returns instead of exiting, so that tests can run it as a command.
 func realMain() int {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		return proctask.SuperviseMain(os.Args[2:])
 	}
-	a := &app{in: os.Stdin, out: safeOut(os.Stdout), err: safeOut(os.Stderr)}
-	return a.run(context.Background(), os.Args[1:])
+	return newApp(os.Stdin, safeOut(os.Stdout), safeOut(os.Stderr)).run(context.Background(), os.Args[1:])
+}
+
+// newApp returns an app with the default flags.
+func newApp(in io.Reader, stdout, stderr io.Writer) *app {
+	out := &printer{stdout: stdout, stderr: stderr, format: "text"}
+	return &app{in: in, out: out, files: &localFiles{out: out}}
 }
 
 // superviseCommand is the hidden subcommand that runs as the supervisor of a plain job.
 const superviseCommand = "__supervise"
 
-// failure is an error with an exit code and, where one helps, a hint.
+// failure is an error with an exit code and a hint. Errors without a code have the exit code exitError.
 type failure struct {
 	code int
 	err  error
-	hint string
+	hint string // what to do; may be empty
 }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// fail returns an error with an exit code and a hint. If the hint is "", report looks for one that fits the wrapped error.
 func fail(code int, hint, format string, args ...any) error {
 	return &failure{code: code, err: fmt.Errorf(format, args...), hint: hint}
 }
 
-// silent ends the command with a code when everything was said already.
+// silent ends the command with an exit code and no error message: everything has been printed already.
 type silent int
 
 func (s silent) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// run executes the command line, without the name of the program, and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
-	return a.report(root.ExecuteContext(ctx))
+	root.SetOut(a.out.stdout)
+	root.SetErr(a.out.stderr)
+	err := root.ExecuteContext(ctx)
+	// A result that could not be printed is an error, even if the command has another exit code than 0 because of the result.
+	var quiet silent
+	if a.out.failed != nil && (err == nil || errors.As(err, &quiet)) {
+		err = a.out.failed
+	}
+	return a.report(err)
 }
 
+// report prints an error with its hint, and returns the exit code.
 func (a *app) report(err error) int {
 	var quiet silent
 	if err == nil {
@@ -103,29 +111,22 @@ func (a *app) report(err error) int {
 	if errors.As(err, &f) {
 		code, hint = f.code, f.hint
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(a.err, "rayorch: error: %s\n", terminal.Clean(line))
-	}
+	a.out.error(err.Error())
 	if hint == "" {
 		hint = cmp.Or(a.keyHint(err), hintFor(err))
 	}
-	a.hint(hint)
+	a.out.hint(hint)
 	return code
 }
 
-// hint prints what to do about an error.
-func (a *app) hint(text string) {
-	for line := range strings.Lines(text) {
-		fmt.Fprintf(a.err, "rayorch: hint: %s\n", terminal.Clean(line))
-	}
-}
-
+// root builds the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rayorch",
 		Short: "run train-then-infer pipelines on Ray",
-		Long: "rayorch runs pipelines on Ray: each step is a Ray job or a plain job, the state machine between them is the\n" +
-			"Amazon States Language, and everything speaks the Step Functions API.",
+		Long: "rayorch runs pipelines on Ray. Each step is a Ray job or a plain job. A pipeline file is compiled to the Amazon States " +
+			"Language, which rayorch runs on this machine or in a Kubernetes cluster, and AWS Step Functions runs on AWS. All commands use " +
+			"the Step Functions API.",
 		Example:       "  rayorch init demo && rayorch run demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -133,16 +134,16 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
-	groupFlags(root)
+	formatHelp(root)
 	f := root.PersistentFlags()
-	f.StringVar(&a.stateDir, "state-dir", "", "directory of executions and their histories (default $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
-	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of the state directory")
-	f.BoolVar(&a.aws, "aws", false, "use AWS Step Functions, with the AWS CLI's credentials")
-	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default from the AWS configuration)")
-	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint")
-	f.StringVar(&a.kubeconfig, "kubeconfig", "", "file with the contexts of Kubernetes clusters (default $KUBECONFIG, else ~/.kube/config)")
-	f.StringVarP(&a.output, "output", "o", "text", "form of the results: text or json")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what rayorch does to stderr")
+	f.StringVar(&a.stateDir, "state-dir", "", "state directory, which holds the executions (default: $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
+	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of a state directory")
+	f.BoolVar(&a.aws.on, "aws", false, "use AWS Step Functions with the AWS CLI's credentials")
+	f.StringVar(&a.aws.region, "region", "", "AWS region for --aws and --endpoint (default: from the AWS configuration)")
+	f.StringVar(&a.aws.profile, "profile", "", "AWS profile for --aws and --endpoint (default: from the AWS configuration)")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
+	f.StringVarP(&a.out.format, "output", "o", "text", "output format: text or json")
+	f.BoolVarP(&a.out.verbose, "verbose", "v", false, "write a log to stderr")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
 	root.CompletionOptions.HiddenDefaultCmd = false
 	for _, add := range commands {
@@ -153,44 +154,25 @@ func (a *app) root() *cobra.Command {
 		}
 		root.AddCommand(c)
 	}
+	renameDefaults(root)
 	return root
 }
 
-// commands are the subcommands; each one's file adds itself here by name.
+// commands are the constructors of the subcommands.
 var commands = []func(*app) *cobra.Command{
-	(*app).initCommand, (*app).validateCommand, (*app).compileCommand, (*app).graphCommand, (*app).runCommand,
-	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
-	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
-	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
-	(*app).applyCommand, (*app).unapplyCommand, (*app).dashboardCommand,
-	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand, (*app).driveCmd,
+	initCommand, validateCommand, compileCommand, graphCommand, runCommand, resumeCommand, listCommand, describeCommand,
+	historyCommand, logsCommand, stopCommand, rayCommand, doctorCommand, schemaCommand, versionCommand, serveCommand,
+	consoleCommand, registerCommand, startCommand, redriveCommand, storeCommand, cleanCommand, applyCommand, unapplyCommand,
+	dashboardCommand, deployCommand, diffCommand, destroyCommand, driveCmd,
 }
 
+// checkFlags checks the global flags before a command runs.
 func (a *app) checkFlags(c *cobra.Command) error {
-	if a.output != "text" && a.output != "json" {
-		return usage(c, fmt.Errorf("--output must be text or json, not %q", a.output))
+	if a.out.format != "text" && a.out.format != "json" {
+		return usage(c, fmt.Errorf("--output must be text or json, got %q", a.out.format))
 	}
-	if a.aws && a.endpoint != "" {
-		return usage(c, errors.New("--aws and --endpoint exclude each other"))
+	if a.aws.on && a.endpoint != "" {
+		return usage(c, errors.New("--aws and --endpoint are mutually exclusive"))
 	}
 	return nil
-}
-
-func (a *app) json() bool { return a.output == "json" }
-
-// safeOut keeps what jobs print, and names and errors from elsewhere, from repainting a terminal. A file or a pipe gets every byte.
-func safeOut(f *os.File) io.Writer {
-	if !term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return terminal.NewSafe(f)
-}
-
-// terminalOf says whether a stream is a terminal that takes escape sequences.
-func terminalOf(w any) (*os.File, bool) {
-	if s, ok := w.(*terminal.Safe); ok {
-		w = s.Unwrap()
-	}
-	f, ok := w.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }

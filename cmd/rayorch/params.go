@@ -10,9 +10,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// input is a run's input: the parameters of a file, then those of the command line. All mistakes are told at once.
-// Bounds are checked here so that a mistake is told before anything starts; the definition checks them again, because a
-// start need not come from here.
+// input returns the input of a run: the parameters in a file, and those on the command line, which take precedence. It returns all errors
+// together. It checks bounds so that an error is reported before anything starts; the definition checks them again, because not every
+// start comes from this command.
 func (s *source) input(flags []string, file string) ([]byte, error) {
 	given, err := readValues(file)
 	if err != nil {
@@ -25,9 +25,10 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 			problems = append(problems, fmt.Errorf("--param %s: expected NAME=VALUE", f))
 			continue
 		}
+		// A parameter on the command line replaces that of the file.
 		p, known := s.pipeline.Params.Get(name)
 		if !known {
-			given.Set(name, text) // CheckInput says that it is unknown, with a near name
+			given.Set(name, text) // CheckInput reports that it is unknown, and suggests a similar name
 			continue
 		}
 		v, err := typedParam(p.Type, text)
@@ -39,13 +40,13 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 	}
 	problems = append(problems, s.pipeline.CheckInput(given)...)
 	if len(problems) > 0 {
-		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "the pipeline's params say what it takes"}
+		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "the pipeline file declares the parameters in params"}
 	}
 	return value.Bytes(s.pipeline.Normalize(given)), nil
 }
 
-// typedParam reads a value from the command line: plain text for a parameter of type string, else JSON. kind is the parameter's type
-// in the pipeline file or in the JSON Schema of its definition.
+// typedParam parses a value from the command line: plain text for a parameter of type string, JSON for any other type. kind is the type in
+// the pipeline file or in the JSON Schema of the definition; "" is a string.
 func typedParam(kind, text string) (any, error) {
 	if kind == "" || kind == "string" {
 		return text, nil
@@ -60,7 +61,7 @@ func typedParam(kind, text string) (any, error) {
 	return nil, fmt.Errorf("%q is not of type %s", text, kind)
 }
 
-// readValues reads a file of parameters; without a name there are none.
+// readValues reads a YAML or JSON file of parameters. Without a file name it returns none.
 func readValues(file string) (*value.Object, error) {
 	if file == "" {
 		return &value.Object{}, nil

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,23 +15,24 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// rayOptions say which Ray the local targets use, and where tasks of EKS go.
+// rayOptions select the Ray that targets of kind local use, and the clusters that EKS tasks use.
 type rayOptions struct {
-	address  string
-	caFile   string
-	clusters []string
-	// overHTTP sends Ray's token also over plain http.
+	address  string   // of the dashboard; "" selects the default: see the help of run
+	caFile   string   // PEM
+	clusters []string // --eks-cluster: NAME=CONTEXT
+	// overHTTP allows sending Ray's token over plain http to another machine.
 	overHTTP bool
 }
 
 func (o *rayOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.address, "ray-address", "", "Ray's dashboard, http://HOST:8265 (default: see the order below)")
-	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the certificates that sign an https Ray address")
-	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http even if the address is not loopback")
-	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "NAME=CONTEXT: tasks whose ClusterName is NAME go to that kubeconfig context; may be repeated")
+	c.Flags().StringVar(&o.address, "ray-address", "", "address of the Ray dashboard, such as http://HOST:8265 (default: see rayorch run --help)")
+	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the CA certificates for a Ray address with https")
+	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http, even to an address that is not loopback")
+	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil,
+		"use the kubeconfig context CONTEXT for EKS tasks whose ClusterName is NAME; can be repeated")
 }
 
-// head is the Ray that rayorch starts and stops; one per state directory.
+// head returns the Ray that rayorch starts and stops: one for each state directory. progress receives lines about downloads and starts.
 func (a *app) head(progress func(string)) (*ray.Head, error) {
 	dir, err := home.Dir(a.stateDir, os.Getenv)
 	if err != nil {
@@ -50,47 +50,48 @@ func (a *app) head(progress func(string)) (*ray.Head, error) {
 	}, nil
 }
 
+// resolver returns a resolver for the Ray to use. start allows it to start a Ray if there is none.
 func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Resolver, error) {
 	head, err := a.head(progress)
 	if err != nil {
 		return ray.Resolver{}, err
 	}
-	user, _ := os.UserHomeDir() // without one there is no ~/.ray/auth_token to look for
+	user, _ := os.UserHomeDir() // without a home directory there is no ~/.ray/auth_token to read
 	return ray.Resolver{Flag: o.address, Getenv: os.Getenv, Home: user, CAFile: o.caFile, Own: head, Start: start,
 		TokenOverHTTP: o.overHTTP, UsedFile: filepath.Join(head.Dir, "used.json")}, nil
 }
 
-func (a *app) say(line string) { fmt.Fprintln(a.err, terminal.Clean(line)) }
-
-func (a *app) rayCommand() *cobra.Command {
+func rayCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "ray",
-		Short:   "start, stop and show the Ray that rayorch runs on this machine",
+		Use:   "ray",
+		Short: "start, stop or show the Ray that rayorch manages on this machine",
+		Long: "ray manages the Ray that rayorch starts for a state directory. rayorch run starts it if necessary, and stops it after the run. " +
+			"A Ray that was started with rayorch ray start runs until rayorch ray stop.",
 		Example: "  rayorch ray start",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.rayStartCommand(), a.rayStopCommand(), a.rayStatusCommand())
+	c.AddCommand(rayStartCommand(a), rayStopCommand(a), rayStatusCommand(a))
 	return c
 }
 
-func (a *app) rayStartCommand() *cobra.Command {
+func rayStartCommand(a *app) *cobra.Command {
 	var cpus int
 	var noToken bool
 	var inherit []string
 	c := &cobra.Command{
 		Use:   "start",
-		Short: "start a Ray of rayorch's own; gets Ray from PyPI when no Python here has it",
-		Long: "start runs a Ray head with ports, directories and processes of its own, so that it disturbs no other Ray. It\n" +
-			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself. Ray and its jobs inherit only\n" +
-			"few environment variables (docs/pipeline.md lists them).",
+		Short: "start a Ray on this machine; install Ray from PyPI if it is missing",
+		Long: "start starts a Ray head with separate ports, directories and processes, so that it does not interfere with any other Ray. It " +
+			"runs until rayorch ray stop. It requires a token, which rayorch finds automatically. Ray and its jobs inherit only a few " +
+			"environment variables: see docs/pipeline.md.",
 		Example: "  rayorch ray start --cpus 4",
 		RunE: func(c *cobra.Command, _ []string) error {
-			h, err := a.head(a.say)
+			h, err := a.head(a.out.say)
 			if err != nil {
 				return err
 			}
-			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil {
+			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil { // the parent of ray/
 				return err
 			}
 			h.CPUs, h.NoToken = cpus, noToken
@@ -99,25 +100,27 @@ func (a *app) rayStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := keepRay(h); err != nil {
+			if err := keepRay(h); err != nil { // it may have been running for runs already
 				return err
 			}
-			return a.rayState(state)
+			return printRay(a.out, state)
 		},
 	}
-	c.Flags().IntVar(&cpus, "cpus", 0, "CPUs that it offers to jobs (default: all)")
-	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "environment variable that Ray and all its jobs inherit, or PREFIX_*; may be repeated")
-	c.Flags().BoolVar(&noToken, "no-token", false, "leave token authentication off: any user of this machine may then run code as you")
+	c.Flags().IntVar(&cpus, "cpus", 0, "number of CPUs for jobs (default: all)")
+	c.Flags().StringArrayVar(&inherit, "inherit-env", nil,
+		"environment variable that Ray and all its jobs inherit, or a pattern such as PREFIX_*; can be repeated")
+	c.Flags().BoolVar(&noToken, "no-token", false, "disable token authentication: every user of this machine can then run code as you")
 	return c
 }
 
-func (a *app) rayStopCommand() *cobra.Command {
+func rayStopCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop",
-		Short:   "stop the Ray that rayorch started, and no other",
+		Short:   "stop the Ray that rayorch started",
+		Long:    "stop stops the Ray that rayorch started for the state directory, and the jobs on it. It does not stop any other Ray.",
 		Example: "  rayorch ray stop",
 		RunE: func(c *cobra.Command, _ []string) error {
-			h, err := a.head(a.say)
+			h, err := a.head(a.out.say)
 			if err != nil {
 				return err
 			}
@@ -129,25 +132,28 @@ func (a *app) rayStopCommand() *cobra.Command {
 				return err
 			}
 			if !before.Running {
-				return a.rayState(ray.State{})
+				return printRay(a.out, ray.State{})
 			}
-			_, err = fmt.Fprintf(a.out, "stopped the ray at %s\n", before.Address)
-			return err
+			a.out.printf("stopped Ray at %s\n", before.Address)
+			return nil
 		},
 	}
 }
 
-func (a *app) rayStatusCommand() *cobra.Command {
+func rayStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "status",
-		Short:   "show the Ray that rayorch started, and which one a run would use",
+		Use:   "status",
+		Short: "show the Ray that rayorch started, and the Ray that a run would use",
+		Long: "status shows the version, the address and the token file of the Ray that rayorch started for the state directory, and which " +
+			"Ray a run would use: see rayorch run --help.",
 		Example: "  rayorch ray status",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.rayStatus(c.Context()) },
 	}
 }
 
+// rayStatus prints the Ray that rayorch started and, as text, the Ray that a run would use, which may be another one.
 func (a *app) rayStatus(ctx context.Context) error {
-	r, err := a.resolver(rayOptions{}, false, a.say)
+	r, err := a.resolver(rayOptions{}, false, a.out.say)
 	if err != nil {
 		return err
 	}
@@ -155,30 +161,29 @@ func (a *app) rayStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.rayState(state); err != nil || a.json() {
+	if err := printRay(a.out, state); err != nil || a.out.json() {
 		return err
 	}
 	found, err := r.Resolve(ctx)
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
-		_, err = fmt.Fprintln(a.out, "a run would start one")
+		a.out.printf("a run would start a Ray\n")
 	case err == nil:
-		_, err = fmt.Fprintf(a.out, "a run would use %s\n", found)
-	default: // the status was shown; that a run would fail is news, not a failure of this command
-		_, err = fmt.Fprintf(a.out, "a run would fail: %s\n", terminal.Clean(err.Error()))
+		a.out.printf("a run would use %s\n", found)
+	default: // the command itself did not fail: it has shown the status
+		a.out.printf("a run would fail: %s\n", terminal.Clean(err.Error()))
 	}
-	return err
+	return nil
 }
 
-func (a *app) rayState(s ray.State) error {
-	if a.json() {
-		return a.print(map[string]any{"running": s.Running, "state": s})
-	}
-	if !s.Running {
-		_, err := fmt.Fprintln(a.out, "rayorch runs no ray here")
-		return err
-	}
-	_, err := fmt.Fprintf(a.out, "ray %s runs since %s\naddress  %s\ntoken    %s\n",
-		s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
-	return err
+// printRay prints the state of the Ray that rayorch started.
+func printRay(p *printer, s ray.State) error {
+	return p.result(map[string]any{"running": s.Running, "state": s}, func() {
+		if !s.Running {
+			p.printf("rayorch has not started a Ray on this machine\n")
+			return
+		}
+		p.printf("Ray %s has been running since %s\naddress  %s\ntoken    %s\n",
+			s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
+	})
 }

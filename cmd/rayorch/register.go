@@ -3,35 +3,68 @@ package main
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
-
-	"github.com/rayorch/rayorch/internal/api/client"
-	"github.com/rayorch/rayorch/internal/pipeline/compile"
 	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/spf13/cobra"
 )
 
-// register makes or updates the state machines of a pipeline and returns the ARN of the version to start.
-func (s *session) register(ctx context.Context, name, description string, out *compile.Result) (string, error) {
-	m := client.Machine{Name: name, Definition: string(out.Definition), Description: description}
-	if len(out.Cleanup) > 0 {
-		arn, err := s.client.Register(ctx, client.Machine{Name: name + stepfn.CleanupSuffix, Definition: string(out.Cleanup)})
-		if err != nil {
-			return "", s.explained(ctx, err)
-		}
-		m.Tags = []types.Tag{{Key: aws.String(stepfn.CleanupTag), Value: aws.String(stepfn.Unqualified(arn))}}
+func registerCommand(a *app) *cobra.Command {
+	var o sourceOptions
+	var ray rayOptions
+	var alias string
+	c := &cobra.Command{
+		Use:   "register [PIPELINE]",
+		Short: "register a pipeline as a state machine that can be started by name",
+		Long: "register compiles a pipeline, creates or updates the state machine with its name, and publishes a version. With --alias, it " +
+			"points an alias at that version. It does not start an execution: use rayorch start, boto3 or the AWS CLI.",
+		Example: "  rayorch register examples/shakespeare --alias prod\n  rayorch start shakespeare --param steps=100",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.path = first(args)
+			return a.registerPipeline(c.Context(), o, ray, alias)
+		},
 	}
-	version, err := s.client.Register(ctx, m)
-	return version, s.explained(ctx, err)
+	o.flags(c)
+	ray.flags(c)
+	c.Flags().StringVar(&alias, "alias", "", "name of an alias to point at the new version")
+	return c
 }
 
-// explained adds what to do if a server of another release does not understand a definition.
-func (s *session) explained(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
+// registered is the JSON that register prints.
+type registered struct {
+	Machine string `json:"stateMachineArn"`
+	Version string `json:"stateMachineVersionArn"`
+	Alias   string `json:"stateMachineAliasArn,omitempty"`
+}
+
+// registerPipeline registers a compiled pipeline and points an alias, if any, at the new version.
+func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOptions, alias string) error {
+	src, err := a.load(o)
+	if err != nil {
+		return err
 	}
-	if hint := s.client.OtherRelease(ctx, version, err.Error()); hint != "" {
-		return fail(exitError, hint, "%w", err)
-	}
-	return err
+	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
+		// The definition outlives this command: compile --ray-address into it.
+		out, err := src.compile(s.stateDir(), ray.address)
+		if err != nil {
+			return err
+		}
+		if err := a.placeFiles(ctx, src, out, a.out.sayf); err != nil {
+			return err
+		}
+		var made registered
+		err = s.over(ctx, func() error {
+			version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+			made = registered{Machine: stepfn.Unqualified(version), Version: version}
+			if err == nil && alias != "" {
+				made.Alias, err = s.client.PointAlias(ctx, made.Machine, version, alias)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return a.out.result(made, func() {
+			a.out.printf("registered %s\nto start it: rayorch start %s\n", made.Version, src.pipeline.Name)
+		})
+	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
@@ -11,14 +10,14 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-func (a *app) resumeCommand() *cobra.Command {
+func resumeCommand(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "resume [EXECUTION]",
-		Short: "go on with a run whose process was killed",
-		Long: "resume takes up an interrupted run: it finds the Ray job that still runs, follows it, and goes on as if nothing\n" +
-			"had happened. Without a name it resumes every open run and watches the newest. A parked run, whose process died\n" +
-			"twice during the same step, is only resumed by name.",
+		Short: "resume runs whose process was killed",
+		Long: "resume resumes an interrupted run: it finds the jobs that are still running, follows them, and continues the run. Without " +
+			"EXECUTION, it resumes all open runs and watches the newest one first. A parked run, whose process died twice during the same " +
+			"step, is resumed only if it is named.",
 		Example: "  rayorch resume",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -30,8 +29,9 @@ func (a *app) resumeCommand() *cobra.Command {
 	return c
 }
 
+// resume resumes one run or all open runs, and watches them until they end: the newest one with its result, then the others.
 func (a *app) resume(ctx context.Context, text string, o runOptions) error {
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
 		var arns []string
@@ -43,11 +43,11 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			return err
 		}
 		if len(arns) == 0 {
-			_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
-			return err
+			a.out.say("nothing to resume: no run is open")
+			return nil
 		}
 		err = s.over(ctx, func() error {
-			if err := s.supply(ctx, arns...); err != nil {
+			if err := s.supplySecrets(ctx, arns...); err != nil {
 				return err
 			}
 			return s.resume(ctx, arns...)
@@ -57,25 +57,25 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		}
 		w.screen.Say("resuming %s", nameOf(arns[0]))
 		s.arns = arns
-		err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
+		err = w.watchToEnd(ctx, s, arns[0], o.wait)
 		for _, arn := range arns[1:] {
-			if stops(err) {
+			if endedEarly(err) {
 				return err
 			}
-			err = errors.Join(err, a.alsoToEnd(ctx, s, arn, w))
+			err = errors.Join(err, w.alsoToEnd(ctx, s, arn))
 		}
 		return errors.Join(err, s.releaseOwnRay())
 	})
 }
 
-// stops reports whether a watch ended before its run did: what else was resumed is then not waited for.
-func stops(err error) bool {
+// endedEarly reports whether a watch ended before its run did. Then the command does not wait for the other runs that it resumed.
+func endedEarly(err error) bool {
 	var code silent
 	return errors.As(err, &code) && code != exitFailed
 }
 
-// alsoToEnd waits for a run besides the one that is shown.
-func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher) error {
+// alsoToEnd waits for one of the other resumed runs, without printing its result.
+func (w *watcher) alsoToEnd(ctx context.Context, s *session, arn string) error {
 	w.view, w.logs = progress.New(nil), map[string]bool{}
 	err := w.watch(ctx, s, arn, 0)
 	var code silent
@@ -85,7 +85,7 @@ func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher)
 	return err
 }
 
-// toResume are the runs to take up, the newest first.
+// toResume returns the runs to resume, newest first: the named one, or all that are open and not parked.
 func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	if text != "" {
 		arn, err := s.findExecution(ctx, text)
@@ -95,7 +95,7 @@ func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	arns := make([]string, 0, len(open))
 	for _, x := range open {
 		if x.Parked != "" {
-			s.app.say(parkedText(x.Name, x.Parked))
+			s.app.out.say(parkedText(x.Name, x.Parked))
 			continue
 		}
 		arns = append(arns, x.ARN)
@@ -103,7 +103,7 @@ func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	return arns, err
 }
 
-// openExecutions are all that have not ended, cleanup machines' too, the newest first.
+// openExecutions returns all executions that have not ended, newest first, including those of cleanup machines.
 func (s *session) openExecutions(ctx context.Context) ([]listed, error) {
 	return s.listed(ctx, "", types.ExecutionStatusRunning, 0, true)
 }

@@ -9,37 +9,42 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// runOptions are the flags of run, resume and redrive, which have some of them only.
 type runOptions struct {
 	source  sourceOptions
 	ray     rayOptions
-	params  []string
-	file    string
-	name    string
-	follow  bool
+	params  []string // NAME=VALUE
+	file    string   // --params-file
+	name    string   // of the execution
+	follow  bool     // print the output of the jobs
 	detach  bool
-	secrets map[string]string // values by environment variable
-	wait    time.Duration
+	secrets map[string]string // values by the name of the environment variable
+	wait    time.Duration     // 0: until the run ends
 	keepRay bool
 	console bool
-	// stackName is of what deploy made, where the target is of kind aws.
+	// stackName is for a target of kind aws.
 	stackName string
 }
 
-func (a *app) runCommand() *cobra.Command {
+func runCommand(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "run [PIPELINE]",
-		Short: "run a pipeline and watch it to its end",
-		Long: "run starts a pipeline (a file, or a directory with a pipeline.yaml; this directory by default) and shows its\n" +
-			"steps until it ends. Ctrl-C stops the run with its jobs. A closed terminal does not: as with --detach and at the end\n" +
-			"of --wait, a background process drives the run to its end. After a kill, rayorch resume resumes the run.\n\n" +
-			"The run uses, in this order of precedence, the Ray at --ray-address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS, one\n" +
-			"that you started on this machine, or one that rayorch starts for the run and stops after it. rayorch does not use\n" +
-			"a Ray on this machine that does not accept your token or that belongs to another state directory. A run keeps its\n" +
-			"Ray: when that Ray is lost, rayorch starts one of its own.\n\n" +
-			"With a target of kind aws, or --aws, it starts what rayorch deploy made there, and watches that.\n\n" +
-			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 129 terminal\n" +
-			"closed, 130 interrupted.",
+		Short: "run a pipeline and watch it until it ends",
+		Long: "run starts a pipeline and shows its steps until it ends. PIPELINE is a pipeline file, or a directory with a pipeline.yaml " +
+			"(default: the current directory). Ctrl-C stops the run and its jobs. Closing the terminal does not: as with --detach, and when " +
+			"--wait ends, a background process drives the run to its end. If that process is killed, rayorch resume resumes the run.\n\n" +
+			"The run uses the first of these Rays:\n" +
+			"  1. the one at --ray-address\n" +
+			"  2. the one at RAY_API_SERVER_ADDRESS or RAY_ADDRESS\n" +
+			"  3. one that you started on this machine\n" +
+			"  4. one that rayorch starts for the run, and stops after it\n" +
+			"rayorch does not use a Ray on this machine that does not accept your token or that belongs to another state directory. A run " +
+			"keeps its Ray; if that Ray is lost, rayorch starts one.\n\n" +
+			"With a target of kind aws, or with --aws, run starts the state machine that rayorch deploy created, and watches the " +
+			"execution.\n\n" +
+			"Exit codes: 0 succeeded, 1 error, 2 usage error, 3 the run failed, 4 still running when --wait ended, 129 terminal closed, " +
+			"130 interrupted.",
 		Example: "  rayorch run examples/shakespeare --param steps=100",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -57,22 +62,24 @@ func (a *app) runCommand() *cobra.Command {
 	o.ray.flags(c)
 	o.watchFlags(c)
 	f := c.Flags()
-	f.StringArrayVarP(&o.params, "param", "p", nil, "a parameter, NAME=VALUE; may be repeated")
-	f.StringVar(&o.file, "params-file", "", "a JSON or YAML file of parameters; --param goes before it")
-	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
-	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and exit; a background process drives the run to its end")
-	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends (on a terminal: until Ctrl-C), and print its address")
-	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
-	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
+	f.StringArrayVarP(&o.params, "param", "p", nil, "parameter of the run; can be repeated")
+	f.StringVar(&o.file, "params-file", "", "YAML or JSON file with parameters; --param takes precedence")
+	f.StringVar(&o.name, "name", "", "name of the run (default: generated from the current time)")
+	f.BoolVarP(&o.detach, "detach", "d", false, "start the run in the background, print its ARN and exit")
+	f.BoolVar(&o.console, "console", false, "serve the web console until the run ends (on a terminal: until Ctrl-C), and print its URL")
+	f.StringVar(&o.stackName, "stack-name", "", deployedStack)
+	markAWS(c, "stack-name")
+	f.BoolVar(&o.keepRay, "keep-ray", false, "do not stop a Ray that was started for this run")
 	return c
 }
 
-// watchFlags are the flags of the commands that watch a run to its end.
+// watchFlags adds the flags of the commands that watch a run until it ends.
 func (o *runOptions) watchFlags(c *cobra.Command) {
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print the output of the jobs, each line prefixed with its step")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, such as 90s or 2h, then exit with code 4 while the run continues in the background (default: until the run ends)")
 }
 
+// runPipeline runs a pipeline with the owner of the state directory, which is this process if there is no other one.
 func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	src, err := a.load(o.source)
 	if err != nil {
@@ -89,24 +96,25 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	if _, err := src.compile(dir, ""); err != nil { // before a Ray is started
 		return err
 	}
-	if a.endpoint == "" { // a server at another endpoint has its own
+	if a.endpoint == "" { // a remote server has its own secrets
 		if o.secrets, err = src.secretValues(); err != nil {
 			return err
 		}
 	}
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
-		if o.name == "" {
+		if o.name == "" { // named before it starts, so that a repeated start does not start a second run: see over
 			o.name = runName(time.Now())
 		}
 		done, arn := func() error { return nil }, ""
 		defer func() { err = errors.Join(err, done()) }()
+		// Until the run has started, Ctrl-C cancels the preparations. From then on, it stops the run.
 		prepare, prepared := w.untilInterrupted(ctx)
 		defer prepared()
 		err = s.over(ctx, func() (err error) {
-			done, err = a.readyRay(prepare, s, src, &o, w)
-			if prepare.Err() != nil { // whatever became of the Ray: done stops one that was started
+			done, err = s.readyRay(prepare, src, &o, w)
+			if prepare.Err() != nil { // done stops a Ray that was started
 				w.screen.Say("interrupted before the run was started")
 				return silent(exitInterrupted)
 			}
@@ -122,7 +130,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
 		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.detach {
-			return a.detach(ctx, s, arn)
+			return s.detach(ctx, arn)
 		}
 		if o.console {
 			var site *consoleSite
@@ -135,12 +143,12 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			}()
 		}
 		s.offerResume(ctx, arn, w)
-		return a.watchToEnd(ctx, s, arn, w, o.wait)
+		return w.watchToEnd(ctx, s, arn, o.wait)
 	})
 }
 
-// startRun registers what the pipeline compiles to and starts it. The start names the version that was published, so
-// that somebody else's change of the same pipeline in between does not run instead.
+// startRun registers the compiled pipeline and starts an execution of the version that it published: a change that another process
+// registers in between does not run instead.
 func (s *session) startRun(ctx context.Context, src *source, o runOptions, input []byte, say func(string, ...any)) (string, error) {
 	out, err := src.compile(s.stateDir(), o.ray.pinned(s))
 	if err != nil {
@@ -166,19 +174,19 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	return arn, s.resume(ctx, arn)
 }
 
-// runName is readable, sorts by time, and two runs of one second differ.
+// runName generates a name that sorts by time and has milliseconds, so that two runs in the same second have different names.
 func runName(now time.Time) string {
 	return fmt.Sprintf("%s-%03d", now.UTC().Format("20060102-150405"), now.Nanosecond()/1e6)
 }
 
-// offerResume tells of runs that were left open by a process that is gone.
+// offerResume prints the runs that a process left open when it exited.
 func (s *session) offerResume(ctx context.Context, self string, w *watcher) {
 	if s.owner == nil {
 		return
 	}
 	open, err := s.openExecutions(ctx)
 	if err != nil {
-		return // it is only an offer; the run itself will meet what is wrong
+		return // the watch of the run reports the error
 	}
 	for _, x := range open {
 		if x.ARN != self {

@@ -16,8 +16,8 @@ func (s *session) code(ctx context.Context, arn string) ([]snapshot.Snapshot, er
 	return s.client.Code(ctx, arn)
 }
 
-// nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
-// pipeline file, and the directories of a run in a cluster.
+// nameCode sends the owner, before a run starts, the parts of the run's code that the definition does not name: the pipeline file, and the
+// directories of a run in a cluster.
 func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
 	var sources []ray.Source
 	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
@@ -29,7 +29,8 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	return s.client.NameCode(ctx, arn, sources)
 }
 
-// changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.
+// changedCode returns the sources that have changed since an execution started. It does not report code that was removed: the step that
+// needs it does.
 func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
 	if s.dir == "" {
 		return nil
@@ -39,7 +40,7 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 		name, err := store.Name(ctx, kept.Source)
 		_, here := store.Size(kept.Package)
 		switch {
-		case err == nil && name == kept.Package, !here && !kept.File:
+		case err == nil && name == kept.Package, !here && !kept.File: // unchanged, or its code was removed
 		case kept.File:
 			changed = append(changed, "the pipeline file "+kept.Path)
 		default:
@@ -49,8 +50,8 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 	return changed
 }
 
-// codeDiff prints what differs between the code of an execution and the working tree.
-func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
+// codeDiff prints the differences between the code of an execution and the current files.
+func (s *session) codeDiff(ctx context.Context, arn string) error {
 	all, err := s.code(ctx, arn)
 	if err != nil {
 		return err
@@ -60,43 +61,45 @@ func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
 			"no code is kept for the execution %s", nameOf(arn))
 	}
 	if s.dir == "" {
-		return fail(exitUsage, "run rayorch describe --code-diff on that machine", "--code-diff reads the state directory of the machine that runs the execution")
+		return fail(exitUsage, "run rayorch describe --code-diff on the machine that runs the execution",
+			"--code-diff needs the state directory, which is on another machine")
 	}
 	text, err := snapshot.In(s.dir).Diff(ctx, all)
 	if err != nil {
 		return err
 	}
 	if len(text) == 0 {
-		a.say("the code has not changed since the run started")
+		s.app.out.say("the code has not changed since the run started")
 	}
-	_, err = a.out.Write(text)
-	return err
+	s.app.out.write(text)
+	return nil
 }
 
+// describeCodeDiff finds an execution and prints the differences between its code and the current files.
 func (a *app) describeCodeDiff(ctx context.Context, text string) error {
-	return a.look(ctx, func(s *session) error {
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
 		}
-		return a.codeDiff(ctx, s, arn)
+		return s.codeDiff(ctx, arn)
 	})
 }
 
-// codeSummary is a directory or a module of an execution's code as describe shows it.
+// codeSummary is a directory or a module of an execution's code. It is part of the JSON of run, resume and describe.
 type codeSummary struct {
 	Path   string `json:"path"`
 	Hash   string `json:"hash"`
 	Bytes  int64  `json:"bytes"`
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
-	// LeftOut are files that may hold keys and are not in the package.
+	// LeftOut are files that are not in the package because they may contain keys.
 	LeftOut []string `json:"leftOut,omitempty"`
 }
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
-		if !c.File { // the pipeline file is not code that runs
+		if !c.File { // the pipeline file is kept for comparison only
 			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty, c.LeftOut})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
@@ -21,7 +22,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// runners act for the Tasks of an owner: Ray jobs, local processes, and calls of a Kubernetes.
+// runners are the task runners of an owner: for Ray jobs, for EKS tasks (Jobs and calls of the Kubernetes API), and for local processes.
+// A nil *runners has none: that of a process that only reads.
 type runners struct {
 	ray  *raytask.Runner
 	eks  *ekstask.Runner
@@ -29,17 +31,18 @@ type runners struct {
 	find *finder
 }
 
+// newRunners returns the runners for a state directory. may is what tasks from the network may use; they may also use the owner's own Ray.
 func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
-	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
-	resolver, err := a.resolver(o, true, a.say)
+	may.Rays = append(may.Rays, o.ownRays(os.Getenv)...)
+	resolver, err := a.resolver(o, true, a.out.say)
 	if err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find this program, which supervises plain jobs: %w", err)
+		return nil, fmt.Errorf("find the rayorch executable, which supervises plain jobs: %w", err)
 	}
-	eks, err := a.eksRunner(o.clusters, may)
+	eks, err := newEKSRunner(a.kubeconfig, o.clusters, may)
 	if err != nil {
 		return nil, err
 	}
@@ -57,18 +60,19 @@ func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *v
 	}, nil
 }
 
+// byPrefix returns the runners by the prefix of the resources that they run.
 func (r *runners) byPrefix() map[string]task.Runner {
 	if r == nil {
 		return map[string]task.Runner{}
 	}
-	acting := map[string]task.Runner{stepfn.RayPrefix: r.ray, stepfn.ProcessPrefix: r.proc}
+	all := map[string]task.Runner{stepfn.RayPrefix: r.ray, stepfn.ProcessPrefix: r.proc}
 	for _, prefix := range ekstask.Prefixes {
-		acting[prefix] = r.eks
+		all[prefix] = r.eks
 	}
-	return acting
+	return all
 }
 
-// closeLogs ends what writes into the engine's logs by itself.
+// closeLogs stops the runner that writes to the engine's logs in the background. It is called before the engine is closed.
 func (r *runners) closeLogs() {
 	if r != nil {
 		r.eks.Close()
@@ -81,13 +85,14 @@ func (r *runners) close() {
 	}
 }
 
-// finder resolves the addresses that Tasks name. A Ray that it has to start is marked as one for runs, on disk: whoever
-// ends the last run stops it, also when that is another process than the one that started it.
+// finder resolves the Ray addresses of tasks. If it starts a Ray, it marks it with a file as started for runs: the process that ends the
+// last open run stops the Ray, even if another process started it.
 type finder struct{ resolver ray.Resolver }
 
+// resolve finds the Ray at an address; "" is the default Ray, which it starts if there is none.
 func (f *finder) resolve(ctx context.Context, address string) (ray.Found, error) {
 	if address != "" {
-		return f.resolver.Named(ctx, address, "the target's ray address")
+		return f.resolver.Named(ctx, address, "the target's Ray address")
 	}
 	found, err := f.resolver.Resolve(ctx)
 	if err == nil && found.Started {
@@ -96,19 +101,19 @@ func (f *finder) resolve(ctx context.Context, address string) (ray.Found, error)
 	return found, err
 }
 
-// rayForRuns is the mark of a Ray that is stopped after the last run.
+// rayForRuns returns the path of the file that marks a Ray as started for runs.
 func rayForRuns(h *ray.Head) string { return filepath.Join(h.Dir, "for-runs") }
 
 // stopStarted stops a Ray that was started for runs, if any.
 func (f *finder) stopStarted(ctx context.Context) error {
 	mark := rayForRuns(f.resolver.Own)
 	if _, err := os.Stat(mark); err != nil {
-		return nil //nolint:nilerr // no mark, nothing to stop
+		return nil //nolint:nilerr // no Ray was started for runs
 	}
 	return errors.Join(f.resolver.Own.Stop(ctx), os.Remove(mark))
 }
 
-// keepRay makes a Ray that was started for runs stay.
+// keepRay removes the mark: the Ray is not stopped after the last run.
 func keepRay(h *ray.Head) error {
 	if err := os.Remove(rayForRuns(h)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -116,17 +121,18 @@ func keepRay(h *ray.Head) error {
 	return nil
 }
 
-// stateDirectory is where it is, made or not.
+// stateDirectory returns the absolute path of the state directory, which may not exist yet.
 func (a *app) stateDirectory() (string, error) { return home.Dir(a.stateDir, os.Getenv) }
 
-// readyRay finds (or starts) the Ray before anything is registered, so that a wrong address is told at once and the
-// user sees which Ray it is. The returned function stops a Ray that was started for this run.
-func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptions, w *watcher) (func() error, error) {
+// readyRay finds or starts the Ray before anything is registered, so that a wrong address is reported immediately and the user sees which
+// Ray the run uses. The returned function, never nil, stops a Ray that was started for runs if no run is open.
+func (s *session) readyRay(ctx context.Context, src *source, o *runOptions, w *watcher) (func() error, error) {
 	none := func() error { return nil }
 	target, err := src.targetName()
 	if err != nil {
 		return none, err
 	}
+	// Only the owner needs a Ray, and only for targets of kind local with Ray jobs.
 	if t, ok := src.pipeline.Targets.Get(target); ok && t.Kind != kindLocal || s.owner == nil || !src.usesRay() {
 		return none, nil
 	}
@@ -135,7 +141,7 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 		address = t.Ray.Address
 	}
 	f := s.owner.runners.find
-	if err := f.resolver.ForgetLost(ctx); err != nil { // an interrupted run's, which a new run need not wait for
+	if err := f.resolver.ForgetLost(ctx); err != nil { // drop the Ray of an interrupted run if it is lost: a new run need not wait for it
 		return none, err
 	}
 	found, err := f.resolve(ctx, address)
@@ -144,17 +150,17 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 	}
 	w.screen.Say("using %s", found)
 	if src.givesRaySecrets() && !ray.Here(ctx, found) {
-		w.screen.Say("note: this Ray keeps the secrets of jobs in its job records, which its API and dashboard show (see docs/pipeline.md)")
+		w.screen.Say("note: this Ray stores the secrets of jobs in its job records, which its API and its dashboard show (see docs/pipeline.md)")
 	}
-	if o.keepRay { // the mark is made again if this Ray is lost and another one started
+	if o.keepRay { // keepRay again at the end: if this Ray is lost, another one is started and marked
 		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)
 	}
 	return func() error { return s.releaseRay(f) }, nil
 }
 
-// releaseRay stops a Ray that was started for runs, unless a run still needs it: then resume will find it.
+// releaseRay stops a Ray that was started for runs, unless a run is open: that run still needs the Ray, and resume will find it.
 func (s *session) releaseRay(f *finder) error {
-	ctx := context.Background() // the run's own may have ended by Ctrl-C
+	ctx := context.Background() // Ctrl-C may have canceled the context of the run
 	open, err := s.openExecutions(ctx)
 	if err != nil {
 		return err
@@ -165,8 +171,8 @@ func (s *session) releaseRay(f *finder) error {
 	return f.stopStarted(ctx)
 }
 
-// releaseOwnRay releases the Ray that this process found for the runs that it drove. Where another process owns the state directory,
-// the Ray is that one's.
+// releaseOwnRay releases the Ray of the runs that this process drove. If another process owns the state directory, it does nothing: the
+// owner releases the Ray.
 func (s *session) releaseOwnRay() error {
 	if s.owner == nil {
 		return nil
@@ -174,8 +180,8 @@ func (s *session) releaseOwnRay() error {
 	return s.releaseRay(s.owner.runners.find)
 }
 
-// pinned is the address that the definition must carry: where another process owns the directory, its Ray is used
-// unless the user named one.
+// pinned returns the Ray address to compile into the definition: --ray-address if another process owns the directory, because that process
+// does not know this flag. "" selects the Ray of the owner.
 func (o *rayOptions) pinned(s *session) string {
 	if s.owner != nil {
 		return ""
@@ -183,11 +189,11 @@ func (o *rayOptions) pinned(s *session) string {
 	return o.address
 }
 
-// settlePoll is how often settle asks.
+// settlePoll is the interval at which settle polls.
 const settlePoll = 100 * time.Millisecond
 
-// settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up. When the
-// owner goes away before that, this process takes its place.
+// settle waits until all work of a stopped execution has ended and its cleanup is done. It returns the number of pending effects, 0 unless
+// it returns an error. If the owner exits, this process takes over.
 func (s *session) settle(ctx context.Context, arn string) (int, error) {
 	for {
 		n, err := s.client.Left(ctx, arn)
@@ -197,7 +203,7 @@ func (s *session) settle(ctx context.Context, arn string) (int, error) {
 		if err != nil || n == 0 {
 			return n, err
 		}
-		if err := pause(ctx, settlePoll); err != nil {
+		if err := client.Sleep(ctx, settlePoll); err != nil {
 			return n, err
 		}
 	}

@@ -14,13 +14,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == superviseCommand { // of an owner in a test: never the tests again
+	if len(os.Args) > 1 && os.Args[1] == superviseCommand { // the supervisor of a plain job that a test started: do not run the tests again
 		os.Exit(realMain())
 	}
 	testscript.Main(m, map[string]func(){"rayorch": func() { os.Exit(realMain()) }})
 }
 
-// TestScripts specifies the commands: what they print, their exit codes, and that a failure leaves nothing behind.
+// TestScripts runs the scripts in testdata/script, which specify what the commands print, and their exit codes.
 func TestScripts(t *testing.T) {
 	testdata, err := filepath.Abs("testdata")
 	if err != nil {
@@ -33,11 +33,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TESTDATA", testdata)
 			env.Values[fakeRayKey{}] = new(*raytest.Fake)
-			// The Python of these tests has no Ray: what needs one is tested against the real one elsewhere.
+			// These tests find no Python with Ray. Tests that need a real Ray are in e2e.
 			env.Setenv("RAYORCH_PYTHON", "")
 			env.Setenv("AWS_CONFIG_FILE", filepath.Join(env.WorkDir, "none"))
 			env.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(env.WorkDir, "none"))
-			env.Setenv("AWS_EC2_METADATA_DISABLED", "true") // nor are there credentials of the machine's own
+			env.Setenv("AWS_EC2_METADATA_DISABLED", "true") // so that no credentials of the machine are found
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "fakeray": fakeRay, "park": park},
@@ -63,14 +63,14 @@ func fakeRay(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// park notes that two processes died during a step of an execution: park PIPELINE NAME.
+// park records that two processes died during a step of an execution: park PIPELINE NAME.
 func park(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(e2ecommand.Park(ts.Getenv("RAYORCH_STATE_DIR"), "arn:aws:states:us-east-1:123456789012:execution:"+args[0]+":"+args[1]))
 }
 
 type fakeRayKey struct{}
 
-// exitsWith runs a command and wants an exit code: code 2 rayorch list --bogus.
+// exitsWith runs a command and checks its exit code, as in: code 2 rayorch list --bogus.
 func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: code N command args...")

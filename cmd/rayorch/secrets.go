@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// environment is the values of variables here. A missing one is an error before anything starts with it.
-func environment(variables []string) (map[string]string, error) {
+// envValues returns the values of environment variables of this process. Missing and empty ones are an error.
+func envValues(variables []string) (map[string]string, error) {
 	values := map[string]string{}
 	var missing []string
 	for _, name := range variables {
@@ -21,20 +21,21 @@ func environment(variables []string) (map[string]string, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, fail(exitError, "set "+strings.Join(missing, " and ")+" in the environment of this command",
+		return nil, fail(exitError, "set in the environment of this command: "+strings.Join(missing, ", "),
 			"missing secrets: environment variables that are not set: %s", strings.Join(missing, ", "))
 	}
 	return values, nil
 }
 
-// supply hands the secrets of open runs over again, from this environment: a new owner does not have them.
-func (s *session) supply(ctx context.Context, arns ...string) error {
+// supplySecrets sends the owner the secrets that it lacks for open runs, from the environment of this process. A new owner has none: they
+// are kept in memory only.
+func (s *session) supplySecrets(ctx context.Context, arns ...string) error {
 	for _, arn := range arns {
 		names, err := s.client.WantedSecrets(ctx, arn)
 		if err != nil {
 			return err
 		}
-		values, err := environment(names)
+		values, err := envValues(names)
 		if err != nil {
 			return err
 		}
@@ -45,13 +46,13 @@ func (s *session) supply(ctx context.Context, arns ...string) error {
 	return nil
 }
 
-// executionARN is what StartExecution will call the execution of a machine, or of a version of it.
+// executionARN returns the ARN that an execution of a state machine, or of a version, will have.
 func executionARN(machine, name string) string {
 	return stepfn.ExecutionOf(machine, name)
 }
 
-// secretValues are the values of the secrets that the steps use here, from this environment. Targets in a cluster have theirs
-// there.
+// secretValues returns the values of the secrets that steps use, by environment variable. For a target in a cluster it returns none: its
+// secrets are in the cluster.
 func (s *source) secretValues() (map[string]string, error) {
 	name, err := s.targetName()
 	if err != nil {
@@ -67,5 +68,5 @@ func (s *source) secretValues() (map[string]string, error) {
 			variables = append(variables, e.Value.Env)
 		}
 	}
-	return environment(variables)
+	return envValues(variables)
 }

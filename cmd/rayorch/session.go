@@ -1,5 +1,10 @@
 package main
 
+// This file decides how a command reaches the executions. One process at a time owns a state directory: it has the engine open and serves
+// the API on a socket in the directory. A command looks for the owner and is its client. If there is none, the command opens the directory
+// and is the owner itself, until it exits. Owners come and go: each request may find another one (over), and a command that watches a run
+// takes over when the owner exits (keepUp in watcher.go).
+
 import (
 	"context"
 	"errors"
@@ -26,29 +31,29 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
-// directory itself and is the owner for its time (owner is set then).
+// session is a command's connection to the process that runs the executions: a remote server, or the owner of the state directory. If no
+// process owns the directory, the command opens it and is the owner until it exits; then owner is set.
 type session struct {
 	client *client.Client
-	sfn    *sfn.Client // the client's
+	sfn    *sfn.Client // of client
 	app    *app
-	dir    string // empty with --endpoint and --aws
-	owner  *owner
-	addr   home.Address // the owner's, where this process is a client
-	opts   ownerOptions // should this process become the owner
-	arns   []string     // the runs that this command watches: it drives them, or has another process drive them
+	dir    string       // empty with --endpoint and --aws
+	owner  *owner       // nil if another process is the owner
+	addr   home.Address // of the owner, if that is another process
+	opts   ownerOptions // for the case that this process becomes the owner
+	arns   []string     // the runs that this command watches
 }
 
-// speakTo has the session ask a server from now on.
-func (s *session) speakTo(c *client.Client) { s.client, s.sfn = c, c.SFN }
+// use makes the session use a server.
+func (s *session) use(c *client.Client) { s.client, s.sfn = c, c.SFN }
 
-// joinOwner has the session ask the process that owns the directory.
+// joinOwner makes the session use the process that owns the directory.
 func (s *session) joinOwner(at home.Address) {
 	s.addr = at
-	s.speakTo(client.Local(at))
+	s.use(client.Local(at))
 }
 
-// with connects for the time of do.
+// with calls do with a session, and closes the session.
 func (a *app) with(ctx context.Context, o ownerOptions, do func(*session) error) (err error) {
 	s, err := a.attach(ctx, o)
 	if err != nil {
@@ -58,25 +63,23 @@ func (a *app) with(ctx context.Context, o ownerOptions, do func(*session) error)
 	return do(s)
 }
 
-// look connects for one question, which is asked again of the next owner when the first goes away (see over). Nothing is set
-// going by it.
-func (a *app) look(ctx context.Context, ask func(*session) error) error {
+// readOnly calls do with a session that only reads: it drives no execution. If the owner exits, do is called again with the next one (see
+// over).
+func (a *app) readOnly(ctx context.Context, do func(*session) error) error {
 	return a.with(ctx, ownerOptions{ReadOnly: true}, func(s *session) error {
-		return s.over(ctx, func() error { return ask(s) })
+		return s.over(ctx, func() error { return do(s) })
 	})
 }
 
-// attach finds the owner of the state directory or, when there is none, becomes it.
-//
-// A command that only looks opens the directory with every execution at rest: to list runs must not set one going.
+// attach finds the owner of the state directory or, if there is none, becomes the owner. The caller closes the session.
 func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
-	if a.elsewhere() {
+	if a.isRemote() {
 		c, err := a.awsClient(ctx)
 		if err != nil {
 			return nil, err
 		}
 		s := &session{app: a}
-		s.speakTo(c)
+		s.use(c)
 		return s, nil
 	}
 	dir, err := home.Dir(a.stateDir, os.Getenv)
@@ -84,7 +87,7 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 		return nil, err
 	}
 	if !o.ReadOnly {
-		if err := oursToWrite(dir); err != nil {
+		if err := checkStateDirOwner(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -92,20 +95,20 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 	return s, s.join(ctx)
 }
 
-// joinTime is how long a command waits for an owner that holds the directory but does not answer yet: it may be
-// reading a large directory. Another owner gets the time anew.
+// joinTime is how long a command waits for a process that holds the directory but does not answer yet: it may be reading a large directory.
+// The time starts again when another process holds the directory.
 const joinTime = 60 * time.Second
 
-// joinPoll is how often it looks again. Commands that only look hold the directory for some tens of milliseconds.
+// joinPoll is the interval at which a command tries again. Commands that only read hold the directory for some tens of milliseconds.
 const joinPoll = 20 * time.Millisecond
 
-// holders are the processes that hold the directory one after another while a command waits for it.
+// holders measures how long the current one of the processes that hold the directory, one after another, has held it.
 type holders struct {
 	pid   int
 	since time.Time
 }
 
-// late tells whether the one that holds it now has had its time.
+// late reports whether the process that holds the directory now has held it longer than joinTime.
 func (h *holders) late(pid int) bool {
 	if h.pid != pid || h.since.IsZero() {
 		h.pid, h.since = pid, time.Now()
@@ -113,6 +116,7 @@ func (h *holders) late(pid int) bool {
 	return time.Since(h.since) > joinTime
 }
 
+// join connects to the owner of the directory, or becomes the owner. It waits while another process opens or closes the directory.
 func (s *session) join(ctx context.Context) error {
 	var held holders
 	for {
@@ -124,26 +128,27 @@ func (s *session) join(ctx context.Context) error {
 		if !errors.Is(err, home.ErrNobody) {
 			return err
 		}
+		// No process has announced a socket. The lock of the store decides between processes that try to become the owner now.
 		s.owner, err = s.app.own(ctx, s.dir, s.opts)
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
 			if err == nil {
-				s.speakTo(client.Local(s.owner.addr))
+				s.use(client.Local(s.owner.addr))
 			}
 			return err
 		}
 		if held.late(locked.PID) {
 			return fmt.Errorf("process %d holds the state directory %s but does not answer: %w", locked.PID, s.dir, err)
 		}
-		if err := pause(ctx, joinPoll); err != nil {
+		if err := client.Sleep(ctx, joinPoll); err != nil {
 			return err
 		}
 	}
 }
 
-// ownSoon becomes the owner as soon as those have gone that only look. An owner that others may use stays: then it fails
-// at once.
-func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
+// ownWhenFree becomes the owner as soon as commands that only read have closed the directory. If the owner serves other commands, it will
+// not exit soon, and ownWhenFree fails immediately.
+func (a *app) ownWhenFree(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
 	var held holders
 	for {
 		own, err := a.own(ctx, dir, o)
@@ -151,18 +156,17 @@ func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, 
 		if !errors.As(err, &locked) || held.late(locked.PID) {
 			return own, err
 		}
-		if _, found := home.Find(ctx, dir); found == nil {
+		if _, found := home.Find(ctx, dir); found == nil { // the owner answers: it serves other commands
 			return own, err
 		}
-		if err := pause(ctx, joinPoll); err != nil {
+		if err := client.Sleep(ctx, joinPoll); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// over does what a command asks of the API, and does it again with the next owner when the one that it spoke to goes
-// away meanwhile: another command that ends must not take this one with it. So whatever do does may be done twice, which
-// the API's own actions may: a run is named before it is started.
+// over calls do, and calls it again with the next owner if the owner exits meanwhile: another command that ends must not make this one
+// fail. Therefore do must be idempotent. The API's actions are: a run, for example, is named before it is started.
 func (s *session) over(ctx context.Context, do func() error) error {
 	for {
 		err := do()
@@ -175,16 +179,17 @@ func (s *session) over(ctx context.Context, do func() error) error {
 	}
 }
 
-// lost says that an error came of an owner that went away. It asks who owns the directory now instead of reading the
-// error: a Ray or a bucket that cannot be reached looks the same.
+// lost reports whether an error was caused by an owner that exited. It compares the current owner instead of inspecting the error, because
+// an unreachable Ray or bucket causes the same errors.
 func (s *session) lost(ctx context.Context, err error) bool {
 	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) {
 		return false
 	}
-	now, err := home.Find(ctx, s.dir)
+	now, err := home.Find(ctx, s.dir) // no owner, or another one
 	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
 }
 
+// close closes the state directory if this process owns it.
 func (s *session) close() error {
 	if s.owner == nil {
 		return nil
@@ -194,39 +199,39 @@ func (s *session) close() error {
 	return o.close()
 }
 
-// ownerOptions says how an owner runs the executions.
+// ownerOptions are the options of an owner. The zero value is an owner that runs no tasks.
 type ownerOptions struct {
-	// Resume takes up every open execution. Else they rest until they are resumed one by one.
+	// Resume resumes all open executions. Otherwise they rest until each is resumed.
 	Resume bool
-	// Run makes runners for the tasks. Commands that only look need none, and nobody else can use an owner without.
+	// Run creates runners for the tasks. Commands that only read need none. An owner without runners does not announce itself to others.
 	Run bool
 	// ReadOnly opens the directory without writing to it, even if it cannot be written.
 	ReadOnly bool
-	// Ray says which Ray the runners use.
+	// Ray selects the Ray that the runners use.
 	Ray rayOptions
-	// Policy says what executions that came over the network may use. Defaults to nothing that they name.
+	// Policy is what executions from the network may use; default: nothing.
 	Policy policy.Policy
-	// Server says that the owner stays, and drives every execution.
+	// Server announces that the owner is a server: it does not exit when a command ends, and drives all executions.
 	Server bool
-	// Reserve is the free space below which no execution starts. Defaults to the engine's.
+	// Reserve is the free disk space, in bytes, below which no execution starts; default: that of the engine.
 	Reserve uint64
-	// Buckets says where distributed Maps find buckets. Defaults to buckets in the state directory.
+	// Buckets is the store for the buckets of distributed Maps; default: the directory buckets in the state directory.
 	Buckets string
 }
 
 // owner is this process as the owner of a state directory.
 type owner struct {
 	eng     *engine.Engine
-	cat     *catalog.Catalog
-	sdk     *api.SDKTasks
-	signIn  signIn
-	vault   *vault.Vault
-	code    *freeze.Freezer
-	runners *runners
-	addr    home.Address
-	srv     *http.Server
-	remove  func()
-	served  chan struct{}
+	cat     *catalog.Catalog // state machines, in the engine's store
+	sdk     *api.SDKTasks    // runs tasks that call the Step Functions API itself
+	signIn  signIn           // links to the console, if one is served
+	vault   *vault.Vault     // secrets, in memory
+	code    *freeze.Freezer  // packs the code of new executions
+	runners *runners         // nil if this process only reads
+	addr    home.Address     // of the socket
+	srv     *http.Server     // on the socket
+	remove  func()           // removes the announcement of the socket
+	served  chan struct{}    // closed when srv has stopped
 }
 
 // own opens the engine and serves the API on the directory's socket.
@@ -244,12 +249,13 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 			return nil, err
 		}
 	}
-	if err := o.open(ctx, a, dir, opts); err != nil {
+	if err := o.open(ctx, a, dir, opts); err != nil { // close what has been opened
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
 }
 
+// open opens the engine and serves the API on the socket.
 func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions) error {
 	if err := o.openEngine(ctx, a, dir, opts); err != nil {
 		return err
@@ -260,16 +266,16 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 	}
 	o.srv = &http.Server{
 		Handler: o.handler(api.Config{
-			Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true, ConsoleLink: o.signIn.create,
+			Logger: a.out.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true, ConsoleLink: o.signIn.create,
 		}),
 		ReadHeaderTimeout: time.Minute,
 	}
-	go o.serve(l, a.logger())
+	go o.serve(l, a.out.logger())
 	return nil
 }
 
-// listen opens the socket. An owner that only looks is through in a moment and could run nothing: it tells nobody of
-// its own, so that whoever comes meanwhile waits for the directory itself.
+// listen opens the socket. An owner that only reads exits soon and cannot run anything: it does not announce its socket, so that other
+// commands wait for the directory instead of using it.
 func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error) {
 	if !opts.Run {
 		l, o.addr = home.ListenAlone(version)
@@ -278,6 +284,7 @@ func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error
 	if l, o.addr, err = home.Listen(dir, version); err != nil {
 		return nil, err
 	}
+	// The socket exists. From the announcement on, other commands use it.
 	o.addr.Server = opts.Server
 	if o.remove, err = home.Announce(dir, o.addr); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -285,19 +292,21 @@ func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error
 	return l, nil
 }
 
+// openEngine opens the engine and the catalog on the same store.
 func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOptions) (err error) {
-	kept, err := a.buckets(ctx, opts.Buckets, dir)
+	kept, err := openBuckets(ctx, opts.Buckets, dir, a.aws.region)
 	if err != nil {
 		return err
 	}
 	var catErr error
 	o.sdk = api.NewSDKTasks()
-	acting := o.runners.byPrefix()
-	acting[api.SDKPrefix] = o.sdk
+	all := o.runners.byPrefix()
+	all[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
+		Dir: dir, Runners: all, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.out.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
 		Prepare: o.code.Prepare,
+		// The engine opens the store, and the catalog needs it before the engine resumes executions.
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			o.vault.Keep(st)
@@ -310,26 +319,29 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 		return err
 	}
 	open, err := o.eng.List(engine.ListFilter{Children: true, Status: stepfn.Running, Limit: 1})
-	if err == nil && len(open.Executions) == 0 { // no run has to stay with the Ray that it began on
+	if err == nil && len(open.Executions) == 0 { // no open run has to keep the Ray that it started on
 		err = o.runners.find.resolver.Forget()
 	}
 	return err
 }
 
+// handler returns the API of this owner.
 func (o *owner) handler(c api.Config) http.Handler {
 	c.Engine, c.Catalog, c.Code = o.eng, o.cat, o.code
 	return api.New(c)
 }
 
+// serve serves the API on the socket until the server is closed.
 func (o *owner) serve(l net.Listener, log *slog.Logger) {
 	defer close(o.served)
 	if err := o.srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		log.Error("the API's socket failed", "error", err)
+		log.Error("failed to serve the API on the socket", "error", err)
 	}
 }
 
-// close stops serving, lets running jobs go on, and gives the directory back.
+// close stops serving and releases the directory. Running jobs continue.
 func (o *owner) close() error {
+	// The order matters: no new requests, then nothing that writes to the engine, then the engine, and last what it may still call.
 	var errs []error
 	o.remove()
 	if o.srv != nil {
@@ -344,22 +356,14 @@ func (o *owner) close() error {
 	return errors.Join(errs...)
 }
 
-func (a *app) logger() *slog.Logger {
-	level := slog.LevelError
-	if a.verbose {
-		level = slog.LevelInfo
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
-}
-
-// storageDir is where a local run's storage is when the pipeline's target names none.
+// storageDir returns the default storage directory of targets of kind local.
 func storageDir(state string) string { return filepath.Join(state, "storage") }
 
-// stateDir is the session's, or the one that would be used here: a remote API does not say where its own is.
+// stateDir returns the state directory of the session or, for a remote API, which does not report its own, the default one of this machine.
 func (s *session) stateDir() string {
 	if s.dir != "" {
 		return s.dir
 	}
-	dir, _ := s.app.stateDirectory() // without one, a pipeline must name its storage
+	dir, _ := s.app.stateDirectory() // on an error "": then the pipeline or --storage must name the storage
 	return dir
 }

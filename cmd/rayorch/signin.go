@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -14,12 +13,13 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
-// signIn makes links to the console that an owner serves. Before the console is served, and without one, there are none.
+// signIn creates sign-in links for the console that an owner serves. It creates none until the console is served.
 type signIn struct{ link atomic.Pointer[func() string] }
 
-func (s *signIn) create() (string, bool) {
-	if link := s.link.Load(); link != nil {
-		return (*link)(), true
+// create returns a new link; ok is false if no console is served.
+func (s *signIn) create() (link string, ok bool) {
+	if create := s.link.Load(); create != nil {
+		return (*create)(), true
 	}
 	return "", false
 }
@@ -29,16 +29,16 @@ func (o *serveOptions) checkAccess() error {
 	err := api.CheckListen(o.listen, !o.insecure, o.cert != "")
 	switch {
 	case o.insecure && len(o.keys) > 0:
-		return fail(exitUsage, "use only one of them", "--insecure-no-auth and --access-key exclude each other")
+		return fail(exitUsage, "use only one of them", "--insecure-no-auth and --access-key are mutually exclusive")
 	case o.insecure && err != nil:
-		return fail(exitUsage, "remove it, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
+		return fail(exitUsage, "remove --insecure-no-auth, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
 	case err != nil:
 		return &failure{code: exitUsage, err: err}
 	}
 	return nil
 }
 
-// serverKeys are the keys in the files, or the key in the state directory if there are no files.
+// serverKeys returns the keys from --access-key or, without that flag, the key in the state directory, which it creates if necessary.
 func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, error) {
 	if len(given) > 0 || o.insecure {
 		return given, nil
@@ -46,36 +46,36 @@ func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, er
 	keys, err := access.Own(dir)
 	var exposed *access.ExposedError
 	if errors.As(err, &exposed) {
-		return nil, fail(exitError, "if no other user has read it: chmod 600 "+exposed.File+"; otherwise, delete the file, and serve creates another key", "%w", err)
+		return nil, fail(exitError, "if no other user has read the file, run chmod 600 "+exposed.File+"; otherwise, delete it: serve creates a new key", "%w", err)
 	}
 	return keys, err
 }
 
-// showWayIn prints how to sign in. Secrets are printed only on a terminal: others can read a journal.
-func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
+// printSignIn prints how to sign in. Secrets are printed only on a terminal, because other users may be able to read a log.
+func (a *app) printSignIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
 	if o.insecure {
-		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can use the server to run commands as this user\n")
+		a.out.warning("--insecure-no-auth: every user and program of this machine can run commands as you through this server")
 		return
 	}
-	_, terminal := terminalOf(a.out)
+	_, terminal := terminalOf(a.out.stdout)
 	if con != nil && terminal {
-		fmt.Fprintf(a.out, "sign in once within 5 minutes: %s%s\n", url, con.Link(""))
+		a.out.printf("sign in once, within 5 minutes: %s%s\n", url, con.Link(""))
 	}
 	if len(o.keys) > 0 {
 		return
 	}
 	if !terminal {
-		fmt.Fprintf(a.out, "the access key is in %s; to print a link to the console: rayorch console%s\n",
+		a.out.printf("the access key is in %s; to get a link to the console, run: rayorch console%s\n",
 			filepath.Join(dir, access.FileName), a.stateDirFlag())
 		return
 	}
 	for id, key := range keys {
-		fmt.Fprintf(a.out, "for SDKs and the AWS CLI (the key is in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
+		a.out.printf("for SDKs and the AWS CLI (the key is in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
 			filepath.Join(dir, access.FileName), id, key.Secret)
 	}
 }
 
-// stateDirFlag is the --state-dir that another command needs to use the same directory.
+// stateDirFlag returns the --state-dir flag, with a leading space, that another command needs to use the same directory, or "".
 func (a *app) stateDirFlag() string {
 	if a.stateDir == "" {
 		return ""
@@ -84,7 +84,7 @@ func (a *app) stateDirFlag() string {
 	return " --state-dir " + dir
 }
 
-// keyHint says which key to use with a server that did not accept the caller's.
+// keyHint returns which key to use if a server has rejected the credentials of this command, or "".
 func (a *app) keyHint(err error) string {
 	if a.endpoint == "" || !client.Refused(err) {
 		return ""
@@ -93,9 +93,9 @@ func (a *app) keyHint(err error) string {
 	if dir, err := home.Dir(a.stateDir, os.Getenv); err == nil && fileExists(filepath.Join(dir, access.FileName)) {
 		file = filepath.Join(dir, access.FileName)
 	}
-	return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to an access key of the server: ID:SECRET in the file of its --access-key,\n" +
-		"or in " + file + "\n" +
-		"on the same machine, the server's user needs no key: use --state-dir instead of --endpoint"
+	return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to an access key of the server: it is ID:SECRET in the file of its\n" +
+		"--access-key flag or in " + file + "\n" +
+		"on the server's machine, its user needs no key: use --state-dir instead of --endpoint"
 }
 
 func fileExists(path string) bool {

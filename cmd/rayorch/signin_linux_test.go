@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestServeOnATerminal signs in by what serve prints there: a link for a browser, two lines for SDKs.
+// TestServeOnATerminal signs in with what serve prints on a terminal: a link for a browser, and two lines for SDKs.
 func TestServeOnATerminal(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	keyboard, tty := openTerminal(t)
@@ -33,29 +33,29 @@ func TestServeOnATerminal(t *testing.T) {
 		return keyboard.see(t, regexp.MustCompile(`(?m)`+pattern+`\r?$`))
 	}
 	url := line(`serving the Step Functions API on (http://\S+)`)
-	link := line(`sign in once within 5 minutes: (http://\S+)`)
+	link := line(`sign in once, within 5 minutes: (http://\S+)`)
 	id, secret := line(`export AWS_ACCESS_KEY_ID=(\w+)`), line(`export AWS_SECRET_ACCESS_KEY=(\w+)`)
 	if kept, err := os.ReadFile(filepath.Join(state, "access-key")); err != nil || string(kept) != id+":"+secret+"\n" {
-		t.Errorf("the file holds %q (%v), the terminal shows %s and %s", kept, err, id, secret)
+		t.Errorf("the file contains %q (%v), the terminal shows %s and %s", kept, err, id, secret)
 	}
 	if status := infoStatus(t, url, func(*http.Request) {}); status != http.StatusUnauthorized {
-		t.Errorf("without a key: %d", status)
+		t.Errorf("without a key, the status is %d", status)
 	}
 	status, session := useLink(t, link)
 	if status != http.StatusNoContent || session == nil {
-		t.Fatalf("the link is answered with %d", status)
+		t.Fatalf("the response to the link has status %d", status)
 	}
 	if status, again := useLink(t, link); status != http.StatusForbidden || again != nil {
-		t.Errorf("the link is answered with %d the second time", status)
+		t.Errorf("the second response to the link has status %d", status)
 	}
 	if status := infoStatus(t, url, func(r *http.Request) { r.AddCookie(session) }); status != http.StatusOK {
-		t.Errorf("with the session: %d", status)
+		t.Errorf("with the session, the status is %d", status)
 	}
 	if status := infoStatus(t, url, func(r *http.Request) { r.SetBasicAuth(id, secret) }); status != http.StatusOK {
-		t.Errorf("with the key: %d", status)
+		t.Errorf("with the key, the status is %d", status)
 	}
 
-	// Another link, of this server's console.
+	// rayorch console prints another link to the server's console.
 	out, err := exec.CommandContext(t.Context(), "rayorch", "console", "--state-dir", state).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +65,11 @@ func TestServeOnATerminal(t *testing.T) {
 		t.Errorf("rayorch console prints %q", out)
 	}
 	if status, session := useLink(t, other); status != http.StatusNoContent || session == nil {
-		t.Errorf("the other link is answered with %d", status)
+		t.Errorf("the response to the other link has status %d", status)
 	}
 }
 
-// infoStatus asks what every role may.
+// infoStatus returns the status of a request that every role is allowed to send. prove adds the credentials.
 func infoStatus(t *testing.T, url string, prove func(*http.Request)) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/rayorch/v1/info", nil)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// parseSize reads a flag's number of bytes, at least 1, with an optional unit.
+// parseSize parses the value of a flag: a size in bytes, at least 1, with an optional unit.
 func parseSize(flag, text string) (uint64, error) {
 	number, unit := text, uint64(1)
 	for suffix, bytes := range map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {

@@ -5,12 +5,12 @@ import "testing"
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]uint64{"1": 1, "64MiB": 64 << 20, "3KiB": 3072, "2GiB": 2 << 30} {
 		if got, err := parseSize("--reserve", text); err != nil || got != want {
-			t.Errorf("%s: %d, %v", text, got, err)
+			t.Errorf("%s is %d (%v), want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "0", "-1", "64MB", "MiB", "1.5GiB", "99999999999GiB"} {
 		if got, err := parseSize("--reserve", text); err == nil {
-			t.Errorf("%q: %d", text, got)
+			t.Errorf("%q is %d, want an error", text, got)
 		}
 	}
 }

@@ -15,18 +15,18 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// sourceOptions say which pipeline, for which target.
+// sourceOptions select a pipeline file and one of its targets.
 type sourceOptions struct {
-	path    string
-	target  string
-	storage string
+	path    string // a file or a directory; "" is the current directory
+	target  string // "" selects the default: see targetName
+	storage string // --storage; may be relative to the current directory
 	kube    kubeOptions
 }
 
 func (o *sourceOptions) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.target, "target", "t", "", "which of the pipeline's targets (default: the local one)")
+	c.Flags().StringVarP(&o.target, "target", "t", "", "target of the pipeline (default: the only one of kind local)")
 	o.kube.flags(c)
-	c.Flags().StringVar(&o.storage, "storage", "", "directory for the pipeline's storage (default: the target's, else storage in the state directory)")
+	c.Flags().StringVar(&o.storage, "storage", "", "storage directory of the pipeline (default: the target's, else the directory storage in the state directory)")
 }
 
 // source is a pipeline file that was read and checked.
@@ -35,12 +35,13 @@ type source struct {
 	app      *app
 	file     string // absolute
 	pipeline *pipeline.Pipeline
-	compiled *compile.Result // for a target in a cluster, where nothing depends on the state directory: directories are packed once
+	// compiled is kept for a target in a cluster, so that directories are packed only once: the result does not depend on the state directory.
+	compiled *compile.Result
 }
 
 const pipelineFile = "pipeline.yaml"
 
-// load reads a pipeline file; a directory stands for the pipeline.yaml in it, nothing for this directory.
+// load reads and checks a pipeline file. A directory selects the pipeline.yaml in it; the default is the current directory.
 func (a *app) load(o sourceOptions) (*source, error) {
 	path := o.path
 	if path == "" {
@@ -51,7 +52,7 @@ func (a *app) load(o sourceOptions) (*source, error) {
 	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(exitError, "rayorch init DIRECTORY makes one that runs", "there is no pipeline file %s", path)
+		return nil, fail(exitError, "to create a pipeline: rayorch init DIRECTORY", "pipeline file %s not found", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the pipeline file: %w", err)
@@ -64,7 +65,7 @@ func (a *app) load(o sourceOptions) (*source, error) {
 	return &source{sourceOptions: o, app: a, file: file, pipeline: p}, err
 }
 
-// compile makes the definition for the target.
+// compile compiles the pipeline for the selected target.
 func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	target, err := s.targetName()
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: localFiles{s.app}}
+	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: s.app.files}
 	t, ok := s.pipeline.Targets.Get(target)
 	if !ok || t.Kind == kindLocal {
 		return compile.Compile(s.pipeline, o)
@@ -86,6 +87,7 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	return s.compiled, err
 }
 
+// storageDir returns the storage directory: of --storage, of the target, whose path is relative to the pipeline file, or the default.
 func (s *source) storageDir(target, stateDir string) (string, error) {
 	if s.storage != "" {
 		return filepath.Abs(s.storage)
@@ -99,7 +101,8 @@ func (s *source) storageDir(target, stateDir string) (string, error) {
 	return storageDir(stateDir), nil
 }
 
-// targetName is the one that was asked for, else the only local one; a file without targets has one named local.
+// targetName returns the target of --target, or the default: the only target of kind local, else the only target, else "" for a file
+// without targets. Such a file has an implicit target local.
 func (s *source) targetName() (string, error) {
 	var names, local []string
 	for _, t := range s.pipeline.Targets.Entries {
@@ -111,7 +114,7 @@ func (s *source) targetName() (string, error) {
 	slices.Sort(names)
 	if s.target != "" {
 		if _, ok := s.pipeline.Targets.Get(s.target); !ok && (s.target != "local" || len(names) > 0) {
-			return "", fail(exitUsage, "it has: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)
+			return "", fail(exitUsage, "targets of the pipeline: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)
 		}
 		return s.target, nil
 	}
@@ -123,19 +126,21 @@ func (s *source) targetName() (string, error) {
 	case len(names) == 0:
 		return "", nil
 	}
-	return "", fail(exitUsage, "name one by --target: "+strings.Join(names, ", "), "the pipeline has %d local targets", len(local))
+	return "", fail(exitUsage, "name one with --target: "+strings.Join(names, ", "), "the pipeline has %d targets of kind local", len(local))
 }
 
-// usesRay says whether any step is a Ray job.
+// usesRay reports whether any step is a Ray job.
 func (s *source) usesRay() bool {
 	return anyRay(s.pipeline.Steps, func(*pipeline.Step) bool { return true })
 }
 
-// usesRayIn says so of the steps that run in one context; own is the target's, where those run that name none.
+// usesRayIn reports whether any step that runs in a context is a Ray job. own reports whether the context is the target's, in which steps
+// run that name none.
 func (s *source) usesRayIn(context string, own bool) bool {
 	return anyRay(s.pipeline.Steps, func(st *pipeline.Step) bool { return st.Context == context || own && st.Context == "" })
 }
 
+// anyRay reports whether a wanted step, or a step inside one of the steps, has a Ray job, also as its onFailure.
 func anyRay(steps []pipeline.Step, wanted func(*pipeline.Step) bool) bool {
 	for i := range steps {
 		st := &steps[i]
@@ -146,9 +151,9 @@ func anyRay(steps []pipeline.Step, wanted func(*pipeline.Step) bool) bool {
 	return false
 }
 
-// givesRaySecrets says whether any Ray job gets secrets, or variables of the environment.
+// givesRaySecrets reports whether any Ray job receives secrets, or variables of this environment.
 func (s *source) givesRaySecrets() bool {
-	target, _ := s.targetName() // known by now
+	target, _ := s.targetName() // callers have checked the error
 	t, _ := s.pipeline.Targets.Get(target)
 	secrets := func(r *pipeline.RayJob) bool { return r != nil && len(r.Secrets) > 0 }
 	return anyRay(s.pipeline.Steps, func(st *pipeline.Step) bool {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -16,40 +15,42 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// startOptions are the flags of start.
 type startOptions struct {
-	params []string
-	input  string
-	name   string
+	params []string // NAME=VALUE; excludes input
+	input  string   // JSON
+	name   string   // of the execution
 	watch  bool
 	ray    rayOptions
 }
 
-func (a *app) startCommand() *cobra.Command {
+func startCommand(a *app) *cobra.Command {
 	var o startOptions
 	c := &cobra.Command{
 		Use:   "start PIPELINE",
-		Short: "start a registered pipeline, or any state machine, by name",
-		Long: "start starts a state machine by its name, NAME:ALIAS, NAME:VERSION or ARN and prints the execution's ARN. A server\n" +
-			"(rayorch serve) runs it; without one, and with --watch, this command does until it ends.",
+		Short: "start a registered pipeline or another state machine",
+		Long: "start starts a state machine and prints the ARN of the execution. PIPELINE is NAME, NAME:ALIAS, NAME:VERSION or an ARN. A " +
+			"server (rayorch serve) runs the execution. Without a server, use --watch: then this command runs it.",
 		Example: "  rayorch start shakespeare --param steps=100 --watch",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.input != "" && len(o.params) > 0 {
-				return usage(c, errors.New("--input and --param exclude each other"))
+				return usage(c, errors.New("--input and --param are mutually exclusive"))
 			}
 			return a.start(c.Context(), args[0], o)
 		},
 	}
-	c.Flags().StringArrayVarP(&o.params, "param", "p", nil, "a parameter, NAME=VALUE; may be repeated")
-	c.Flags().StringVar(&o.input, "input", "", "the whole input, JSON")
-	c.Flags().StringVar(&o.name, "name", "", "the execution's name (default made from the time)")
-	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch it to its end, as run does")
+	c.Flags().StringArrayVarP(&o.params, "param", "p", nil, "parameter of the execution; can be repeated")
+	c.Flags().StringVar(&o.input, "input", "", "complete input of the execution, as JSON")
+	c.Flags().StringVar(&o.name, "name", "", "name of the execution (default: generated from the current time)")
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch the execution until it ends, like run")
 	o.ray.flags(c)
 	return c
 }
 
+// start starts an execution of a state machine. Without a server and without --watch it fails, because no process would run the execution.
 func (a *app) start(ctx context.Context, what string, o startOptions) error {
-	w := a.newWatcher(false)
+	w := newWatcher(a.out, false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: o.watch, Ray: o.ray}, func(s *session) (err error) {
 		if o.name == "" {
@@ -58,7 +59,8 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		var arn string
 		err = s.over(ctx, func() (err error) {
 			if s.owner != nil && !o.watch {
-				return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+				return fail(exitUsage, "start rayorch serve first, or add --watch",
+					"no server owns the state directory: no process would run the execution")
 			}
 			arn, err = s.startNamed(ctx, what, o)
 			return err
@@ -69,16 +71,13 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.watch {
 			w.screen.Say("run %s", nameOf(arn))
-			return a.watchToEnd(ctx, s, arn, w, 0)
+			return w.watchToEnd(ctx, s, arn, 0)
 		}
-		if a.json() {
-			return a.print(map[string]string{"executionArn": arn})
-		}
-		_, err = fmt.Fprintln(a.out, arn)
-		return err
+		return printARN(a.out, arn)
 	})
 }
 
+// startNamed starts an execution of the state machine that what names, and makes the owner drive it.
 func (s *session) startNamed(ctx context.Context, what string, o startOptions) (string, error) {
 	machine, err := s.findMachine(ctx, what)
 	if err != nil {
@@ -95,7 +94,7 @@ func (s *session) startNamed(ctx context.Context, what string, o startOptions) (
 	return arn, s.resume(ctx, arn)
 }
 
-// findMachine is the ARN of NAME, NAME:VERSION or NAME:ALIAS.
+// findMachine returns the ARN for NAME, NAME:VERSION or NAME:ALIAS. An ARN is returned as it is.
 func (s *session) findMachine(ctx context.Context, what string) (string, error) {
 	if strings.HasPrefix(what, "arn:") {
 		return what, nil
@@ -106,7 +105,7 @@ func (s *session) findMachine(ctx context.Context, what string) (string, error) 
 		return "", err
 	}
 	if arn == "" {
-		return "", fail(exitError, "rayorch register makes one of a pipeline", "there is no state machine %s", name)
+		return "", fail(exitError, "to register a pipeline: rayorch register", "state machine %s not found", name)
 	}
 	if qualified {
 		arn += ":" + qualifier
@@ -114,11 +113,11 @@ func (s *session) findMachine(ctx context.Context, what string) (string, error) 
 	return arn, nil
 }
 
-// startInput is the input from --input, or from --param with the types that the definition's Comment tells.
+// startInput returns --input, or an object of the --param values with the types that the definition's Comment declares.
 func (s *session) startInput(ctx context.Context, machine string, o startOptions) (string, error) {
 	if o.input != "" {
 		if !json.Valid([]byte(o.input)) {
-			return "", fail(exitUsage, "", "--input is no JSON")
+			return "", fail(exitUsage, "", "--input is not valid JSON")
 		}
 		return o.input, nil
 	}
@@ -141,8 +140,8 @@ func (s *session) startInput(ctx context.Context, machine string, o startOptions
 	return value.Text(in), nil
 }
 
-// paramTypes reads the schema of the parameters that compile puts into a definition's Comment. A state machine that is
-// no pipeline's has none: its parameters are strings, or --input gives them.
+// paramTypes returns the types of the parameters from the schema that the compiler writes into the definition's Comment. A state machine
+// that rayorch did not compile has no schema: its parameters are strings, unless --input is used.
 func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (map[string]string, error) {
 	if !wanted {
 		return nil, nil
@@ -159,7 +158,7 @@ func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (
 	}
 	out := map[string]string{}
 	if json.Unmarshal([]byte(aws.ToString(m.Definition)), &def) == nil {
-		_ = json.Unmarshal([]byte(def.Comment), &comment) // any text may stand there
+		_ = json.Unmarshal([]byte(def.Comment), &comment) // the Comment may be any text
 	}
 	for name, p := range comment.Params.Properties {
 		out[name] = p.Type

@@ -7,9 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
-// oursToWrite checks a state directory before a command writes to it or passes secrets to the process that serves it. Another
-// user could replace packages, tokens and sockets in a directory that is theirs.
-func oursToWrite(dir string) error {
+// checkStateDirOwner checks the owner and the mode of a state directory before a command writes to it, or passes secrets to the process
+// that serves it. In a directory that another user can write to, that user could replace packages, tokens and sockets.
+func checkStateDirOwner(dir string) error {
 	err := home.Ours(dir)
 	if errors.Is(err, home.ErrNotOurs) {
 		return fail(exitError, "use a directory that only you can write to, with --state-dir", "%w", err)
@@ -17,9 +17,9 @@ func oursToWrite(dir string) error {
 	return err
 }
 
-// makeStateDir creates a state directory unless it exists.
+// makeStateDir creates a state directory if it does not exist. Only this user can enter it.
 func makeStateDir(dir string) error {
-	if err := oursToWrite(dir); err != nil {
+	if err := checkStateDirOwner(dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -28,14 +28,14 @@ func makeStateDir(dir string) error {
 	return nil
 }
 
-// trustedStateDir checks the state directory of a command that removes what histories there name.
-func (a *app) trustedStateDir() error {
-	if a.elsewhere() {
+// checkStateDir checks the state directory for a command that removes directories that histories name.
+func (a *app) checkStateDir() error {
+	if a.isRemote() {
 		return nil
 	}
 	dir, err := a.stateDirectory()
 	if err != nil {
 		return err
 	}
-	return oursToWrite(dir)
+	return checkStateDirOwner(dir)
 }

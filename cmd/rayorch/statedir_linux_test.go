@@ -27,7 +27,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return c
 }
 
-// TestReadOnlyFileSystem has the state directory on a file system that cannot be written: an error with a hint, and no panic.
+// TestReadOnlyFileSystem: a state directory on a read-only file system is an error with a hint.
 func TestReadOnlyFileSystem(t *testing.T) {
 	if os.Getuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
 		t.Skip("not root: cannot mount a read-only file system")
@@ -44,10 +44,11 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 }
 
-// TestStateDirectoryOfSomebodyElse refuses to write to it, and reads it if the permissions allow that.
-func TestStateDirectoryOfSomebodyElse(t *testing.T) {
+// TestStateDirectoryOfAnotherUser: commands do not write to the state directory of another user. They read it if the permissions allow
+// that.
+func TestStateDirectoryOfAnotherUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("not root: cannot make a directory another user's")
+		t.Skip("not root: cannot change the owner of a directory")
 	}
 	dir, state := plainPipeline(t, "true"), t.TempDir()
 	for mode, want := range map[os.FileMode]string{0o700: "uid 65534", 0o777: "every user can write"} {
@@ -68,7 +69,7 @@ func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 			}
 		}
 		if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
-			t.Errorf("it contains %v, %v", left, err)
+			t.Errorf("the directory contains %v (%v)", left, err)
 		}
 		if out, err := command(t, "rayorch", "list", "--state-dir", state).CombinedOutput(); err != nil {
 			t.Errorf("list: %v, %s", err, out)
@@ -76,13 +77,13 @@ func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestJobsCannotRepaintTheTerminal prints escape sequences from a job: a terminal gets only the colors, a pipe every byte.
-func TestJobsCannotRepaintTheTerminal(t *testing.T) {
+// TestJobsCannotControlTheTerminal prints escape sequences from a job: a terminal gets only the colors, a pipe gets every byte.
+func TestJobsCannotControlTheTerminal(t *testing.T) {
 	// A title, a color, the clipboard and a cleared screen.
 	printed := "\x1b]0;title\x07\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07\x1b[2J end\n"
 	dir := plainPipeline(t, `printf "\033]0;title\007\033[31mred\033[0m\033]52;c;eA==\007\033[2J end\n"; exit 1`)
 	state := filepath.Join(dir, "state")
-	_ = command(t, "rayorch", "run", dir, "--state-dir", state).Run() // which fails, so that the cause holds the log
+	_ = command(t, "rayorch", "run", dir, "--state-dir", state).Run() // the run fails, so that its cause contains the log
 	if out, err := command(t, "rayorch", "logs", "--state-dir", state).Output(); err != nil || string(out) != printed {
 		t.Errorf("a pipe gets %q, %v", out, err)
 	}

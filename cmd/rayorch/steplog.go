@@ -13,8 +13,8 @@ func (s *session) logsOf(ctx context.Context, arn string) ([]engine.LogInfo, err
 	return s.client.Logs(ctx, arn)
 }
 
-// stepLogs finds the log of a step's attempt by the events of its tasks. Logs of earlier releases are kept without an event: those of
-// the state that began during the attempt are found, which may be several, of iterations of a Map.
+// stepLogs returns the log of a step's attempt, which it finds by the events of the step's tasks. Logs of earlier releases have no event:
+// of these, it returns the logs of the state that began during the attempt. There may be several, of different iterations of a Map.
 func stepLogs(logs []engine.LogInfo, st *progress.Entry, attempt int) []engine.LogInfo {
 	for _, event := range slices.Backward(st.Tasks(attempt)) {
 		for _, l := range logs {

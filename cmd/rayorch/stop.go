@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,23 +14,24 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) stopCommand() *cobra.Command {
+func stopCommand(a *app) *cobra.Command {
 	var cause string
 	c := &cobra.Command{
 		Use:   "stop [EXECUTION]",
-		Short: "stop an execution and the jobs that it runs",
-		Long: "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.\n" +
-			"If no process drives the execution, stop does not resume it: it enters no state.",
+		Short: "stop an execution and its jobs",
+		Long: "stop aborts an execution (default: the newest one), stops its jobs and waits until they have ended. If no process drives the " +
+			"execution, stop does not resume it: no further step starts.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped with rayorch stop by "+invoker()))
 		},
 	}
-	c.Flags().StringVar(&cause, "cause", "", "the cause in the history (default: stopped with rayorch stop by USER on HOST)")
+	c.Flags().StringVar(&cause, "cause", "", "cause to record in the history (default: stopped with rayorch stop by USER on HOST)")
 	return c
 }
 
+// first returns the first argument, or "".
 func first(args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -39,6 +39,7 @@ func first(args []string) string {
 	return args[0]
 }
 
+// stop stops an execution, waits until its jobs have ended, and prints the outcome for each of them.
 func (a *app) stop(ctx context.Context, text, cause string) error {
 	return a.with(ctx, ownerOptions{Run: true}, func(s *session) (err error) {
 		var arn string
@@ -65,17 +66,16 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 			return err
 		}
 		done = slices.DeleteFunc(done, func(d engine.CleanupEntry) bool { return d.Type != engine.TaskStopped })
-		if a.json() {
-			return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
-		}
-		fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
-		for _, d := range done {
-			fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
-		}
-		return nil
+		return a.out.result(stopJSON(arn, aws.ToTime(x.StopDate), left, done), func() {
+			a.out.printf("%s was stopped\n", nameOf(arn))
+			for _, d := range done {
+				a.out.printf("  %s: %s\n", d.State, terminal.Clean(d.Outcome))
+			}
+		})
 	})
 }
 
+// stopJSON returns the JSON of stop.
 func stopJSON(arn string, when time.Time, left int, done []engine.CleanupEntry) map[string]any {
 	tasks := []map[string]any{}
 	for i := range done {
@@ -85,6 +85,7 @@ func stopJSON(arn string, when time.Time, left int, done []engine.CleanupEntry) 
 	return map[string]any{"arn": arn, "stopped": when.UTC().Format(time.RFC3339Nano), "left": left, "tasks": tasks}
 }
 
+// stopNow stops an execution without waiting for its jobs.
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
 	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -10,46 +9,55 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-func (a *app) storeCommand() *cobra.Command {
+func storeCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "store",
-		Short:   "check, salvage, dump or compact the database of the state directory",
+		Use:   "store",
+		Short: "check, salvage, dump or compact the state directory's database",
+		Long: "store works on the database of the state directory, which no other process may own at the same time: stop the server and " +
+			"the runs first.",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		a.storeCheckCommand(), a.storeSalvageCommand(),
+		storeCheckCommand(a), storeSalvageCommand(a),
 		&cobra.Command{
-			Use: "dump", Short: "print every record, one JSON object a line", Example: "  rayorch store dump > state.jsonl",
+			Use: "dump", Short: "print all records as JSON, one object per line",
+			Long:    "dump prints all records of the database, including those that the API does not show, for debugging.",
+			Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out) })
+				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out.stdout) })
 			},
 		},
 		&cobra.Command{
-			Use: "compact", Short: "give back the room of what was deleted", Example: "  rayorch store compact",
-			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), false, a.storeCompact) },
+			Use: "compact", Short: "free the disk space of deleted records",
+			Long:    "compact rewrites the database without deleted records, and prints its size before and after.",
+			Example: "  rayorch store compact",
+			RunE: func(c *cobra.Command, _ []string) error {
+				return a.withStore(c.Context(), false, func(ctx context.Context, st *store.Store) error { return compact(ctx, a.out, st) })
+			},
 		},
 	)
 	return c
 }
 
-// withStore opens the database alone, without an engine: nothing runs meanwhile.
+// withStore calls do with the database, opened without an engine. While it is open, no other process can own the state directory.
 func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Context, *store.Store) error) error {
 	dir, err := a.stateDirectory()
 	if err != nil {
 		return err
 	}
-	return a.withStoreIn(ctx, dir, readOnly, do)
+	return withStoreIn(ctx, dir, store.Options{Logger: a.out.logger(), ReadOnly: readOnly}, do)
 }
 
-func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
-	if !readOnly {
-		if err := oursToWrite(dir); err != nil {
+// withStoreIn is withStore for any directory.
+func withStoreIn(ctx context.Context, dir string, o store.Options, do func(context.Context, *store.Store) error) (err error) {
+	if !o.ReadOnly {
+		if err := checkStateDirOwner(dir); err != nil {
 			return err
 		}
 	}
-	st, err := store.Open(dir, store.Options{Logger: a.logger(), ReadOnly: readOnly})
+	st, err := store.Open(dir, o)
 	if err != nil {
 		return err
 	}
@@ -61,11 +69,12 @@ func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do fun
 	return do(ctx, st)
 }
 
-func (a *app) storeCompact(ctx context.Context, st *store.Store) error {
+// compact compacts the database and prints its size before and after.
+func compact(ctx context.Context, p *printer, st *store.Store) error {
 	before := st.Size()
 	if err := st.Compact(ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "%.1f MB before, %.1f MB now\n", float64(before)/1e6, float64(st.Size())/1e6)
-	return err
+	p.printf("%.1f MB before, %.1f MB after\n", float64(before)/1e6, float64(st.Size())/1e6)
+	return nil
 }

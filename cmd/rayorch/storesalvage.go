@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -17,22 +16,28 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-func (a *app) storeSalvageCommand() *cobra.Command {
+func storeSalvageCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "salvage DIRECTORY",
-		Short: "copy what is complete in a damaged state directory to a new one",
-		Long: "salvage copies the executions that are complete, with their logs, all state machines, the code packages and the files of " +
-			"plain jobs, to DIRECTORY, which must be missing or empty. It names the executions that it leaves out, and the files that " +
-			"it does not copy. The damaged state directory is not changed.\n\n" +
-			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. What they did " +
-			"after that state may be done again: to prevent this, stop them first.",
+		Short: "copy the complete executions of a damaged state directory to a new one",
+		Long: "salvage copies the executions that are complete, their logs, all state machines, the code packages and the files of plain " +
+			"jobs to DIRECTORY, which must be empty or not exist. It lists the executions that it leaves out, and the files that it does " +
+			"not copy. It does not change the damaged state directory.\n\n" +
+			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. Steps that they " +
+			"started after that state may run again. To prevent this, stop these executions first: rayorch stop.",
 		Example: "  rayorch store salvage /var/lib/rayorch-new",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return a.storeSalvage(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := a.stateDirectory()
+			if err != nil {
+				return err
+			}
+			return salvage(c.Context(), a.out, dir, args[0])
+		},
 	}
 }
 
-// salvaged is the report of salvage.
+// salvaged is the report of salvage, and its JSON.
 type salvaged struct {
 	Executions int64            `json:"executions"`
 	Open       []string         `json:"open"`
@@ -41,16 +46,13 @@ type salvaged struct {
 	NotCopied  []string         `json:"notCopied"`
 }
 
-func (a *app) storeSalvage(ctx context.Context, to string) error {
-	dir, err := a.stateDirectory()
-	if err != nil {
-		return err
-	}
-	if err := apart(dir, to); err != nil {
+// salvage copies what is complete from the state directory dir to the directory to, and prints a report.
+func salvage(ctx context.Context, p *printer, dir, to string) error {
+	if err := checkApart(dir, to); err != nil {
 		return err
 	}
 	r := salvaged{Open: []string{}, LeftOut: []engine.Problem{}, Damage: []store.Loss{}, NotCopied: []string{}}
-	s, err := engine.Salvage(ctx, dir, to, store.Options{Logger: a.logger()}, func(l store.Loss) { r.Damage = append(r.Damage, l) })
+	s, err := engine.Salvage(ctx, dir, to, store.Options{Logger: p.logger()}, func(l store.Loss) { r.Damage = append(r.Damage, l) })
 	if err != nil {
 		return err
 	}
@@ -62,54 +64,51 @@ func (a *app) storeSalvage(ctx context.Context, to string) error {
 	c.copy("code")
 	c.copy("jobs")
 	r.NotCopied = append(r.NotCopied, c.rest()...)
-	if a.json() {
-		return a.print(r)
-	}
-	a.printSalvaged(&r, to)
-	return nil
+	return p.result(r, func() { printSalvaged(p, &r, to) })
 }
 
-// apart refuses a target within the source: it would change the source.
-func apart(from, to string) error {
+// checkApart returns an error if the target is inside the source: the copy would change the source.
+func checkApart(from, to string) error {
 	from, ferr := filepath.Abs(from)
 	to, terr := filepath.Abs(to)
 	if err := errors.Join(ferr, terr); err != nil {
 		return err
 	}
 	if rel, err := filepath.Rel(from, to); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
-		return fail(exitUsage, "name a directory outside of it", "%s is in the state directory %s", to, from)
+		return fail(exitUsage, "name a directory outside the state directory", "%s is inside the state directory %s", to, from)
 	}
 	return nil
 }
 
-func (a *app) printSalvaged(r *salvaged, to string) {
+// printSalvaged prints what was left out and not copied, the open executions, and a summary.
+func printSalvaged(p *printer, r *salvaged, to string) {
 	for _, l := range r.Damage {
-		fmt.Fprintln(a.out, l)
+		p.printf("%s\n", l)
 	}
-	for _, p := range r.LeftOut {
-		fmt.Fprintln(a.out, "left out:", p)
+	for _, problem := range r.LeftOut {
+		p.printf("left out: %s\n", problem)
 	}
 	for _, name := range r.NotCopied {
-		fmt.Fprintln(a.out, "not copied:", name)
+		p.printf("not copied: %s\n", name)
 	}
 	for _, arn := range r.Open {
-		fmt.Fprintln(a.out, "open:", arn)
+		p.printf("open: %s\n", arn)
 	}
-	fmt.Fprintf(a.out, "%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
+	p.printf("%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
 }
 
-// copier copies files of a state directory; what it cannot copy it notes.
+// copier copies files of a state directory. It continues after errors and collects them.
 type copier struct {
 	from, to string
 	failed   []string
 }
 
-// copy copies a file or a directory with all that is in it. Sockets and pipes are not copied.
+// copy copies a file, or a directory with its contents, if it exists. It does not copy sockets and pipes.
 func (c *copier) copy(name string) {
 	root := filepath.Join(c.from, name)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
-			rel, _ := filepath.Rel(c.from, path) // both begin alike
+			rel, _ := filepath.Rel(c.from, path) // cannot fail: path is below from
 			err = copyOne(path, filepath.Join(c.to, rel), d)
 		}
 		if err != nil && !(path == root && errors.Is(err, fs.ErrNotExist)) {
@@ -122,6 +121,7 @@ func (c *copier) copy(name string) {
 	}
 }
 
+// copyOne copies a directory without its contents, a symbolic link, or a regular file.
 func copyOne(from, to string, d fs.DirEntry) error {
 	info, err := d.Info()
 	if err != nil {
@@ -142,6 +142,7 @@ func copyOne(from, to string, d fs.DirEntry) error {
 	return nil
 }
 
+// copyFile copies a file and syncs the copy. It does not overwrite a file.
 func copyFile(from, to string, mode fs.FileMode) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -156,7 +157,8 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// rest lists what was not copied, without what belongs to the old database and to its last owner.
+// rest lists the errors, and the entries of the state directory that were not copied. It leaves out those of the old database and of its
+// last owner.
 func (c *copier) rest() []string {
 	entries, err := os.ReadDir(c.from)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// indent sets a text off by two blanks, each line made safe for the terminal.
+// indent indents each line by two spaces and makes it safe for the terminal.
 func indent(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, l := range lines {
@@ -17,6 +17,7 @@ func indent(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// pretty indents JSON; invalid JSON is returned as it is.
 func pretty(text json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Indent(&b, text, "", "  ") != nil {

@@ -10,20 +10,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) unapplyCommand() *cobra.Command {
+func unapplyCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var force bool
 	c := &cobra.Command{
 		Use:   "unapply [PIPELINE]",
-		Short: "remove from the cluster just what apply and run put there for a pipeline",
-		Long: "unapply removes the objects that carry the pipeline's labels and that rayorch applied: files of all versions,\n" +
-			"service accounts, role and binding. What others made or applied stays, and so do the namespace, claims and Ray\n" +
-			"clusters; each line says what was done or why it was left. While Jobs of the pipeline run, it refuses.",
+		Short: "remove the Kubernetes objects that apply and run created for a pipeline",
+		Long: "unapply removes the objects that have the pipeline's labels and that rayorch applied: the ConfigMaps of all versions, " +
+			"service accounts, the Role and its RoleBinding. It keeps objects that others created or applied, the namespace, " +
+			"PersistentVolumeClaims and Ray clusters. It prints what it did with each object, or why it kept it. While Jobs of the pipeline " +
+			"run, unapply fails, unless --force is given.",
 		Example: "  rayorch unapply examples/shakespeare --target kubernetes",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,10 +34,11 @@ func (a *app) unapplyCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
-	c.Flags().BoolVar(&force, "force", false, "also while Jobs of the pipeline run, which may then fail")
+	c.Flags().BoolVar(&force, "force", false, "remove the objects even while Jobs of the pipeline run; these Jobs may fail")
 	return c
 }
 
+// unapply removes the objects of a pipeline from all clusters of a target.
 func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	src, r, err := a.compiled(o)
 	if err != nil {
@@ -45,9 +48,9 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range clusters { // before anything is removed anywhere
+	for _, c := range clusters { // check all of them before anything is removed
 		active, err := lastJobs(ctx, c, r.Namespace, src.pipeline.Name, force)
-		if err != nil || len(active) > 0 && !force {
+		if err != nil || len(active) > 0 && !force { // a Job would lose its service account or its files
 			return inContext(clusters, c, errors.Join(err, stillRunning(active)))
 		}
 	}
@@ -57,36 +60,38 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 		err = errors.Join(err, inContext(clusters, c, p.remove(ctx, src, r)))
 		lines = append(lines, p.lines...)
 	}
-	return errors.Join(a.showApplied(lines, len(clusters) > 1, false), err)
+	return errors.Join(printApplied(a.out, lines, len(clusters) > 1, false), err)
 }
 
+// stillRunning returns an error that names the jobs, or nil if there are none.
 func stillRunning(jobs []string) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	return fail(exitError, "stop the runs by rayorch stop, or add --force", "jobs of the pipeline are running: %s", strings.Join(jobs, ", "))
+	return fail(exitError, "stop the runs with rayorch stop, or add --force",
+		"Jobs of the pipeline are still running: %s", strings.Join(jobs, ", "))
 }
 
-// A run may be over some seconds before Kubernetes has noted the end of its last Job.
+// A run can end some seconds before Kubernetes sets the status of its last Job: lastJobs waits that long, and looks this often.
 const (
 	noteWait = 5 * time.Second
 	notePoll = 200 * time.Millisecond
 )
 
-// lastJobs are the Jobs that still run when those that are about to end have ended.
+// lastJobs returns the Jobs of a pipeline that are still active after noteWait; with now it does not wait.
 func lastJobs(ctx context.Context, c *kube.Client, namespace, pipeline string, now bool) ([]string, error) {
 	for deadline := time.Now().Add(noteWait); ; {
 		active, err := activeJobs(ctx, c, namespace, pipeline)
 		if err != nil || len(active) == 0 || now || time.Now().After(deadline) {
 			return active, err
 		}
-		if err := pause(ctx, notePoll); err != nil {
+		if err := client.Sleep(ctx, notePoll); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// activeJobs are the pipeline's Jobs that have not ended.
+// activeJobs returns the names of the pipeline's Jobs that have not ended.
 func activeJobs(ctx context.Context, c *kube.Client, namespace, pipeline string) ([]string, error) {
 	var list struct{ Items []kube.Job }
 	if err := listObjects(ctx, c, kube.JobsPath(namespace), manifest.Selector(pipeline), &list); err != nil {
@@ -101,6 +106,7 @@ func activeJobs(ctx context.Context, c *kube.Client, namespace, pipeline string)
 	return names, nil
 }
 
+// listObjects decodes the list of the objects that a label selector matches.
 func listObjects(ctx context.Context, c *kube.Client, path, selector string, into any) error {
 	res, err := c.Do(ctx, kube.Request{Path: path, Query: url.Values{"labelSelector": {selector}}})
 	if err != nil {
@@ -109,7 +115,7 @@ func listObjects(ctx context.Context, c *kube.Client, path, selector string, int
 	return json.Unmarshal(res.Body, into)
 }
 
-// appliedKinds are those that manifest makes in a namespace.
+// appliedKinds are the kinds of namespaced objects that package manifest creates.
 var appliedKinds = []struct{ version, kind, resource string }{
 	{"v1", "ServiceAccount", "serviceaccounts"},
 	{"rbac.authorization.k8s.io/v1", "Role", "roles"},
@@ -117,7 +123,8 @@ var appliedKinds = []struct{ version, kind, resource string }{
 	{"v1", "ConfigMap", "configmaps"},
 }
 
-// remove deletes what carries the pipeline's labels and rayorch has applied; the labels alone may be copied by others.
+// remove deletes the objects that have the pipeline's labels and that rayorch applied. The labels alone are not enough: somebody may
+// have copied them to another object.
 func (p *applyPlan) remove(ctx context.Context, src *source, r *compile.Result) error {
 	var ours []kube.Object
 	for _, k := range appliedKinds {
@@ -138,12 +145,12 @@ func (p *applyPlan) remove(ctx context.Context, src *source, r *compile.Result) 
 	for _, d := range done {
 		p.add(d.Object, d.Action, "")
 	}
-	p.othersStay(ctx, src, r)
+	p.addKept(ctx, src, r)
 	return err
 }
 
-// othersStay tells of what the pipeline uses and others made, and of the namespace.
-func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Result) {
+// addKept adds a line for the namespace and for service accounts that the pipeline uses and rayorch did not create.
+func (p *applyPlan) addKept(ctx context.Context, src *source, r *compile.Result) {
 	o := src.manifestOptions(r)
 	o.Namespace = true
 	for _, object := range manifest.Objects(r, o) {
@@ -153,18 +160,18 @@ func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Resu
 		}
 		there, err := p.c.Get(ctx, object)
 		if err != nil {
-			continue // gone, or not ours to read
+			continue // deleted, or not ours to read
 		}
 		switch {
 		case kube.Field(there, "metadata", "labels", manifest.ManagedByLabel) != manifest.Manager:
-			p.add(object, "left as it is", "somebody else made it")
+			p.add(object, "left as it is", "rayorch did not create it")
 		case kind == "Namespace":
-			p.add(object, "left as it is", "others may use it: kubectl delete namespace "+r.Namespace+" removes all that is in it")
+			p.add(object, "left as it is", "others may use it; to remove it with everything in it: kubectl delete namespace "+r.Namespace)
 		}
 	}
 }
 
-// appliedByUs says whether rayorch is among the field managers that applied the object.
+// appliedByUs reports whether rayorch is among the field managers that applied the object.
 func appliedByUs(o kube.Object) bool {
 	fields, _ := kube.Field(o, "metadata", "managedFields").([]any)
 	for _, f := range fields {

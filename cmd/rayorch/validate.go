@@ -1,19 +1,18 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
 
-func (a *app) validateCommand() *cobra.Command {
+func validateCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "validate [PIPELINE]",
-		Short: "check a pipeline file and what it compiles to; tell every mistake at once",
-		Long: "validate checks a pipeline file (or the pipeline.yaml of a directory; this directory by default). Each mistake is\n" +
-			"told with file, line, column, path and what was expected. Nothing is started.",
+		Short: "check a pipeline file and report all errors",
+		Long: "validate checks a pipeline file and the definition that it compiles to, and reports all errors, each with file, line, column, " +
+			"path and expected value. It starts nothing. PIPELINE is a file, or a directory with a pipeline.yaml (default: the current " +
+			"directory).",
 		Example: "  rayorch validate examples/shakespeare",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,13 +33,10 @@ func (a *app) validateCommand() *cobra.Command {
 				return err
 			}
 			for _, note := range out.Notes {
-				fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+				a.out.note(note)
 			}
-			if a.json() {
-				return a.print(map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes})
-			}
-			_, err = fmt.Fprintf(a.out, "%s is valid\n", src.file)
-			return err
+			result := map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes}
+			return a.out.result(result, func() { a.out.printf("%s is valid\n", src.file) })
 		},
 	}
 	o.flags(c)

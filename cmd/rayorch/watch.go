@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -12,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// catchUp feeds the view all events that it has not seen. GetExecutionHistory cannot start in the middle, so it reads
-// backwards until it meets what is known: the cost is that of what is new.
+// catchUp adds all new events to the view. GetExecutionHistory cannot start at an event, so catchUp reads backwards until it finds a known
+// one: the cost is proportional to the number of new events.
 func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) error {
 	if !v.Described() {
 		states, err := s.states(ctx, arn)
@@ -58,32 +57,21 @@ func (s *session) states(ctx context.Context, arn string) (progress.States, erro
 	return progress.ReadStates([]byte(aws.ToString(m.Definition))), nil
 }
 
-// await returns when the execution has an event after the given one, or after a while in any case.
-func (s *session) await(ctx context.Context, arn string, after int64) error {
+// awaitEvent returns when the execution has an event after the given one, or after some seconds.
+func (s *session) awaitEvent(ctx context.Context, arn string, after int64) error {
 	return s.client.Watch(ctx, arn, after)
 }
 
-// idle are executions that nobody drives, by their ARN, and for parked ones why.
+// idle are the open executions that no process drives, by ARN. The value is the reason if the execution is parked, else "".
 type idle map[string]string
 
-// of reports whether an execution is driven, and why not if it is parked.
+// of reports whether a process drives an execution; parked is the reason if it is parked.
 func (i idle) of(arn string) (driven *bool, parked string) {
 	reason, idle := i[arn]
 	return aws.Bool(!idle), reason
 }
 
-// resting are the executions that nobody drives; known is false where the server cannot tell.
+// resting returns the executions that no process drives; known is false if the server does not report it.
 func (s *session) resting(ctx context.Context) (arns idle, known bool, err error) {
 	return s.client.Resting(ctx)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"golang.org/x/term"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/home"
@@ -23,25 +24,27 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// watcher shows a run on stderr while it goes on: a live block on a terminal, plain lines elsewhere.
+// watcher shows the progress of a run on stderr: as a live block on a terminal, otherwise as lines.
 type watcher struct {
+	out    *printer
 	screen *terminal.Screen
-	live   bool
-	follow bool
+	live   bool // stderr is a terminal
+	follow bool // print the output of the jobs
 	view   *progress.View
 
-	asked   time.Time // when the pending tasks were last queried, and after which event
-	askedAt int64
+	queried   time.Time // when the pending tasks were last queried
+	queriedAt int64     // the last event at that time
 
-	logs    map[string]bool // attempts whose logs are followed
-	readers sync.WaitGroup
-	asking  sync.WaitGroup // for news
+	logs    map[string]bool // attempts whose logs are followed, by logKey
+	readers sync.WaitGroup  // follow logs
+	waiters sync.WaitGroup  // wait for new events
 	signals chan os.Signal
 }
 
-func (a *app) newWatcher(follow bool) *watcher {
-	f, tty := terminalOf(a.err)
-	cfg := terminal.Config{Out: a.err, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
+// newWatcher returns a watcher that draws on stderr. With follow, it also prints the output of the jobs.
+func newWatcher(p *printer, follow bool) *watcher {
+	f, tty := terminalOf(p.stderr)
+	cfg := terminal.Config{Out: p.stderr, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
 	if tty {
 		cfg.Out = f // the screen cleans what it draws
 		cfg.Width = func() int {
@@ -52,12 +55,12 @@ func (a *app) newWatcher(follow bool) *watcher {
 		}
 	}
 	return &watcher{
-		screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(nil), logs: map[string]bool{},
+		out: p, screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(nil), logs: map[string]bool{},
 		signals: make(chan os.Signal, 2),
 	}
 }
 
-// takeSignals takes Ctrl-C, and the end of the terminal, from here to the end of the process, which must not end while it starts or stops a Ray.
+// takeSignals handles SIGINT, SIGTERM and SIGHUP until the process exits: they must not kill it while it starts or stops a Ray.
 func (w *watcher) takeSignals() {
 	signal.Notify(w.signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // as with nohup
@@ -65,12 +68,13 @@ func (w *watcher) takeSignals() {
 	}
 }
 
-// untilInterrupted is a context for what comes before the watch: the first Ctrl-C ends it, and the watch sees that, too.
+// untilInterrupted returns a context for the preparations of a watch. The first signal cancels it and stays in w.signals, so that the watch
+// receives it, too. stop releases the context and waits for its goroutine.
 func (w *watcher) untilInterrupted(ctx context.Context) (_ context.Context, stop func()) {
 	w.takeSignals()
 	ctx, cancel := context.WithCancel(ctx)
-	var minded sync.WaitGroup
-	minded.Go(func() {
+	var done sync.WaitGroup
+	done.Go(func() {
 		select {
 		case s := <-w.signals:
 			w.signals <- s
@@ -78,20 +82,20 @@ func (w *watcher) untilInterrupted(ctx context.Context) (_ context.Context, stop
 		case <-ctx.Done():
 		}
 	})
-	return ctx, func() { cancel(); minded.Wait() }
+	return ctx, func() { cancel(); done.Wait() }
 }
 
-// frameTime is how often the live block is drawn anew: often enough for a spinner, cheap enough to forget.
+// frameTime is the interval at which the live block is redrawn: short enough for a spinner, and cheap.
 const frameTime = 200 * time.Millisecond
 
-// watchToEnd shows a run until it has ended, prints what it came to, and turns that into an exit code. A run that outlasts
-// the watch is handed over.
-func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher, wait time.Duration) error {
+// watchToEnd shows a run until it has ended, prints its result, and returns the exit code as an error (silent). If the run outlives the
+// watch, because --wait ended or the terminal was closed, it is handed over to a background process.
+func (w *watcher) watchToEnd(ctx context.Context, s *session, arn string, wait time.Duration) error {
 	if len(s.arns) == 0 {
 		s.arns = []string{arn}
 	}
 	err := w.watch(ctx, s, arn, wait)
-	var code silent
+	var code silent // 0 if the run has ended
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
@@ -99,7 +103,7 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 		if err := s.handOver(ctx); err != nil {
 			return err
 		}
-		if code == exitHangUp {
+		if code == exitHangUp { // there is no terminal to print to
 			return code
 		}
 	}
@@ -112,41 +116,43 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 	if err != nil {
 		return err
 	}
-	if err := a.result(sum); err != nil {
+	if err := printResult(w.out, sum); err != nil {
 		return err
 	}
 	if code != 0 {
 		return code
 	}
 	if sum.Status != string(types.ExecutionStatusSucceeded) {
-		a.hint(s.client.OtherRelease(ctx, version, sum.Cause))
+		w.out.hint(s.client.OtherRelease(ctx, version, sum.Cause))
 		return silent(exitFailed)
 	}
 	return nil
 }
 
-// watch shows a run until it has ended and, where it did not succeed, nothing of it runs any more. When it returns, nothing
-// uses the session.
+// watch shows a run until it has ended and, if it did not succeed, until its stopped jobs have ended. When it returns, no goroutine uses
+// the session.
 func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer w.asking.Wait()
+	defer w.waiters.Wait()
 	defer w.readers.Wait()
 	defer cancel()
-	w.takeSignals()
+	w.takeSignals() // again, for commands that did not prepare anything
 	if err := w.loop(ctx, s, arn, w.signals, wait); err != nil || w.view.Status == types.ExecutionStatusSucceeded {
 		return err
 	}
-	return w.windUp(ctx, s, arn, w.signals)
+	return w.awaitStopped(ctx, s, arn, w.signals)
 }
 
-func (a *app) result(sum *summary) error {
-	if a.json() {
-		return a.print(sum)
-	}
-	fmt.Fprintf(a.out, "\n%s/%s %s\n\n", sum.Pipeline, sum.Name, sum.Status)
-	return a.ending(sum)
+// printResult prints what run, resume and redrive show of an execution that has ended.
+func printResult(p *printer, sum *summary) error {
+	return p.result(sum, func() {
+		p.printf("\n%s/%s %s\n\n", sum.Pipeline, sum.Name, sum.Status)
+		printEnding(p, sum)
+	})
 }
 
+// loop updates and draws the view until the run has ended, wait has elapsed (0: no limit), or a signal arrives. It sleeps until there are
+// new events; the ticks in between only animate the view and look for new logs.
 func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-chan os.Signal, wait time.Duration) error {
 	ticks, stopTicks := w.ticks()
 	defer stopTicks()
@@ -161,10 +167,10 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 		w.show(ctx, s, arn)
 		w.followLogs(ctx, s, arn)
 		if w.view.Status != types.ExecutionStatusRunning {
-			w.readOut(signals)
+			w.drainLogs(signals)
 			return nil
 		}
-		news := w.awaiting(ctx, s, arn)
+		news := w.newEvents(ctx, s, arn)
 	idle:
 		for {
 			select {
@@ -176,7 +182,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 				}
 				w.show(ctx, s, arn)
 			case <-over:
-				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
+				w.screen.Say("still running after %s; to show its progress: rayorch describe %s", wait, nameOf(arn))
 				return silent(exitRunning)
 			case sig := <-signals:
 				if sig == syscall.SIGHUP {
@@ -190,18 +196,17 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 
 // show draws the view with the pending tasks. It queries them at most once a second: the owner does not report changes of them.
 func (w *watcher) show(ctx context.Context, s *session, arn string) {
-	if now := time.Now(); w.view.Last != w.askedAt || now.Sub(w.asked) >= time.Second {
-		w.askedAt, w.asked = w.view.Last, now
+	if now := time.Now(); w.view.Last != w.queriedAt || now.Sub(w.queried) >= time.Second {
+		w.queriedAt, w.queried = w.view.Last, now
 		bounded, cancel := context.WithTimeout(ctx, time.Second)
-		_ = s.showWaiting(bounded, arn, w.view) // the next query follows soon, and keepUp detects that the owner is gone
+		_ = s.showWaiting(bounded, arn, w.view) // the next query follows soon, and keepUp detects an owner that has exited
 		cancel()
 	}
 	w.screen.Show(w.view)
 }
 
-// readOut waits until the logs have been printed to their ends, which they have once the jobs have ended. Who interrupts it
-// has seen enough.
-func (w *watcher) readOut(signals <-chan os.Signal) {
+// drainLogs waits until the logs of the ended jobs have been printed completely. A signal ends the wait.
+func (w *watcher) drainLogs(signals <-chan os.Signal) {
 	if !w.follow {
 		return
 	}
@@ -213,13 +218,14 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 	select {
 	case <-done:
 	case <-signals:
-	case <-time.After(readOutTime):
+	case <-time.After(drainTimeout):
 	}
 }
 
-// readOutTime bounds the wait for logs of jobs that will not stop. A busy machine prints late what a job has printed.
-const readOutTime = time.Minute
+// drainTimeout bounds the wait for the logs of jobs that do not stop. It is long because logs are late on a busy machine.
+const drainTimeout = time.Minute
 
+// ticks returns a channel that ticks whenever the view is redrawn without new events.
 func (w *watcher) ticks() (<-chan time.Time, func()) {
 	every := frameTime
 	if !w.live && !w.follow { // lines are printed only when something changes
@@ -229,54 +235,54 @@ func (w *watcher) ticks() (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// awaiting closes the channel when there is news, or when asking for news failed: keepUp then finds out why.
-func (w *watcher) awaiting(ctx context.Context, s *session, arn string) <-chan struct{} {
+// newEvents returns a channel that is closed when there may be new events, or when the wait for them failed: keepUp reports the error.
+func (w *watcher) newEvents(ctx context.Context, s *session, arn string) <-chan struct{} {
 	done, after := make(chan struct{}), w.view.Last
-	w.asking.Go(func() {
+	w.waiters.Go(func() {
 		defer close(done)
-		if s.await(ctx, arn, after) != nil {
-			_ = pause(ctx, 100*time.Millisecond) // not to spin while the owner is gone
+		if s.awaitEvent(ctx, arn, after) != nil {
+			_ = client.Sleep(ctx, 100*time.Millisecond) // avoids spinning while there is no owner
 		}
 	})
 	return done
 }
 
-// keepUp brings the view up to date. When the directory's owner has gone away meanwhile, this process takes its place
-// and goes on with the run.
+// keepUp updates the view. If the owner of the directory has exited, this process takes over and continues the run.
 func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 	err := s.catchUp(ctx, arn, w.view)
+	// This process is the owner, or there is none to replace, or the owner has answered and is still the same.
 	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) || err == nil && !s.replaced() {
 		return err
 	}
-	w.screen.Say("the process that ran this went away: going on here")
+	w.screen.Say("the process that drove the run has exited: continuing here")
 	if err := s.takeOver(ctx, s.arns...); err != nil {
 		return err
 	}
 	return s.catchUp(ctx, arn, w.view)
 }
 
-// replaced reports whether another process than the one that this command joined owns the directory: it may let the run rest.
+// replaced reports whether another process than the one that this command joined owns the directory now. It may not drive the run.
 func (s *session) replaced() bool {
 	now, err := home.Announced(s.dir)
 	return err == nil && now.PID != s.addr.PID
 }
 
-// takeOver finds the directory's new owner, or becomes it, and has the runs driven.
+// takeOver joins the new owner of the directory, or becomes the owner, and resumes the runs.
 func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	s.opts.Run = true // to drive them
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	if err := s.supply(ctx, arns...); err != nil {
-		s.app.say(err.Error()) // the steps that need them wait for rayorch resume
+	if err := s.supplySecrets(ctx, arns...); err != nil {
+		s.app.out.say(err.Error()) // steps that need the secrets are pending until rayorch resume supplies them
 	}
 	resting, _, err := s.resting(ctx)
 	if err != nil {
 		return err
 	}
-	for _, arn := range arns { // a new owner does not resume a run that killed processes before: only a user does
+	for _, arn := range arns { // a parked run has killed its processes before: only the user resumes it
 		if _, parked := resting.of(arn); parked != "" {
-			s.app.say(parkedText(nameOf(arn), parked))
+			s.app.out.say(parkedText(nameOf(arn), parked))
 		} else if err := s.resume(ctx, arn); err != nil {
 			return err
 		}
@@ -284,48 +290,48 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	return nil
 }
 
-// windUp waits until the jobs that an unsuccessful run was stopped in the middle of have ended.
-func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
+// awaitStopped waits until the jobs of an unsuccessful run, which were stopped when it ended, have ended.
+func (w *watcher) awaitStopped(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := s.settle(ctx, arn)
 		done <- err
 	}()
-	long := time.After(windUpQuiet)
+	long := time.After(stoppedQuiet)
 	for {
 		select {
 		case err := <-done:
 			return err
 		case <-long:
-			w.screen.Say("waiting until the stopped jobs and the cleanup have ended; Ctrl-C exits immediately")
+			w.screen.Say("waiting for the stopped jobs and the cleanup to end; press Ctrl-C to exit immediately")
 		case sig := <-signals:
 			return w.leave(arn, sig)
 		}
 	}
 }
 
-// windUpQuiet is how long windUp waits before it prints that it waits.
-const windUpQuiet = time.Second
+// stoppedQuiet is how long awaitStopped waits before it prints that it is waiting.
+const stoppedQuiet = time.Second
 
-// leave ends the watch at a second signal. A closed terminal leaves the rest to another process.
+// leave ends the watch after a second signal. If the terminal was closed, the run is handed over.
 func (w *watcher) leave(arn string, sig os.Signal) error {
 	if sig == syscall.SIGHUP {
 		return silent(exitHangUp)
 	}
-	w.screen.Say("left: jobs of %s may still run; rayorch resume %s stops them", nameOf(arn), nameOf(arn))
+	w.screen.Say("jobs of %s may still be running; to stop them: rayorch resume %s", nameOf(arn), nameOf(arn))
 	return silent(exitInterrupted)
 }
 
-// stopTime bounds the call that stops a run.
+// stopTime bounds the request that stops a run.
 const stopTime = 30 * time.Second
 
-// interrupted stops the run, waits for its jobs to end, and leaves at once when told a second time.
+// interrupted stops the run and waits until its jobs have ended. A second signal ends the wait.
 func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
-	w.screen.Say("stopping the run and its jobs; Ctrl-C again leaves at once")
-	// The stop itself is quick and not left out by the second: the run's jobs would go on.
-	told, cancel := context.WithTimeout(ctx, stopTime)
+	w.screen.Say("stopping the run and its jobs; press Ctrl-C again to exit immediately")
+	// A second signal does not cancel the request itself, which is quick: otherwise the jobs would continue.
+	stopping, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal by " + invoker())})
+	_, err := s.sfn.StopExecution(stopping, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal by " + invoker())})
 	if err != nil {
 		return apiError("stop the run", err)
 	}
@@ -345,7 +351,7 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 	}
 }
 
-// followLogs starts to read the log of every attempt that has one and is not read yet.
+// followLogs starts to follow the logs of attempts that are not followed yet.
 func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 	var fresh []*progress.Entry
 	for _, st := range w.view.Steps() {
@@ -358,11 +364,11 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 	}
 	logs, err := s.logsOf(ctx, arn)
 	if err != nil {
-		return // a log is a convenience here: the step's error and cause come with its events
+		return // the view does not need logs: errors and causes of steps are in the events
 	}
 	for _, st := range fresh {
 		found := stepLogs(logs, st, st.Attempt)
-		if len(found) != 1 {
+		if len(found) != 1 { // none yet, or ambiguous: see stepLogs
 			continue
 		}
 		w.logs[logKey(st)] = true
@@ -371,18 +377,20 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 	}
 }
 
+// logKey identifies an attempt of a step in logs.
 func logKey(st *progress.Entry) string { return fmt.Sprintf("%s %d", st.Name, st.Attempt) }
 
+// readLog prints the log of an attempt until it ends.
 func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q engine.LogQuery) {
 	r, err := s.openLog(ctx, arn, q)
 	if err != nil {
 		return
 	}
 	defer func() { _ = r.Close() }()
-	_ = kube.EachLine(r, func(line string) { w.screen.Log(step, line) }) // what came of it was shown
+	_ = kube.EachLine(r, func(line string) { w.screen.Log(step, line) }) // a log that breaks off is not an error of the watch
 }
 
-// openLog reads the log of an attempt, here or from the server.
+// openLog opens the log of an attempt. The caller closes it.
 func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (io.ReadCloser, error) {
 	return s.client.OpenLog(ctx, arn, q)
 }

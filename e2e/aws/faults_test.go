@@ -56,7 +56,7 @@ func TestRoles(t *testing.T) {
 		p := newFixture(t, e, "AWS_ENDPOINT_URL_STS="+denying(t, e, "eks-admin"))
 		plan := p.plan(t, clustertest.Name("roles"), 1, nil)
 		p.deploy(t, plan)
-		if log := p.log(); !strings.Contains(log, "by way of arn:aws:iam::"+e.Account+":role/eks-handler") {
+		if log := p.log(); !strings.Contains(log, "through arn:aws:iam::"+e.Account+":role/eks-handler") {
 			t.Errorf("deploy did not use the handler role:\n%s", log)
 		}
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})

@@ -183,7 +183,7 @@ func (m *module) unchanged(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin", "rayorch"), "diff")
 	cmd.Dir, cmd.Env = m.dir, m.env
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are as they should be") {
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are up to date") {
 		t.Errorf("diff after deploy: got %v, want no changes\n%s", err, out)
 	}
 }
@@ -243,7 +243,7 @@ func TestModuleErrors(t *testing.T) {
 		"parameters": {[]string{"SEEDFARMER_PARAMETER_NAMESPACE=Ray", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=6h"}, nil, "step_function_timeout: SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT"},
 		"checksum": {nil, func(m *module) {
 			_ = os.WriteFile(filepath.Join(m.dir, "SHA256SUMS"), []byte(strings.Repeat("0", 64)+"  rayorch-linux-"+runtime.GOARCH+"\n"), 0o600)
-		}, "not what its checksum says"},
+		}, "the checksum does not match"},
 		"no binary": {nil, func(m *module) { _ = os.RemoveAll(filepath.Join(m.dir, "bin")) }, "run make module"},
 		"no sum":    {[]string{"SEEDFARMER_PARAMETER_RAYORCH_URL=https://example.org/rayorch"}, nil, "rayorch_sha256"},
 	} {

@@ -33,12 +33,12 @@ func (w *world) doctor(t *testing.T) {
 		}
 		return nil
 	})
-	check(good, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    to put files")
+	check(good, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    upload files")
 	for _, c := range []struct{ old, new, problem, fix string }{
-		{"namespace: " + w.namespace, "namespace: nowhere", "FAIL  namespace        there is no namespace nowhere", "rayorch apply "},
-		{"cluster: ray", "cluster: rai", "no ray cluster rai", "choose one of ray"},
-		{"claim: data", "claim: lost", `"lost" not found`, "make a PersistentVolumeClaim lost there"},
-		{"path: /data", "path: /elsewhere", "do not mount the claim data at /elsewhere: head", "mount it in the RayCluster's pod templates"},
+		{"namespace: " + w.namespace, "namespace: nowhere", "FAIL  namespace        namespace nowhere not found", "rayorch apply "},
+		{"cluster: ray", "cluster: rai", "no Ray cluster rai", "choose one of ray"},
+		{"claim: data", "claim: lost", `"lost" not found`, "create the PersistentVolumeClaim lost in namespace"},
+		{"path: /data", "path: /elsewhere", "do not mount the claim data at /elsewhere: head", "mount the claim in the pod templates of the RayCluster"},
 		{"name: hf", "name: none", `secrets "none" not found; needed by one`, "kubectl create secret generic none -n " + w.namespace + " --from-file=token=FILE"},
 		{"key: token", "key: other", "key other: missing; needed by one", "kubectl edit secret hf -n " + w.namespace},
 		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {securityContext: {}}", "the namespace enforces restricted and rejects the pods of the submitters: " +

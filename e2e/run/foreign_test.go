@@ -47,7 +47,7 @@ steps:
 		t.Fatal(err)
 	}
 	wait()
-	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped the ray at ") {
+	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped Ray at ") {
 		t.Fatalf("ray stop: got %+v, want that it stopped the ray of the run", res)
 	}
 	res := p.Run(t.Context(), t, "resume", "one", "-o", "json")

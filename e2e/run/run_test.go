@@ -230,7 +230,7 @@ func TestClientTakesOver(t *testing.T) {
 	if err := os.WriteFile(killed, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if res := waitClient(); res.Code != 0 || !strings.Contains(res.Stderr, "going on here") {
+	if res := waitClient(); res.Code != 0 || !strings.Contains(res.Stderr, "continuing here") {
 		t.Fatalf("the client: got %+v, want exit code 0 and a message that it continues", res)
 	}
 	if res := p.Run(t.Context(), t, "resume"); res.Code != 0 || !strings.Contains(res.Stdout, "sleeper/owner SUCCEEDED") {

@@ -164,7 +164,7 @@ steps:
 			}
 			lines = n
 		}
-		if _, err := fmt.Sscanf(line, "rayorch: %d bytes of output are lost:", &n); err == nil {
+		if _, err := fmt.Sscanf(line, "rayorch: %d bytes of output were lost:", &n); err == nil {
 			lost = n
 		}
 	}

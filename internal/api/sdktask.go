@@ -100,38 +100,28 @@ var payloadMembers = map[string]bool{"input": true, "output": true, "definition"
 
 // toAPI turns a task's arguments into an action's input.
 func toAPI(v any) any {
-	switch v := v.(type) {
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = toAPI(item)
-		}
-		return out
-	case *value.Object:
-		out := value.NewObject(v.Len())
-		for i := range v.Len() {
-			key, item := v.At(i)
-			key = lowerFirst(key)
-			if _, isText := item.(string); payloadMembers[key] && !isText && item != nil {
-				out.Set(key, value.Text(item))
-			} else {
-				out.Set(key, toAPI(item))
-			}
-		}
-		return out
+	o, ok := v.(*value.Object)
+	if !ok {
+		return value.Map(v, toAPI)
 	}
-	return v
+	out := value.NewObject(o.Len())
+	for i := range o.Len() {
+		key, item := o.At(i)
+		key = lowerFirst(key)
+		if _, isText := item.(string); payloadMembers[key] && !isText && item != nil {
+			out.Set(key, value.Text(item))
+		} else {
+			out.Set(key, toAPI(item))
+		}
+	}
+	return out
 }
 
 // fromAPI turns an action's answer into a task's result: times become ISO 8601, as the SDK integrations show them.
 func fromAPI(name string, v any) any {
 	switch v := v.(type) {
 	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = fromAPI("", item)
-		}
-		return out
+		return value.Map(v, func(item any) any { return fromAPI("", item) })
 	case value.Number:
 		if strings.HasSuffix(name, "Date") || name == "timestamp" {
 			return time.UnixMilli(int64(v.Float64()*1000 + 0.5)).UTC().Format("2006-01-02T15:04:05.000Z")

@@ -1,28 +1,28 @@
-// Package asl is the Amazon States Language: the model of a state machine definition, ready to be interpreted, and its
-// parser. It knows nothing of executions; interp walks the model, and asl/check reports what is wrong with a definition.
+// Package asl is the model of a state machine definition in the Amazon States Language, and its parser. The model is what the
+// interpreter (package interp) executes. Parse stops at the first error; package check reports all problems of a definition.
 package asl
 
 import "github.com/rayorch/rayorch/internal/asl/expr"
 
-// Machine is a parsed definition. It never changes after Parse.
+// Machine is a parsed definition. It does not change after Parse.
 type Machine struct {
 	Comment        string
 	TimeoutSeconds int64 // 0: none
-	// Programs are the machine itself (0), then every branch and item processor in the order in which they stand in
-	// the definition. The index is stable: it depends on the definition alone.
+	// Programs are the machine itself (0), then every branch and item processor in the order of the definition. The index is
+	// stored with executions: it depends only on the definition.
 	Programs []*Program
 }
 
-// Program is a set of states with a beginning: the machine, a Parallel's branch or a Map's item processor.
+// Program is a set of states with a start state: the machine, a branch of a Parallel, or the item processor of a Map.
 type Program struct {
 	Index   int
 	StartAt *State
 	States  map[string]*State
-	// Distributed and Express are an item processor's ProcessorConfig.
+	// Distributed and Express are the ProcessorConfig of an item processor.
 	Distributed, Express bool
 
 	startAt string
-	order   []*State // as they stand in the definition
+	order   []*State // in the order of the definition
 }
 
 // Template is a payload template of either query language.
@@ -43,11 +43,11 @@ const (
 	Map      = "Map"
 )
 
-// State is a state of any type: what a type does not have is zero.
+// State is a state of any type. Fields that its type does not have are zero.
 type State struct {
 	Name    string
 	Type    string
-	JSONata bool   // the query language of the state
+	JSONata bool   // the query language of the state is JSONata, not JSONPath
 	Next    *State // nil: the state ends its program
 
 	InputPath, OutputPath PathField  // JSONPath
@@ -79,13 +79,13 @@ type State struct {
 	next string
 }
 
-// MapFields are what only a Map has.
+// MapFields are the fields that only a Map has.
 type MapFields struct {
 	Processor                  *Program
 	Label                      string
-	ItemsPath                  PathField // JSONPath
-	Items                      Template  // JSONata
-	ItemsExpr                  *expr.JSONata
+	ItemsPath                  PathField     // JSONPath
+	Items                      Template      // JSONata
+	ItemsExpr                  *expr.JSONata // JSONata, if Items is a single expression; then the template Items is nil
 	ItemSelector               Template
 	MaxConcurrency             Scalar
 	ToleratedFailureCount      Scalar
@@ -95,49 +95,49 @@ type MapFields struct {
 	Writer                     *ResultWriter
 }
 
-// ItemReader is where a distributed Map reads its items from.
+// ItemReader describes where a distributed Map reads its items.
 type ItemReader struct {
 	Resource   string
 	Parameters Template
-	Config     any // ReaderConfig as written, but for MaxItems
+	Config     any // ReaderConfig as it is written, without MaxItems
 	MaxItems   Scalar
 }
 
-// ItemBatcher groups a distributed Map's items.
+// ItemBatcher describes how a distributed Map groups its items into batches.
 type ItemBatcher struct {
 	MaxItemsPerBatch, MaxInputBytesPerBatch Scalar
 	BatchInput                              Template
 }
 
-// ResultWriter is where a distributed Map writes its results to.
+// ResultWriter describes where a distributed Map writes its results.
 type ResultWriter struct {
 	Resource   string
 	Parameters Template
-	Config     any // WriterConfig as written
+	Config     any // WriterConfig as it is written
 }
 
-// PathField is a path that may be null, which means an empty object, or absent, which means $.
+// PathField is a path. Null means that the field is null, which stands for an empty object; a nil Path without Null means
+// that the field is missing, which stands for $.
 type PathField struct {
 	Path *expr.Path
 	Null bool
 }
 
-// ResultPath is a reference path, null (the result is discarded) or absent ($).
+// ResultPath is a reference path. Null discards the result; a nil Path without Null stands for $.
 type ResultPath struct {
 	Path *expr.Path
 	Null bool
 }
 
-// Scalar is a field that holds a literal, a path (the ...Path form, or a path or an intrinsic in Fail) or a JSONata
-// expression.
+// Scalar is a field whose value is a literal, a query (the ...Path form of the field), or a JSONata expression.
 type Scalar struct {
-	Field   string // as the definition spells it: TimeoutSecondsPath
+	Field   string // the name as it is written, such as TimeoutSecondsPath
 	Literal any
 	Query   *expr.Query
 	Expr    *expr.JSONata
 }
 
-// Set says that the field is there.
+// Set reports whether the definition has the field.
 func (s *Scalar) Set() bool { return s.Field != "" }
 
 // Retrier is an element of Retry.
@@ -165,8 +165,8 @@ type Catcher struct {
 type Rule struct {
 	Next      *State
 	Test      *Test         // JSONPath
-	Condition *expr.JSONata // JSONata, nil when Always is its literal value
-	Location  string        // of Condition: Choices[0]/Condition
+	Condition *expr.JSONata // JSONata; nil if the condition is the literal Always
+	Location  string        // of Condition, such as Choices[0]/Condition
 	Always    bool
 	Output    Template
 	Assign    Template
@@ -179,7 +179,7 @@ type Test struct {
 	And, Or  []*Test
 	Not      *Test
 	Variable *expr.Path
-	Operator string // as written: StringEqualsPath, IsNull
+	Operator string // as it is written: StringEqualsPath, IsNull
 	Value    any
-	Path     *expr.Path // the value's, for the ...Path operators
+	Path     *expr.Path // the path of the value, for ...Path operators
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// fields reads an object of the definition. A field of the wrong type is an error and reads as absent; at is where the
-// object stands.
+// fields reads the fields of an object of the definition. A field of the wrong type is an error, and is treated as missing.
+// at is the location of the object.
 type fields struct {
 	p       *parser
 	o       *value.Object
 	at      string
 	jsonata bool
-	within  string // what stands before the field's name in a location: Catch[1]/
+	within  string // prefix of locations in evaluation errors, such as Catch[1]/
 }
 
 func (f fields) fail(key string, err error) { f.p.fail(f.at+"/"+key, err) }
@@ -25,7 +25,7 @@ func (f fields) has(key string) bool {
 	return ok
 }
 
-// str reads null as absent, as Step Functions does for most fields.
+// str treats null as missing, as Step Functions does for most fields.
 func (f fields) str(key string) string {
 	v, ok := f.o.Get(key)
 	s, isString := v.(string)
@@ -35,18 +35,18 @@ func (f fields) str(key string) string {
 	return s
 }
 
-// integer takes 5.0 for 5: JSON has one kind of number.
+// integer accepts 5.0 as 5, because JSON has only one type of number.
 func (f fields) integer(key string, def int64) int64 {
 	v, ok := f.o.Get(key)
 	if !ok {
 		return def
 	}
 	if n, isNumber := v.(value.Number); isNumber {
-		if i, whole := n.Int64(); whole {
+		if i, isInteger := n.Int64(); isInteger {
 			return i
 		}
 	}
-	f.fail(key, errors.New("must be a whole number"))
+	f.fail(key, errors.New("must be an integer"))
 	return def
 }
 
@@ -70,14 +70,14 @@ func (f fields) strings(key string) []string {
 	for _, item := range list {
 		s, ok := item.(string)
 		if !ok {
-			f.fail(key, errors.New("must be strings"))
+			f.fail(key, errors.New("must be an array of strings"))
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// obj is an empty object when the field is absent, so that callers need not ask.
+// obj returns an empty object if the field is missing, so that callers need not check.
 func (f fields) obj(key string) fields {
 	v, ok := f.o.Get(key)
 	o, isObject := v.(*value.Object)
@@ -90,7 +90,7 @@ func (f fields) obj(key string) fields {
 	return fields{f.p, o, f.at + "/" + key, f.jsonata, f.within + key + "/"}
 }
 
-// list reads an array of objects, each knowing its place.
+// list reads an array of objects; each of them has its own location.
 func (f fields) list(key string) []fields {
 	v, ok := f.o.Get(key)
 	list, isList := v.([]any)
@@ -110,7 +110,7 @@ func (f fields) list(key string) []fields {
 	return out
 }
 
-// path tells null, which means an empty object, from absence, which means $.
+// path distinguishes null from a missing field, see PathField.
 func (f fields) path(key string) PathField {
 	v, ok := f.o.Get(key)
 	if !ok {
@@ -132,7 +132,7 @@ func (f fields) resultPath(key string) ResultPath {
 	return ResultPath(p)
 }
 
-// template reads a payload template in the query language of the state; nil when the field is absent.
+// template compiles a payload template in the query language of the state; nil if the field is missing.
 func (f fields) template(key string) Template {
 	v, ok := f.o.Get(key)
 	if !ok {
@@ -148,7 +148,7 @@ func (f fields) template(key string) Template {
 	return t
 }
 
-// scalar reads key, or with JSONPath the field that is called key with Path behind it.
+// scalar reads the field key or, with JSONPath, the field whose name is key followed by "Path".
 func (f fields) scalar(key string) Scalar {
 	if v, ok := f.o.Get(key + "Path"); ok && !f.jsonata {
 		text, _ := v.(string)

@@ -8,7 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Parse reads a definition. It fails on what cannot be run; asl/check says all that is wrong.
+// Parse parses a definition. It returns an error for a definition that cannot be executed; package check reports all
+// problems.
 func Parse(definition []byte) (*Machine, error) {
 	o, err := value.ParseObject(definition)
 	if err != nil {
@@ -17,7 +18,7 @@ func Parse(definition []byte) (*Machine, error) {
 	return New(o)
 }
 
-// New is Parse for a definition that was read before.
+// New is Parse for a definition that is already decoded.
 func New(definition *value.Object) (*Machine, error) {
 	p := &parser{machine: &Machine{}}
 	f := fields{p: p, o: definition}
@@ -30,11 +31,12 @@ func New(definition *value.Object) (*Machine, error) {
 	return p.machine, nil
 }
 
-// maxPrograms bounds how deep branches may stand in branches; value.MaxDepth would allow more than the stack likes.
+// maxNesting bounds the nesting of branches and of conditions, because the parser is recursive: value.MaxDepth allows more
+// than the stack does.
 const maxNesting = 100
 
-// NewState reads one state's definition alone, for TestState: the machine has this state only, by the name, and states
-// that it goes on to count as there.
+// NewState parses the definition of a single state, for TestState. The machine has only this state, under the given name.
+// Names of other states, such as Next, are accepted.
 func NewState(name string, definition *value.Object) (*Machine, error) {
 	p := &parser{machine: &Machine{}, alone: true}
 	states, machine := value.NewObject(1), value.NewObject(2)
@@ -48,26 +50,27 @@ func NewState(name string, definition *value.Object) (*Machine, error) {
 	return p.machine, nil
 }
 
+// parser builds a Machine.
 type parser struct {
 	machine *Machine
-	nesting int
-	alone   bool
+	nesting int  // of programs
+	alone   bool // the definition is a single state (NewState)
 	err     error
 }
 
-// fail keeps the first error only: asl/check is there to report them all.
+// fail keeps only the first error.
 func (p *parser) fail(at string, err error) {
 	if p.err == nil && err != nil {
 		p.err = fmt.Errorf("%s: %w", at, err)
 	}
 }
 
-// program numbers itself before what it holds, so that numbers follow the definition's order.
+// program numbers a program before the programs inside it, so that the numbers follow the order of the definition.
 func (p *parser) program(f fields, jsonata bool) *Program {
 	prog := &Program{Index: len(p.machine.Programs), States: map[string]*State{}}
 	p.machine.Programs = append(p.machine.Programs, prog)
 	if p.nesting++; p.nesting > maxNesting {
-		f.fail("States", errors.New("nested too deep"))
+		f.fail("States", fmt.Errorf("nested more than %d levels deep", maxNesting))
 		return prog
 	}
 	defer func() { p.nesting-- }()
@@ -84,7 +87,7 @@ func (p *parser) program(f fields, jsonata bool) *Program {
 	return prog
 }
 
-// resolve turns names of states into pointers.
+// resolve replaces names of states by pointers.
 func (p *parser) resolve(prog *Program, at string) {
 	find := func(name string) *State {
 		s, ok := prog.States[name]
@@ -92,7 +95,7 @@ func (p *parser) resolve(prog *Program, at string) {
 			return &State{Name: name, Type: Succeed}
 		}
 		if !ok {
-			p.fail(at, fmt.Errorf("there is no state %q", name))
+			p.fail(at, fmt.Errorf("state %q not found", name))
 		}
 		return s
 	}
@@ -115,7 +118,7 @@ func (p *parser) resolve(prog *Program, at string) {
 	}
 }
 
-// state reads what every state has, then what its type has.
+// state parses the fields that every state has, then those of its type.
 func (p *parser) state(name string, f fields, jsonata bool) *State {
 	s := &State{Name: name, Type: f.str("Type"), JSONata: jsonata, next: f.str("Next")}
 	if l := f.str("QueryLanguage"); l != "" {
@@ -131,7 +134,8 @@ func (p *parser) state(name string, f fields, jsonata bool) *State {
 	return s
 }
 
-// common reads what several types share. Fields that a type does not have are absent from checked definitions.
+// common parses the fields that several types have. A definition that package check has accepted has none that its type does
+// not have.
 func (p *parser) common(s *State, f fields) {
 	s.Assign = f.template("Assign")
 	if s.JSONata {
@@ -149,9 +153,10 @@ func (p *parser) common(s *State, f fields) {
 	}
 }
 
+// stateParsers parse the fields of each type.
 var stateParsers map[string]func(*parser, *State, fields)
 
-func init() { // a variable's initialiser would refer to itself: branches hold states
+func init() { // an initializer of the variable would be an initialization cycle: branches contain states
 	stateParsers = map[string]func(*parser, *State, fields){
 		Pass:     (*parser).pass,
 		Task:     (*parser).task,
@@ -170,10 +175,10 @@ func (p *parser) pass(s *State, f fields) {
 	}
 }
 
-// task takes any Resource: who acts for it is the engine's business.
+// task accepts any Resource: the engine decides which ones it can run.
 func (p *parser) task(s *State, f fields) {
 	if s.Resource = f.str("Resource"); s.Resource == "" {
-		f.fail("Resource", errors.New("a Task needs one"))
+		f.fail("Resource", errors.New("required for a Task"))
 	}
 	s.TimeoutSeconds = f.scalar("TimeoutSeconds")
 	s.HeartbeatSeconds = f.scalar("HeartbeatSeconds")
@@ -183,7 +188,7 @@ func (p *parser) task(s *State, f fields) {
 func (p *parser) wait(s *State, f fields) {
 	s.Seconds, s.Timestamp = f.scalar("Seconds"), f.scalar("Timestamp")
 	if !s.Seconds.Set() && !s.Timestamp.Set() {
-		f.fail("", errors.New("a Wait needs Seconds or Timestamp"))
+		f.fail("", errors.New("a Wait requires Seconds or Timestamp"))
 	}
 }
 
@@ -197,7 +202,7 @@ func (p *parser) parallel(s *State, f fields) {
 	}
 }
 
-// inherit is the query language that a program within the state begins with.
+// inherit reports whether the default query language of a program inside the state is JSONata.
 func (s *State) inherit(f fields) bool {
 	if l := f.str("QueryLanguage"); l != "" {
 		return l == "JSONata"
@@ -205,7 +210,7 @@ func (s *State) inherit(f fields) bool {
 	return s.JSONata
 }
 
-// retrier fills in the States Language's defaults.
+// retrier parses a retrier, with the defaults of the States Language.
 func retrier(f fields) Retrier {
 	return Retrier{
 		ErrorEquals:     f.strings("ErrorEquals"),
@@ -217,7 +222,7 @@ func retrier(f fields) Retrier {
 	}
 }
 
-// catcher may be JSONata when its state is: there is no language of its own.
+// catcher parses a catcher, in the query language of its state.
 func catcher(f fields) Catcher {
 	c := Catcher{ErrorEquals: f.strings("ErrorEquals"), next: f.str("Next"), Assign: f.template("Assign")}
 	if f.jsonata {

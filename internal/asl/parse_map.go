@@ -2,13 +2,14 @@ package asl
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// mapState reads both spellings: ItemProcessor and Iterator, ItemSelector and Parameters. ProcessorConfig counts in
-// both.
+// mapState accepts the older names as well: Iterator for ItemProcessor, and Parameters for ItemSelector. Both processors can
+// have a ProcessorConfig.
 func (p *parser) mapState(s *State, f fields) {
 	proc := f.obj("ItemProcessor")
 	if !f.has("ItemProcessor") {
@@ -35,7 +36,8 @@ func (p *parser) mapState(s *State, f fields) {
 	p.distributed(m, f)
 }
 
-// items reads Items, whose errors tell an expression (which may have the wrong type) from a list.
+// items parses Items. An expression is kept apart from a template, because only an expression can have a result of the wrong
+// type.
 func (p *parser) items(m *MapFields, f fields) {
 	v, ok := f.o.Get("Items")
 	if !ok {
@@ -52,7 +54,7 @@ func (p *parser) items(m *MapFields, f fields) {
 	m.Items = f.template("Items")
 }
 
-// legacyParameters: a Map's Parameters are what ItemSelector is called today.
+// legacyParameters moves Parameters, the older name of ItemSelector.
 func (p *parser) legacyParameters(s *State) {
 	if s.Map.ItemSelector == nil {
 		s.Map.ItemSelector = s.Parameters
@@ -60,7 +62,7 @@ func (p *parser) legacyParameters(s *State) {
 	s.Parameters = nil
 }
 
-// distributed reads what only a distributed Map has; an inline one ignores these fields.
+// distributed parses the fields that only a distributed Map has; an inline Map ignores them.
 func (p *parser) distributed(m *MapFields, f fields) {
 	if f.has("ItemReader") {
 		r := f.obj("ItemReader")
@@ -86,6 +88,7 @@ func (p *parser) distributed(m *MapFields, f fields) {
 	}
 }
 
+// arguments parses Arguments (JSONata) or Parameters (JSONPath).
 func (f fields) arguments() Template {
 	if f.jsonata {
 		return f.template("Arguments")
@@ -93,7 +96,7 @@ func (f fields) arguments() Template {
 	return f.template("Parameters")
 }
 
-// choice reads a rule's Assign and Output, which count only when the rule is taken.
+// choice parses the rules of a Choice. Assign and Output of a rule apply only if the rule is chosen.
 func (p *parser) choice(s *State, f fields) {
 	for _, r := range f.list("Choices") {
 		rule := Rule{next: r.str("Next"), Assign: r.template("Assign")}
@@ -108,7 +111,7 @@ func (p *parser) choice(s *State, f fields) {
 	s.next = f.str("Default")
 }
 
-// condition accepts a literal boolean, as Step Functions does.
+// condition also accepts a literal boolean, as Step Functions does.
 func (p *parser) condition(rule *Rule, f fields) {
 	switch v, _ := f.o.Get("Condition"); v := v.(type) {
 	case bool:
@@ -128,11 +131,12 @@ func (p *parser) condition(rule *Rule, f fields) {
 	}
 }
 
-// test bounds its depth: a definition of 1 MiB could nest deeper than the stack likes.
+// test parses a condition in JSONPath. It bounds the nesting, because a definition of 1 MiB could nest deeper than the stack
+// allows.
 func (p *parser) test(f fields, depth int) *Test {
 	t := &Test{}
 	if depth > maxNesting {
-		f.fail("", errors.New("nested too deep"))
+		f.fail("", fmt.Errorf("nested more than %d levels deep", maxNesting))
 		return t
 	}
 	switch {
@@ -156,11 +160,11 @@ func (p *parser) tests(list []fields, depth int) []*Test {
 	return out
 }
 
-// comparison takes the first operator it finds: a checked definition has one.
+// comparison takes the first operator that it finds: a definition that package check has accepted has exactly one.
 func (p *parser) comparison(t *Test, f fields) {
 	t.Variable = f.path("Variable").Path
 	if t.Variable == nil {
-		f.fail("Variable", errors.New("a comparison needs one"))
+		f.fail("Variable", errors.New("required for a comparison"))
 	}
 	for i := range f.o.Len() {
 		k, v := f.o.At(i)
@@ -176,10 +180,10 @@ func (p *parser) comparison(t *Test, f fields) {
 	f.fail("", errors.New("no comparison operator"))
 }
 
-// ByPath marks, in Operators, those whose value is a path.
+// ByPath marks the operators in Operators whose value is a path.
 const ByPath = 2
 
-// Operators are Choice's comparison operators.
+// Operators are the comparison operators of a Choice; 0 means that there is no such operator.
 var Operators = func() map[string]int {
 	m := map[string]int{"StringMatches": 1, "IsNull": 1, "IsPresent": 1, "IsNumeric": 1, "IsString": 1, "IsBoolean": 1,
 		"IsTimestamp": 1, "BooleanEquals": 1, "BooleanEqualsPath": ByPath}

@@ -29,7 +29,7 @@ func TestProgramsAreNumberedInOrder(t *testing.T) {
 		}
 	}
 	if !m.Programs[3].States["B"].JSONata || m.Programs[1].States["A"].JSONata {
-		t.Error("an item processor has its Map's query language, a branch its Parallel's")
+		t.Error("want the query language of the Map in its item processor, and that of the Parallel in its branch")
 	}
 	c := m.Programs[0].States["C"]
 	if c.Next != nil || c.Default.Name != "E" || c.Choices[0].Test.And[1].Not.Path == nil {
@@ -37,11 +37,11 @@ func TestProgramsAreNumberedInOrder(t *testing.T) {
 	}
 }
 
-func TestWhatCannotRunIsRefused(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for name, c := range map[string][2]string{
-		"no JSON":         {`{`, "offset"},
-		"no states":       {`{"StartAt":"A"}`, `there is no state "A"`},
-		"no next":         {`{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"B"}}}`, `there is no state "B"`},
+		"invalid JSON":    {`{`, "offset"},
+		"no states":       {`{"StartAt":"A"}`, `state "A" not found`},
+		"no next":         {`{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"B"}}}`, `state "B" not found`},
 		"no type":         {`{"StartAt":"A","States":{"A":{"Type":"Past","End":true}}}`, `unknown type "Past"`},
 		"no resource":     {`{"StartAt":"A","States":{"A":{"Type":"Task","End":true}}}`, "Resource"},
 		"no wait":         {`{"StartAt":"A","States":{"A":{"Type":"Wait","End":true}}}`, "Seconds or Timestamp"},
@@ -49,7 +49,7 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 		"wide ResultPath": {`{"StartAt":"A","States":{"A":{"Type":"Pass","ResultPath":"$.a[*]","End":true}}}`, "reference path"},
 		"no operator":     {`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.x","Next":"A"}]}}}`, "no comparison"},
 		"bad JSONata":     {`{"QueryLanguage":"JSONata","StartAt":"A","States":{"A":{"Type":"Pass","Output":"{% ( %}","End":true}}}`, "/States/A/Output"},
-		"states an array": {`{"StartAt":"A","States":[]}`, "must be an object"},
+		"array of states": {`{"StartAt":"A","States":[]}`, "must be an object"},
 	} {
 		if _, err := asl.Parse([]byte(c[0])); err == nil || !strings.Contains(err.Error(), c[1]) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c[1])
@@ -57,17 +57,17 @@ func TestWhatCannotRunIsRefused(t *testing.T) {
 	}
 }
 
-func TestDeepNestingIsRefused(t *testing.T) {
+func TestDeepNestingIsAnError(t *testing.T) {
 	deep := `{"StartAt":"A","States":{"A":{"Type":"Pass","End":true}}}`
 	for range 150 {
 		deep = `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[` + deep + `],"End":true}}}`
 	}
 	if _, err := asl.Parse([]byte(deep)); err == nil {
-		t.Error("150 levels were taken")
+		t.Error("no error for 150 levels")
 	}
 }
 
-func TestOneStateAlone(t *testing.T) {
+func TestNewState(t *testing.T) {
 	o, err := value.ParseObject([]byte(`{"Type":"Pass","Next":"Elsewhere"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -78,14 +78,14 @@ func TestOneStateAlone(t *testing.T) {
 	}
 }
 
-// FuzzParse: any text is a machine or an error.
+// FuzzParse checks that any text gives a machine or an error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(nested))
 	f.Add([]byte(`{"StartAt":"A","States":{"A":{"Type":"Fail","ErrorPath":"$.e"}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := asl.Parse(data)
 		if err == nil && m.Programs[0].StartAt == nil {
-			t.Error("a machine without a beginning")
+			t.Error("the machine has no start state")
 		}
 	})
 }

@@ -13,31 +13,33 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// Cluster has the checks of a target of kind kubernetes in one of its clusters. They use the credentials of the kubeconfig, which often
-// have few permissions: an object that cannot be read (403) is a note, not a failure, unless a run needs the same permission.
+// Cluster has the checks of a target of kind kubernetes in one of its clusters. They use the credentials of the kubeconfig, which
+// often have few permissions: if an object cannot be read (403), the result is a note instead of a failure, unless a run needs
+// the same permission.
 type Cluster struct {
-	// Context is the kubeconfig's; "" for the current one.
+	// Context is the context of the kubeconfig; "" for the current one.
 	Context string
-	// Open connects to it.
+	// Open returns a client for the context.
 	Open func() (*kube.Client, error)
 
 	Pipeline *pipeline.Pipeline
 	Target   pipeline.Target
 	Compiled *compile.Result
-	// UsesRay reports whether Ray steps run in a context; its name is known once the cluster is reached.
+	// UsesRay reports whether Ray steps run in a context. It takes the name because Context may be "".
 	UsesRay func(context string) bool
 	// Files are the ConfigMaps of Compiled.
 	Files []kube.Object
-	// Apply is the command line that creates what is missing; runner, unless it is "", is the subject that gets the permissions.
+	// Apply returns the command that creates missing objects. If runner is not "", the command also grants that subject the
+	// permissions to run the pipeline.
 	Apply func(runner string) string
 
 	client *kube.Client
-	space  kube.Object // the namespace; nil if it cannot be read
-	head   *kube.Head  // nil if it was not found, or is not needed
+	space  kube.Object // the Namespace object; nil if it cannot be read
+	head   *kube.Head  // nil if there is none, or none is needed
 }
 
-// Examine runs the checks and names the context in each result. The name is that of the client, because Context may be "", the
-// current one.
+// Examine runs the checks and sets the name of the context in each result. It uses the name that the client resolved, because
+// Context may be "".
 func (c *Cluster) Examine(ctx context.Context) []Result {
 	results := Run(ctx, c.Checks())
 	name := c.Context
@@ -50,38 +52,39 @@ func (c *Cluster) Examine(ctx context.Context) []Result {
 	return results
 }
 
-// Checks are in the order in which they depend on each other: reach sets the client, namespace the labels, rayHead the head that
-// the checks of Ray look at. Without a connection or a namespace, all others would fail, too: these two are gates.
+// Checks returns the checks in the order of their dependencies: reach sets the client, namespace sets the Namespace object, and
+// rayHead sets the head for the other checks of Ray. Without a connection or a namespace, all later checks would fail, too, so
+// these two checks are gates.
 func (c *Cluster) Checks() []Check {
 	r := c.Compiled
 	checks := []Check{
 		{Name: "context", Severity: Required, Gate: true, Look: c.reach},
 		{Name: "namespace", Severity: Required, Gate: true, Look: c.namespace},
 		{Name: "pod security", Severity: Required, Look: c.podSecurity,
-			Fix: "change or remove securityContext in the pipeline file: the default is admitted"},
+			Fix: "change or remove securityContext in the pipeline file; the namespace admits pods with the default securityContext"},
 		{Name: "permissions", Severity: Required, Look: c.permissions},
-		{Name: "to put files", Severity: Advisory, Look: c.putFiles},
+		{Name: "upload files", Severity: Advisory, Look: c.putFiles},
 		{Name: "ray head", Severity: Required, Look: c.rayHead,
-			Fix: "create a RayCluster there, or name another by the target's ray.cluster or ray.service"},
+			Fix: "create a RayCluster in the namespace, or set ray.cluster or ray.service in the target to an existing one"},
 		{Name: "ray version", Severity: Advisory, Look: c.rayVersion},
 		{Name: "ray token", Severity: Required, Look: c.rayToken},
 		{Name: "ray storage", Severity: Required, Look: c.rayStorage,
-			Fix: "mount it in the RayCluster's pod templates, as examples/kubernetes/ray.yaml does, or leave storage.claim out"},
-		{Name: "kuberay", Severity: Required, Look: c.kubeRay, Fix: "install the KubeRay operator, or submit by job: --submit job"},
-		{Name: "kueue queue", Severity: Required, Look: c.queue, Fix: "install Kueue and make a LocalQueue of that name, or leave the target's queue out"},
+			Fix: "mount the claim in the pod templates of the RayCluster (see examples/kubernetes/ray.yaml), or remove storage.claim from the pipeline file"},
+		{Name: "kuberay", Severity: Required, Look: c.kubeRay, Fix: "install the KubeRay operator, or use another submission mode: --submit job"},
+		{Name: "kueue queue", Severity: Required, Look: c.queue, Fix: "install Kueue and create a LocalQueue of that name, or remove queue from the target"},
 		{Name: "claim", Severity: Required, Look: c.claim,
-			Fix: "kubectl describe pvc " + r.Claim + " -n " + r.Namespace + " says what it waits for"},
+			Fix: "to find out why it is not bound, run: kubectl describe pvc " + r.Claim + " -n " + r.Namespace},
 	}
 	for _, k := range r.Secrets {
 		checks = append(checks, secretCheck(func() *kube.Client { return c.client }, r.Namespace, k, clusterUsers(c.Pipeline, k)))
 	}
 	return append(checks,
-		Check{Name: "service account", Severity: Required, Look: c.account, Fix: c.Apply("") + " makes it"},
-		Check{Name: "quota", Severity: Advisory, Look: c.quota, Fix: "pods of the pipeline may have to wait: raise it, or end what uses it"},
-		Check{Name: "files", Severity: Advisory, Look: c.files, Fix: c.Apply("") + ", by somebody who may, puts them"})
+		Check{Name: "service account", Severity: Required, Look: c.account, Fix: "to create it, run: " + c.Apply("")},
+		Check{Name: "quota", Severity: Advisory, Look: c.quota, Fix: "pods of the pipeline may have to wait: raise the quota, or stop workloads that use it"},
+		Check{Name: "files", Severity: Advisory, Look: c.files, Fix: "a user who is allowed to create ConfigMaps must run: " + c.Apply("")})
 }
 
-// get reads an object or anything else under a path.
+// get reads an object, or any other JSON, at an API path.
 func (c *Cluster) get(ctx context.Context, path string) (kube.Object, error) {
 	res, err := c.client.Do(ctx, kube.Request{Path: path})
 	if err != nil {
@@ -91,23 +94,23 @@ func (c *Cluster) get(ctx context.Context, path string) (kube.Object, error) {
 	return o, errors.Join(json.Unmarshal(res.Body, &o))
 }
 
-// reach connects and asks for the version, which every user can read.
+// reach connects to the cluster and reads its version, which every user can read.
 func (c *Cluster) reach(ctx context.Context) []Finding {
 	client, err := c.Open()
 	if err != nil {
-		return failed("kubectl config get-contexts shows what there is; --context or the target's context names one", "%v", err)
+		return failed("choose a context with --context, or with context in the target; to list them, run: kubectl config get-contexts", "%v", err)
 	}
 	c.client = client
 	res, err := client.Do(ctx, kube.Request{Path: "/version"})
 	if err != nil {
-		return failed("kubectl version tells whether it is the cluster or rayorch", "%v", err)
+		return failed("to test the connection without rayorch, run: kubectl version", "%v", err)
 	}
 	var v struct{ GitVersion string }
-	_ = json.Unmarshal(res.Body, &v) // any answer shows that the cluster can be reached
-	return found(true, "%s: kubernetes %s at %s", cmp.Or(client.Context(), "this pod's"), cmp.Or(v.GitVersion, "of an unknown version"), client.Server())
+	_ = json.Unmarshal(res.Body, &v) // any response shows that the cluster is reachable
+	return found(true, "%s: Kubernetes %s at %s", cmp.Or(client.Context(), "the cluster of this pod"), cmp.Or(v.GitVersion, "(unknown version)"), client.Server())
 }
 
-// namespace keeps the object for podSecurity, if the user can read it.
+// namespace checks that the namespace exists, and keeps the object for podSecurity if the user can read it.
 func (c *Cluster) namespace(ctx context.Context) []Finding {
 	name := c.Compiled.Namespace
 	o, err := c.get(ctx, kube.CollectionPath("v1", "", "namespaces")+"/"+name)
@@ -116,13 +119,13 @@ func (c *Cluster) namespace(ctx context.Context) []Finding {
 		c.space = o
 		return found(true, "%s", name)
 	case kube.NotFound(err):
-		return failed(c.Apply("")+" makes it", "there is no namespace %s", name)
+		return failed("to create it, run: "+c.Apply(""), "namespace %s not found", name)
 	}
 	return failed("", "%v", err)
 }
 
-// podSecurity reports which pods the namespace refuses by the Pod Security Standard that it enforces. A namespace without the
-// label, or one that cannot be read, says nothing.
+// podSecurity checks which pods the namespace rejects because of the Pod Security Standard that it enforces. It has no finding
+// for a namespace without the label, or one that cannot be read.
 func (c *Cluster) podSecurity(context.Context) []Finding {
 	labels, _ := kube.Field(c.space, "metadata", "labels").(map[string]any)
 	level, _ := labels["pod-security.kubernetes.io/enforce"].(string)
@@ -141,7 +144,7 @@ func (c *Cluster) podSecurity(context.Context) []Finding {
 	return refused
 }
 
-// queue looks for the LocalQueue: Kueue never admits a RayJob of a queue that does not exist, and the step would wait.
+// queue checks that the LocalQueue exists: Kueue never admits a RayJob whose queue does not exist, so the step would wait.
 func (c *Cluster) queue(ctx context.Context) []Finding {
 	if c.Target.Queue == "" {
 		return nil
@@ -150,8 +153,8 @@ func (c *Cluster) queue(ctx context.Context) []Finding {
 	return readable(c.Target.Queue, err)
 }
 
-// account looks for the pods' service account, without which Kubernetes creates no pod. The role that apply creates does not
-// allow reading service accounts: then there is no finding.
+// account checks that the service account of the pods exists, without which Kubernetes creates no pods. It has no finding if the
+// user is not allowed to read service accounts, as with the role that apply creates.
 func (c *Cluster) account(ctx context.Context) []Finding {
 	name := c.Compiled.ServiceAccount
 	if name == "" {
@@ -164,8 +167,8 @@ func (c *Cluster) account(ctx context.Context) []Finding {
 	return readable(name, err)
 }
 
-// files looks for this version's files. Missing ones are no failure: run, register and apply create them. The name of each has a
-// hash of its content, so that one that exists has the right content.
+// files checks that the ConfigMaps with the pipeline's files exist. Missing ones are not a failure, because run, register and
+// apply create them. Their names contain a hash of the content, so an existing one has the right content.
 func (c *Cluster) files(ctx context.Context) []Finding {
 	missing, unknown := 0, 0
 	for _, f := range c.Files {
@@ -181,9 +184,9 @@ func (c *Cluster) files(ctx context.Context) []Finding {
 	case n == 0:
 		return nil
 	case unknown > 0:
-		return found(false, "you may not read config maps: whether this version's %d are there is not known", n)
+		return found(false, "not allowed to read ConfigMaps: cannot check the %d of this version", n)
 	case missing == 0:
-		return found(true, "this version's %d are there", n)
+		return found(true, "all %d ConfigMaps of this version exist", n)
 	}
-	return found(true, "%d of this version's %d are not there yet: run, register and apply put them", missing, n)
+	return found(true, "%d of %d ConfigMaps of this version do not exist yet: run, register and apply create them", missing, n)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// TestPodSecurity has doctor name the pods that a namespace refuses.
+// TestPodSecurity verifies that doctor names the pods that a namespace rejects.
 func TestPodSecurity(t *testing.T) {
 	p, err := pipeline.Decode("f", []byte(`
 version: 1

@@ -14,33 +14,34 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// Deployment has the checks of what rayorch deploy created on AWS, by the record that it left in the stack: what is deployed counts,
-// not what the pipeline file says now.
+// Deployment has the checks of a deployment on AWS. They use the record in its stack, because the pipeline file may have changed
+// since it was deployed.
 type Deployment struct {
 	Found deploy.Deployment
-	// Connect opens its cluster as its admin role.
+	// Connect connects to the cluster of the deployment with its admin role.
 	Connect func(context.Context) (*kube.Client, error)
 
 	client *kube.Client
 }
 
-// Checks are of the deployment itself. That its record was found is the first result, not a check that can fail: without one there is
-// nothing to check, and the command says so.
+// Checks returns the checks of the deployment itself. The first result is that the deployment was found; it always passes, because
+// the command fails earlier if there is no deployment.
 func (d *Deployment) Checks() []Check {
 	r, role := d.Found.Record, d.Found.Outputs["EksServiceAccountRoleArn"]
 	return []Check{
 		{Name: "deployment", Severity: Required, Look: d.deployed},
-		{Name: "cluster", Severity: Required, Gate: true, Look: d.cluster, Fix: "the admin role of the deployment is " + r.AdminRole},
-		{Name: "service account", Severity: Required, Look: d.account, Fix: "run rayorch deploy again: it sets the role " + role},
-		{Name: "ray pods", Severity: Advisory, Look: d.rayPods, Fix: "to reach the data bucket Ray's pods must run as " + r.User +
-			": set serviceAccountName: " + r.User + " in the pod templates of the RayCluster's head and workers"},
+		{Name: "cluster", Severity: Required, Gate: true, Look: d.cluster, Fix: "the deployment uses the admin role " + r.AdminRole},
+		{Name: "service account", Severity: Required, Look: d.account, Fix: "to set the role " + role + ", run rayorch deploy again with the same parameters"},
+		{Name: "ray pods", Severity: Advisory, Look: d.rayPods, Fix: "to give Ray's pods access to the data bucket, set serviceAccountName: " + r.User +
+			" in the pod templates of the RayCluster's head and workers"},
 	}
 }
 
-// Reached reports whether Checks connected to the cluster.
+// Reached reports whether a check has connected to the cluster.
 func (d *Deployment) Reached() bool { return d.client != nil }
 
-// Secrets are the checks of the secrets in the pipeline file: the record has none. They need a cluster that was reached.
+// Secrets returns the checks of the secrets in the pipeline file, because the record does not contain them. Run them only if
+// Reached is true.
 func (d *Deployment) Secrets(p *pipeline.Pipeline) []Check {
 	users := pipeline.SecretUsers(p.Steps)
 	var checks []Check
@@ -66,8 +67,8 @@ func (d *Deployment) cluster(ctx context.Context) []Finding {
 	return found(true, "%s, as %s", d.Found.Record.Cluster, d.Found.Record.AdminRole)
 }
 
-// account looks for the service account by whose role pods reach the bucket. EKS takes the role from an annotation; if somebody
-// applied the object without it, pods start and cannot read the bucket.
+// account checks the service account and its role. EKS takes the role from an annotation; without it, pods start but have no
+// access to the bucket.
 func (d *Deployment) account(ctx context.Context) []Finding {
 	r := d.Found.Record
 	res, err := d.client.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", r.Namespace, "serviceaccounts", r.User)})
@@ -76,14 +77,14 @@ func (d *Deployment) account(ctx context.Context) []Finding {
 		err = json.Unmarshal(res.Body, &o)
 	}
 	if err != nil {
-		return failed("run rayorch deploy again: it makes it", "%v", err)
+		return failed("to create it, run rayorch deploy again with the same parameters", "%v", err)
 	}
 	has, _ := kube.Field(o, "metadata", "annotations", "eks.amazonaws.com/role-arn").(string)
-	return found(has == d.Found.Outputs["EksServiceAccountRoleArn"], "%s with the role %s", r.User, cmp.Or(has, "-"))
+	return found(has == d.Found.Outputs["EksServiceAccountRoleArn"], "%s, role: %s", r.User, cmp.Or(has, "none"))
 }
 
-// rayPods looks under which account Ray's own pods run. Steps that submit to Ray compute in these pods, so they have the pods'
-// access to the bucket; deploy creates no such pods.
+// rayPods checks the service account of the Ray cluster's pods. Ray jobs run in these pods, which deploy does not create, so that
+// their service account determines the access to the bucket.
 func (d *Deployment) rayPods(ctx context.Context) []Finding {
 	r := d.Found.Record
 	var list struct {
@@ -99,7 +100,7 @@ func (d *Deployment) rayPods(ctx context.Context) []Finding {
 	case err != nil:
 		return found(false, "%v", err)
 	case len(list.Items) == 0:
-		return found(false, "KubeRay has none in namespace %s", r.Namespace)
+		return found(false, "no pods of a RayCluster in namespace %s", r.Namespace)
 	}
 	var others []string
 	for _, p := range list.Items {

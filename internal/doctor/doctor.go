@@ -1,6 +1,6 @@
 // Package doctor checks the prerequisites of runs: on this machine, in the clusters of a target, and of a deployment on AWS.
-// A check is a value in a list, and Run works through a list in its order. The package changes nothing and prints nothing;
-// `rayorch doctor` selects the lists and prints the results.
+// A check is a value in a list, and Run runs the checks of a list in order. The package changes nothing and prints nothing;
+// the command rayorch doctor chooses the lists and prints the results.
 package doctor
 
 import (
@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Severity is what a failed check means for runs.
+// Severity is the effect of a failed check on runs. The zero value in a Finding stands for the severity of its Check.
 type Severity int
 
-// The zero value, in a Finding, stands for the severity of its Check.
+// The severities.
 const (
 	_ Severity = iota
-	// Advisory: runs work, but may be slower, wait, or fail under a condition that the finding names.
+	// Advisory means that runs work, but may be slower, wait, or fail under a condition that the finding mentions.
 	Advisory
-	// Required: runs cannot work.
+	// Required means that runs do not work.
 	Required
 )
 
@@ -25,42 +25,42 @@ const (
 type Check struct {
 	Name     string
 	Severity Severity
-	// Fix is how to make a failed check pass, if its finding has no advice of its own.
+	// Fix describes how to fix a failure. It applies to failed findings without Advice.
 	Fix string
-	// Gate ends the list if the check fails: the checks that follow would fail for the same reason.
+	// Gate skips the rest of the list if the check fails, because the following checks would fail for the same reason.
 	Gate bool
-	// Look returns one finding for each object that it checked, and none if the check does not apply.
+	// Look returns a finding for each object that it checked, and none if the check does not apply.
 	Look func(context.Context) []Finding
 }
 
-// Finding is what a check saw.
+// Finding is the outcome of a check for one object.
 type Finding struct {
 	OK   bool
 	Text string
-	// Err is why the check could not be made. It is shown in place of Text, and the check's Fix does not apply.
+	// Err is the error if the check could not be performed. It replaces Text, and the check's Fix does not apply.
 	Err error
-	// Object is the name of the object if the check looks at several; it follows the check's name.
+	// Object is the name of the object if the check has several findings. It is appended to the check's name.
 	Object string
-	// Severity overrides that of the check: what cannot be read, for example, is only advisory.
+	// Severity overrides that of the check. For example, an object that cannot be read is only advisory.
 	Severity Severity
-	// Advice overrides the check's Fix. A finding that is OK may have one, too: what a run will do by itself.
+	// Advice overrides the check's Fix. A finding that is OK can have advice, too: what a run does automatically.
 	Advice string
 }
 
-// Result is a finding as it is shown. Its JSON form is a contract: docs/cli.md.
+// Result is a finding with what it inherits from its check. Its JSON form is public: see docs/cli.md.
 type Result struct {
-	// Context is the kubeconfig's, of a check in a cluster.
+	// Context is the context of the kubeconfig, for a check in a cluster.
 	Context string `json:"context,omitempty"`
 
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Found  string `json:"found"`
-	Advice string `json:"advice,omitempty"` // how to get what is missing, or what will happen by itself
-	// Needed is set if runs cannot work without it.
+	Advice string `json:"advice,omitempty"` // how to fix the problem, or what a run does automatically
+	// Needed reports whether the check is required for runs.
 	Needed bool `json:"needed"`
 }
 
-// Run works through the list, up to a gate that fails.
+// Run runs the checks in order, up to a gate that fails.
 func Run(ctx context.Context, checks []Check) []Result {
 	var results []Result
 	for _, c := range checks {
@@ -76,6 +76,7 @@ func Run(ctx context.Context, checks []Check) []Result {
 	return results
 }
 
+// result completes a finding with the name, severity and fix of its check.
 func (c Check) result(f Finding) Result {
 	r := Result{Name: strings.TrimSuffix(c.Name+" "+f.Object, " "), OK: f.OK, Found: f.Text, Advice: f.Advice}
 	switch {
@@ -92,22 +93,22 @@ func (c Check) result(f Finding) Result {
 	return r
 }
 
-// found is the only finding of a check, which passed or failed with the check's severity and fix.
+// found returns the only finding of a check. If ok is false, the check's severity and fix apply.
 func found(ok bool, format string, args ...any) []Finding {
 	return []Finding{{OK: ok, Text: fmt.Sprintf(format, args...)}}
 }
 
-// failed is the only finding of a check that failed, with advice of its own.
+// failed returns the only finding of a failed check, with advice that overrides the check's fix.
 func failed(advice, format string, args ...any) []Finding {
 	return []Finding{{Text: fmt.Sprintf(format, args...), Advice: advice}}
 }
 
-// noted is the only finding of a check that did not pass but does not prevent runs.
+// noted returns the only finding of a failed check that does not prevent runs.
 func noted(advice, format string, args ...any) []Finding {
 	return []Finding{{Text: fmt.Sprintf(format, args...), Advice: advice, Severity: Advisory}}
 }
 
-// readable is the finding of a check that passes if its object can be read: the text, or the error in its place.
+// readable returns the finding of a check that passes if its object could be read: the text, or the error instead.
 func readable(text string, err error) []Finding {
 	if err != nil {
 		text = err.Error()

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRun covers what a finding takes over from its check, and that a failed gate ends the list.
+// TestRun verifies what a finding inherits from its check, and that a failed gate ends the list.
 func TestRun(t *testing.T) {
 	look := func(findings ...Finding) func(context.Context) []Finding {
 		return func(context.Context) []Finding { return findings }
@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 		{Name: "worse", Severity: Advisory, Fix: "fix", Look: look(Finding{Text: "full", Severity: Required})},
 		{Name: "error", Severity: Required, Fix: "fix", Look: look(Finding{Err: errors.New("broken")})},
 		{Name: "gate", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{Text: "unreachable"})},
-		{Name: "behind the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("looked behind a failed gate"); return nil }},
+		{Name: "after the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("a check after a failed gate was run"); return nil }},
 	})
 	want := []Result{
 		{Name: "passes", OK: true, Found: "there", Needed: true},
@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestStateSpace: below 256 MiB free, a note; below 64 MiB, no run starts.
+// TestStateSpace verifies the thresholds of free space: less than 256 MiB is a note, less than 64 MiB prevents runs.
 func TestStateSpace(t *testing.T) {
 	check := Check{Name: "disk", Severity: Advisory}
 	for free, want := range map[uint64]Result{

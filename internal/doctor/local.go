@@ -12,34 +12,35 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
-// Local has the checks of this machine. Each field returns what the command would use for a run.
+// Local has the checks of this machine. Its functions return what a run would use.
 type Local struct {
 	StateDir func() (string, error)
-	// Resolver must not start a Ray.
+	// Resolver returns a resolver that does not start Ray.
 	Resolver func() (ray.Resolver, error)
-	// Hint is what to do about an error; "" if unknown.
+	// Hint returns how to fix an error; "" if that is unknown.
 	Hint func(error) string
 }
 
-// Checks are those of runs on a target of kind local.
+// Checks returns the checks for runs on a target of kind local.
 func (l Local) Checks() []Check {
 	return []Check{
 		{Name: "python with ray", Severity: Required, Look: l.python},
 		{Name: "ray", Severity: Required, Look: l.ray},
 		l.State(),
 		{Name: "disk", Severity: Advisory, Look: l.disk,
-			Fix: "executions, logs and results are kept there: free some space; below 64 MiB no run starts, and running ones wait"},
-		{Name: "ray's disk", Severity: Advisory, Look: rayDisk, Fix: "Ray keeps sessions, logs and spilled objects there: make room for 2 GiB"},
-		{Name: "shared memory", Severity: Advisory, Look: sharedMemory, Fix: "Ray's object store will use the disk: in a container, give it more by --shm-size"},
+			Fix: "free up disk space for executions, logs and results; with less than 64 MiB, no run starts, and running ones wait"},
+		{Name: "ray's disk", Severity: Advisory, Look: rayDisk, Fix: "free up disk space for Ray's sessions, logs and spilled objects, to at least 2 GiB"},
+		{Name: "shared memory", Severity: Advisory, Look: sharedMemory,
+			Fix: "Ray's object store will use the disk, which is slow; in a container, increase the shared memory with --shm-size"},
 	}
 }
 
-// State is the check of the state directory, which runs need on every target.
+// State returns the check of the state directory, which runs on every target need.
 func (l Local) State() Check {
 	return Check{Name: "state directory", Severity: Required, Look: l.state}
 }
 
-// python looks for a Python that can start Ray. A Python without Ray is sufficient: the first run installs Ray.
+// python checks that there is a Python for starting Ray. A Python without Ray is sufficient, because the first run installs Ray.
 func (l Local) python(ctx context.Context) []Finding {
 	r, err := l.Resolver()
 	if err != nil {
@@ -55,29 +56,31 @@ func (l Local) python(ctx context.Context) []Finding {
 	}
 	base, err := python.Base(ctx)
 	if err != nil {
-		return failed("on Debian: apt-get install python3 python3-venv; needed only where rayorch starts Ray itself", "%v", err)
+		return failed("this is only needed if rayorch starts Ray itself; to install Python on Debian, run: apt-get install python3 python3-venv", "%v", err)
 	}
 	return []Finding{{OK: true, Text: base + ", without ray",
-		Advice: "the first run gets ray[default]==" + ray.Release + " from PyPI (about 400 MB) into an environment of its own"}}
+		Advice: "the first run installs ray[default]==" + ray.Release + " from PyPI (about 400 MB) in a virtual environment"}}
 }
 
-// ray resolves the Ray as a run does, so that doctor and run never disagree.
+// ray finds the Ray cluster in the same way as a run, so that doctor and run never disagree.
 func (l Local) ray(ctx context.Context) []Finding {
 	r, err := l.Resolver()
 	if err != nil {
 		return []Finding{{Err: err}}
 	}
-	there, err := r.Resolve(ctx)
+	cluster, err := r.Resolve(ctx)
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
-		return []Finding{{OK: true, Text: "none runs here", Advice: "a run starts one and stops it afterwards; rayorch ray start keeps one"}}
+		return []Finding{{OK: true, Text: "not running on this machine",
+			Advice: "a run starts Ray and stops it afterwards; to keep one running, run: rayorch ray start"}}
 	case err != nil:
 		return failed(l.Hint(err), "%v", err)
 	}
-	return found(true, "%s", there)
+	return found(true, "%s", cluster)
 }
 
-// state asks the owner, if a process serves the directory: then it can be written, whatever this user may do.
+// state checks that the state directory is writable. If a process already serves it, that process writes to it, so the
+// permissions of the current user do not matter.
 func (l Local) state(ctx context.Context) []Finding {
 	dir, err := l.StateDir()
 	if err != nil {
@@ -87,13 +90,14 @@ func (l Local) state(ctx context.Context) []Finding {
 		return found(true, "%s, served by process %d", dir, addr.PID)
 	}
 	if err := writable(dir); err != nil {
-		return failed("cannot be written: "+err.Error()+"; name another by --state-dir or RAYORCH_STATE_DIR", "%s", dir)
+		return failed("choose another directory with --state-dir or RAYORCH_STATE_DIR", "%s is not writable: %v", dir, err)
 	}
 	return found(true, "%s", dir)
 }
 
-// writable creates a file, because permissions do not show read-only file systems. If the directory does not exist yet, it uses the
-// nearest existing one above it: doctor creates no directory.
+// writable checks whether files can be created in a directory. It creates a file, because the permissions do not reveal a
+// read-only file system. If the directory does not exist, it uses the nearest existing parent, because doctor must not create
+// directories.
 func writable(dir string) error {
 	dir, err := existing(dir)
 	if err != nil {
@@ -106,7 +110,7 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// existing is the directory or the nearest one above it that exists.
+// existing returns the directory, or its nearest parent that exists.
 func existing(dir string) (string, error) {
 	for {
 		_, err := os.Stat(dir)
@@ -118,13 +122,13 @@ func existing(dir string) (string, error) {
 }
 
 const (
-	lowState  = 256 << 20 // below 64 MiB no run starts
-	fullState = 64 << 20
-	lowDisk   = 2 << 30   // Ray with its environment, and room for its logs and spilled objects
-	lowShm    = 512 << 20 // Ray's object store is in shared memory; with less it uses the disk, which is slow
+	lowState  = 256 << 20 // a warning, well before fullState
+	fullState = 64 << 20  // with less, the engine starts no run
+	lowDisk   = 2 << 30   // for Ray's environment, logs and spilled objects
+	lowShm    = 512 << 20 // for Ray's object store; with less, it uses the disk, which is slow
 )
 
-// disk looks at the file system of the state directory.
+// disk checks the free space in the file system of the state directory.
 func (l Local) disk(context.Context) []Finding {
 	dir, err := l.StateDir()
 	if err == nil {
@@ -140,7 +144,7 @@ func (l Local) disk(context.Context) []Finding {
 	return stateSpace(free, dir)
 }
 
-// stateSpace judges the free space: if there is too little to start a run, the check is required.
+// stateSpace returns the finding for an amount of free space in bytes. Its severity is Required if no run could start.
 func stateSpace(free uint64, dir string) []Finding {
 	f := Finding{OK: free >= lowState, Text: gibFree(free, dir)}
 	if free < fullState {
@@ -149,7 +153,7 @@ func stateSpace(free uint64, dir string) []Finding {
 	return []Finding{f}
 }
 
-// rayDisk looks at the file system on which rayorch starts Ray.
+// rayDisk checks the free space in the file system of Ray's temporary directory.
 func rayDisk(context.Context) []Finding {
 	free, err := freeBytes(ray.TempRoot)
 	if err != nil {
@@ -158,7 +162,7 @@ func rayDisk(context.Context) []Finding {
 	return found(free >= lowDisk, "%s", gibFree(free, ray.TempRoot))
 }
 
-// sharedMemory passes on systems without /dev/shm, where Ray does not use it.
+// sharedMemory checks the free space in /dev/shm. It passes on systems without it, where Ray does not use it.
 func sharedMemory(context.Context) []Finding {
 	free, err := freeBytes("/dev/shm")
 	if err != nil {
@@ -174,7 +178,7 @@ func gibFree(free uint64, dir string) string {
 func freeBytes(dir string) (uint64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+		return 0, fmt.Errorf("get the free disk space in %s: %w", dir, err)
 	}
 	return st.Bavail * uint64(st.Bsize), nil
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// permissions checks every rule that the definition needs, for the user who runs it. The advice is the command that grants them:
-// only a user who has the permissions can grant them.
+// permissions checks that the user has all permissions that the definition needs. The advice is the command that grants them,
+// which another user has to run: Kubernetes only lets users grant permissions that they have.
 func (c *Cluster) permissions(ctx context.Context) []Finding {
 	var rules []kube.Rule
 	for _, a := range c.Compiled.Access {
 		rules = append(rules, singleRules(a, c.Compiled.Namespace)...)
 	}
-	return c.ask(ctx, rules, "somebody who may grant them runs: "+c.Apply(c.whoAmI(ctx)))
+	return c.ask(ctx, rules, "a user who is allowed to grant them must run: "+c.Apply(c.whoAmI(ctx)))
 }
 
-// putFiles asks for what uploading the pipeline's files needs. It is advisory: the role that apply creates does not contain it, and
-// apply uploads the files, too.
+// putFiles checks the permissions to upload the pipeline's files. They are advisory: the role that apply creates does not
+// contain them, because apply uploads the files itself.
 func (c *Cluster) putFiles(ctx context.Context) []Finding {
 	if len(c.Compiled.Files) == 0 {
 		return nil
@@ -29,10 +29,11 @@ func (c *Cluster) putFiles(ctx context.Context) []Finding {
 	return c.ask(ctx, []kube.Rule{
 		{Verb: "create", Resource: "configmaps", Namespace: c.Compiled.Namespace},
 		{Verb: "patch", Resource: "configmaps", Namespace: c.Compiled.Namespace},
-	}, "somebody who may runs, after each change of the pipeline's files: "+c.Apply(""))
+	}, "after each change of the pipeline's files, a user with these permissions must run: "+c.Apply(""))
 }
 
-// whoAmI is the client as apply's --runner takes it, so that what doctor advises can be pasted.
+// whoAmI returns the user of the client as a value of the flag --runner of apply, so that the advised command can be pasted. It
+// returns a placeholder if the cluster does not support SelfSubjectReview.
 func (c *Cluster) whoAmI(ctx context.Context) string {
 	res, err := c.client.Do(ctx, kube.Request{
 		Method: http.MethodPost, Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
@@ -51,12 +52,13 @@ func (c *Cluster) whoAmI(ctx context.Context) string {
 	return "user:" + name
 }
 
-// ask asks the API server, which evaluates all sources of a permission: roles, groups, webhooks.
+// ask asks the API server which of the rules are allowed. The API server evaluates all sources of permissions: roles, groups and
+// webhooks.
 func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []Finding {
 	namespace := c.Compiled.Namespace
 	answers, err := c.client.Can(ctx, rules)
 	if err != nil {
-		return failed("kubectl auth can-i --list -n "+namespace+" shows what you may do there", "%v", err)
+		return failed("to list your permissions, run: kubectl auth can-i --list -n "+namespace, "%v", err)
 	}
 	var missing []kube.Rule
 	for _, a := range answers {
@@ -65,13 +67,13 @@ func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []F
 		}
 	}
 	if len(missing) > 0 {
-		return failed(advice, "%d of %d are missing in namespace %s: %s", len(missing), len(rules), namespace, together(missing))
+		return failed(advice, "%d of %d are missing in namespace %s: %s", len(missing), len(rules), namespace, rulesText(missing))
 	}
 	return found(true, "all %d are granted", len(rules))
 }
 
-// together is rules as text, one phrase for each resource: get, list pods; create jobs.batch.
-func together(rules []kube.Rule) string {
+// rulesText formats rules with one phrase for each resource, such as "get, list pods; create jobs.batch".
+func rulesText(rules []kube.Rule) string {
 	verbs := map[string][]string{}
 	var resources []string
 	for _, r := range rules {
@@ -89,7 +91,7 @@ func together(rules []kube.Rule) string {
 	return strings.Join(resources, "; ")
 }
 
-// singleRules are a rule of a Role as single permissions, each of one verb and resource.
+// singleRules splits a rule of a Role into rules with one verb, resource and name each.
 func singleRules(r compile.Rule, namespace string) []kube.Rule {
 	names := r.Names
 	if len(names) == 0 {

@@ -11,7 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// quota looks for quotas that are used up, of any resource: a pod that does not fit waits until its step's pendingTimeout.
+// quota checks for ResourceQuotas that are used up, for any resource: a pod that exceeds a quota waits until the pendingTimeout of
+// its step.
 func (c *Cluster) quota(ctx context.Context) []Finding {
 	var list struct {
 		Items []struct {
@@ -21,7 +22,7 @@ func (c *Cluster) quota(ctx context.Context) []Finding {
 	}
 	res, err := c.client.Do(ctx, kube.Request{Path: kube.CollectionPath("v1", c.Compiled.Namespace, "resourcequotas")})
 	if err != nil || json.Unmarshal(res.Body, &list) != nil {
-		return nil // a user who cannot read quotas is still subject to them
+		return nil // many users cannot read quotas
 	}
 	var findings []Finding
 	for _, q := range list.Items {
@@ -34,7 +35,7 @@ func (c *Cluster) quota(ctx context.Context) []Finding {
 	return findings
 }
 
-// usedUp are the resources of a quota that are used up, in the order of their names.
+// usedUp returns the resources of a quota that are used up, sorted by name, such as "cpu 2000m of 2".
 func usedUp(hard, used map[string]string) []string {
 	var full []string
 	for what, limit := range hard {
@@ -46,7 +47,7 @@ func usedUp(hard, used map[string]string) []string {
 	return full
 }
 
-// quantity is a Kubernetes quantity as a number: 500m is 0.5, 2Ki is 2048. Any other text is 0.
+// quantity parses a Kubernetes quantity: 500m is 0.5, 2Ki is 2048. Invalid text is 0.
 func quantity(text string) float64 {
 	number := strings.TrimRight(text, "numkKMGTPEi")
 	n, err := strconv.ParseFloat(number, 64)

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// rayHead looks for the Ray cluster, unless each step creates one of its own. A Ray without KubeRay has no RayCluster: its service
-// is sufficient, but the other checks of Ray do not apply.
+// rayHead checks that the Ray cluster exists, unless each step creates its own. A Ray cluster that KubeRay does not manage has no
+// RayCluster object: its Service is sufficient, but the other checks of Ray do not apply to it.
 func (c *Cluster) rayHead(ctx context.Context) []Finding {
 	r := c.Compiled
 	if !c.UsesRay(c.client.Context()) || c.Target.Ray.ClusterSpec != nil {
@@ -23,13 +22,14 @@ func (c *Cluster) rayHead(ctx context.Context) []Finding {
 	}
 	c.head = &h
 	if !h.Ready {
-		return failed(fmt.Sprintf("kubectl describe raycluster %s -n %s; kubectl get pods -n %s", h.Cluster, r.Namespace, r.Namespace),
+		return failed(fmt.Sprintf("to find out why, run: kubectl describe raycluster %s -n %s; kubectl get pods -n %s", h.Cluster, r.Namespace, r.Namespace),
 			"%s is not ready: %s", h.Cluster, h.Why)
 	}
 	return found(true, "%s, service %s", h.Cluster, h.Service)
 }
 
-// headService looks for the head's service if no head was found, by the error notFound.
+// headService checks that the Service of the head exists if no RayCluster was found. If there is no Service either, the finding
+// is the error notFound.
 func (c *Cluster) headService(ctx context.Context, notFound error) []Finding {
 	r := c.Compiled
 	_, err := c.get(ctx, kube.ObjectPath("v1", r.Namespace, "services", r.Service))
@@ -37,18 +37,18 @@ func (c *Cluster) headService(ctx context.Context, notFound error) []Finding {
 	case err == nil:
 		return found(true, "service %s", r.Service)
 	case kube.Code(notFound) == http.StatusForbidden && kube.Code(err) == http.StatusForbidden:
-		// The role that apply creates does not allow reading services: a run needs none.
-		return noted(fmt.Sprintf("kubectl get service %s -n %s, by somebody who may", r.Service, r.Namespace),
-			"you may not look at services: whether %s is there is not known", r.Service)
+		// The role that apply creates does not allow this, because runs do not need it.
+		return noted(fmt.Sprintf("a user who is allowed to read Services can check it with: kubectl get service %s -n %s", r.Service, r.Namespace),
+			"not allowed to read Services: cannot check whether %s exists", r.Service)
 	}
 	return found(false, "%v", notFound)
 }
 
-// headIsReady reports whether there is a head to ask.
+// headIsReady reports whether there is a head that can answer.
 func (c *Cluster) headIsReady() bool { return c.head != nil && c.head.Ready }
 
-// rayVersion compares the version that Ray reports with that of its RayCluster. Our submitter works with any release; KubeRay's own, which
-// rayjob may use, takes its commands from the RayCluster's.
+// rayVersion compares the version that Ray reports with that of its RayCluster. rayorch's submitter works with any release, but
+// KubeRay's submitter, which the mode rayjob may use, depends on the version in the RayCluster.
 func (c *Cluster) rayVersion(ctx context.Context) []Finding {
 	if !c.headIsReady() {
 		return nil
@@ -56,33 +56,37 @@ func (c *Cluster) rayVersion(ctx context.Context) []Finding {
 	service := fmt.Sprintf("%s:%d", c.head.Service, c.Compiled.Port)
 	o, err := c.get(ctx, kube.ObjectPath("v1", c.Compiled.Namespace, "services", service)+"/proxy/api/version")
 	running, _ := o["ray_version"].(string)
-	says := c.head.RayVersion
+	declared := c.head.RayVersion
 	switch {
+	case err != nil && declared == "":
+		return found(false, "unknown")
 	case err != nil:
-		return found(says != "", "%s, as the RayCluster says", cmp.Or(says, "unknown"))
-	case says != "" && says != running:
-		return failed("KubeRay's own submitter takes its commands from spec.rayVersion: make it the image's", "%s, but the RayCluster says %s", running, says)
+		return found(true, "%s, according to the RayCluster", declared)
+	case declared != "" && declared != running:
+		return failed("set spec.rayVersion of the RayCluster to "+running+", because KubeRay's submitter depends on it",
+			"%s, but spec.rayVersion of the RayCluster is %s", running, declared)
 	}
 	return found(true, "%s", running)
 }
 
-// rayToken looks whether the target names the token that the cluster requires. KubeRay's submitter, which rayjob uses, finds it itself.
+// rayToken checks that the target specifies the token if the cluster requires one. KubeRay's submitter, which the mode rayjob
+// uses, finds the token itself.
 func (c *Cluster) rayToken(context.Context) []Finding {
 	if !c.headIsReady() || !c.head.Auth || c.Target.Ray.Token != nil {
 		return nil
 	}
-	f := found(c.Compiled.Mode == pipeline.SubmitRayJob, "the cluster wants a token, and the target names none")
+	f := found(c.Compiled.Mode == pipeline.SubmitRayJob, "the Ray cluster requires a token, but the target does not specify one")
 	if !f[0].OK {
-		f[0].Advice = "set the target's ray.token: {name: " + c.head.Cluster + ", key: auth_token}, and submit by job"
+		f[0].Advice = "add ray.token: {name: " + c.head.Cluster + ", key: auth_token} to the target, and use --submit job"
 	}
 	return f
 }
 
-// kubeRay looks for the operator's kinds if runs create RayJobs. The other modes need a Ray, not its operator.
+// kubeRay checks that the cluster has the API of KubeRay if runs create RayJobs. The other modes do not need the operator.
 func (c *Cluster) kubeRay(ctx context.Context) []Finding {
 	if c.Compiled.Mode != pipeline.SubmitRayJob || !c.UsesRay(c.client.Context()) {
 		return nil
 	}
 	_, err := c.get(ctx, "/apis/ray.io/v1")
-	return readable("ray.io/v1 is served", err)
+	return readable("the API ray.io/v1 is available", err)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// Secrets are the checks of the environment variables that hold the steps' secrets on this machine. An empty one counts as missing.
-// They read the environment of this process. For a run by a server, the environment of the process that starts the run counts.
+// Secrets returns the checks of the environment variables with the secrets of steps on this machine. An empty variable counts as
+// missing. The checks use the environment of this process. For a run on a server, that of the process that starts the run counts.
 func Secrets(p *pipeline.Pipeline) []Check {
 	users := pipeline.SecretUsers(p.Steps)
 	var checks []Check
@@ -23,13 +23,14 @@ func Secrets(p *pipeline.Pipeline) []Check {
 			continue
 		}
 		checks = append(checks, Check{
-			Name: "secret " + e.Key, Severity: Required, Fix: "set it for the process that runs the pipeline: rayorch run, or rayorch serve",
+			Name: "secret " + e.Key, Severity: Required, Fix: "set it in the environment of the process that runs the pipeline: rayorch run or rayorch serve",
 			Look: func(context.Context) []Finding { return variable(e.Value.Env, users[e.Key]) },
 		})
 	}
 	return checks
 }
 
+// variable checks that an environment variable is set.
 func variable(name string, steps []string) []Finding {
 	if os.Getenv(name) == "" {
 		return found(false, "the environment variable %s is not set%s", name, neededBy(steps))
@@ -37,7 +38,7 @@ func variable(name string, steps []string) []Finding {
 	return found(true, "the environment variable %s is set", name)
 }
 
-// neededBy is "" for a secret that no step gets: only rayorch needs it.
+// neededBy returns a phrase with the steps that use a secret, or "" if only rayorch itself uses it.
 func neededBy(steps []string) string {
 	if len(steps) == 0 {
 		return ""
@@ -45,7 +46,7 @@ func neededBy(steps []string) string {
 	return "; needed by " + strings.Join(steps, ", ")
 }
 
-// clusterUsers are the steps that get a key of a Secret; none for one that only rayorch needs.
+// clusterUsers returns the steps that use a key of a Secret; none if only rayorch itself uses it.
 func clusterUsers(p *pipeline.Pipeline, k compile.SecretKey) []string {
 	users := pipeline.SecretUsers(p.Steps)
 	var steps []string
@@ -57,8 +58,9 @@ func clusterUsers(p *pipeline.Pipeline, k compile.SecretKey) []string {
 	return steps
 }
 
-// secretCheck looks for a key of a Secret in a cluster, and never shows its value. The client is known once the check runs. Users
-// who run pipelines often cannot read Secrets, because the kubelet does it for the pods: that is a note.
+// secretCheck returns the check that a Secret in a cluster has a key. It never prints the value. client returns nil until the
+// cluster is reached, so it is only called when the check runs. Users who run pipelines often cannot read Secrets, which only the
+// kubelet needs to do, so that is a note.
 func secretCheck(client func() *kube.Client, namespace string, k compile.SecretKey, steps []string) Check {
 	return Check{Name: "secret " + k.Name, Severity: Required, Look: func(ctx context.Context) []Finding {
 		var o struct{ Data map[string]any }
@@ -70,12 +72,12 @@ func secretCheck(client func() *kube.Client, namespace string, k compile.SecretK
 		need := neededBy(steps)
 		switch {
 		case kube.Code(err) == http.StatusForbidden:
-			return noted("kubectl describe secret "+k.Name+" -n "+namespace+" shows its keys to a user who is allowed to read it",
+			return noted("a user who is allowed to read it can list its keys with: kubectl describe secret "+k.Name+" -n "+namespace,
 				"not allowed to read it; it needs the key %s%s", k.Key, need)
 		case err != nil:
-			return failed(fmt.Sprintf("kubectl create secret generic %s -n %s --from-file=%s=FILE", k.Name, namespace, k.Key), "%v%s", err, need)
+			return failed(fmt.Sprintf("to create it, run: kubectl create secret generic %s -n %s --from-file=%s=FILE", k.Name, namespace, k.Key), "%v%s", err, need)
 		case !has:
-			return failed("kubectl edit secret "+k.Name+" -n "+namespace+" adds it; values in a Secret are base64-encoded", "key %s: missing%s", k.Key, need)
+			return failed("to add the key, with its value base64-encoded, run: kubectl edit secret "+k.Name+" -n "+namespace, "key %s: missing%s", k.Key, need)
 		}
 		return found(true, "key %s: found", k.Key)
 	}}

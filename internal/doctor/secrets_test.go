@@ -15,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
+// TestSecretsInACluster checks a key that exists, one that does not, a missing Secret, and one that the user cannot read.
 func TestSecretsInACluster(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

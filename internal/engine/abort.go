@@ -9,10 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// An abort must not resume what it aborts: a timer that is due would fire first, and enter the next state. So the abort
-// of a run that nothing drives takes the tasks to stop from the run itself, and performs only the stops.
+// An abort must not resume the run that it aborts: a timer that is due would fire first, and enter the next state. So to abort a run
+// that no engine drives (an idle run here), abort gets the tasks to stop from the run itself, and performs only the stops.
 
-// Stop aborts an execution with an error and a cause, which may be empty. For a closed execution, it returns when it ended.
+// Stop aborts an execution with an error and a cause, which may be empty. It returns the time at which the execution ended. For a closed
+// execution, it changes nothing.
 func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
@@ -35,8 +36,8 @@ func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
 // abort aborts a run.
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
-	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) || e.deaths.park(id) && s.Head().Status == stepfn.Running {
+	p.check = func(s *interp.Run) error { // runs under the run's lock, so that nobody resumes the run meanwhile
+		if e.resting.take(id) || e.crashes.park(id) && s.Head().Status == stepfn.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}
@@ -45,10 +46,10 @@ func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	if err := e.deliverChecked(id, p); err != nil || p.idle == nil {
 		return err
 	}
-	return e.takeUpOwed(id)
+	return e.performOutbox(id)
 }
 
-// idleTasks are the tasks of a run whose work is to be stopped with it. One whose token somebody has needs no runner.
+// idleTasks returns the running tasks of a run whose work must be stopped. A task that waits for its token has no runner to stop.
 func idleTasks(s *interp.Run) map[string]interp.Task {
 	tasks := map[string]interp.Task{}
 	for _, t := range s.Running() {
@@ -59,14 +60,14 @@ func idleTasks(s *interp.Run) map[string]interp.Task {
 	return tasks
 }
 
-// countIdle counts a run among the open ones, which its end will take it from.
+// countIdle counts an idle run as open, because its end decrements that counter.
 func (e *Engine) countIdle(s *interp.Run) {
 	if s.Head().Status == stepfn.Running {
 		e.counters.open.Add(1)
 	}
 }
 
-// stopped is a task that a step stops: one that a runner works on, or one of an idle run.
+// stopped returns a task that a step stops: one that a runner works on, or one of an idle run.
 func (e *Engine) stopped(r *run, s *step, id string) (interp.Task, bool) {
 	if t := e.tasks.get(taskKey{r.id, id}); t != nil {
 		return t.task, true
@@ -75,23 +76,23 @@ func (e *Engine) stopped(r *run, s *step, id string) (interp.Task, bool) {
 	return t, ok
 }
 
-// takeUpOwed performs the pending effects of one run.
-func (e *Engine) takeUpOwed(id store.ID) error {
-	var debts []owed
-	err := e.st.OwedBy(id, func(name string, v []byte) {
-		debts = append(debts, owed{id, name, append([]byte(nil), v...)})
+// performOutbox performs the pending effects of one run.
+func (e *Engine) performOutbox(id store.ID) error {
+	var effects []effect
+	err := e.st.OutboxOf(id, func(name string, v []byte) {
+		effects = append(effects, effect{id, name, append([]byte(nil), v...)})
 	})
 	if err != nil {
 		return err
 	}
-	return e.takeUp(id, debts)
+	return e.perform(id, effects)
 }
 
-// resumeCleanup resumes the cleanup of an execution that was stopped before, if the cleanup rests.
+// resumeCleanup resumes the cleanup of an execution if it rests, because the execution was stopped by an earlier engine.
 func (e *Engine) resumeCleanup(arn string) error {
 	ids, err := e.withCleanup(arn)
 	if err != nil || len(ids) < 2 || !e.resting.take(ids[1]) {
 		return err
 	}
-	return e.takeUpWhere(func(id store.ID) bool { return id == ids[1] })
+	return e.resumeRuns(func(id store.ID) bool { return id == ids[1] })
 }

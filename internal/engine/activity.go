@@ -18,8 +18,8 @@ type offer struct {
 	execution string
 }
 
-// activities are the offers of each activity, first come first served. A restart creates them again from the
-// pending effects of the open runs.
+// activities has the offers of each activity, in the order in which they were made. They are not stored: after a restart, they are made
+// again from the pending effects of the open runs.
 type activities struct {
 	mu     sync.Mutex
 	queues map[string]*queue
@@ -27,9 +27,10 @@ type activities struct {
 
 type queue struct {
 	offers []offer
-	more   chan struct{} // closed when an offer comes
+	more   chan struct{} // closed when an offer is added
 }
 
+// queue returns the queue of an activity, and creates it if necessary. The caller holds a.mu.
 func (a *activities) queue(arn string) *queue {
 	if a.queues == nil {
 		a.queues = map[string]*queue{}
@@ -51,7 +52,7 @@ func (a *activities) offer(arn string, o offer) {
 	q.more = make(chan struct{})
 }
 
-// take gives the oldest offer, or a channel that is closed when there may be one.
+// take removes and returns the oldest offer, or returns a channel that is closed when there may be one.
 func (a *activities) take(arn string) (o offer, ok bool, more <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -63,7 +64,7 @@ func (a *activities) take(arn string) (o offer, ok bool, more <-chan struct{}) {
 	return o, true, nil
 }
 
-// withdraw takes back the offer of a task that nobody waits for any more. It looks through all queues: stops are rare.
+// withdraw removes the offer of a task that is stopped. It searches all queues, which is fast enough because stops are rare.
 func (a *activities) withdraw(k taskKey) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,16 +78,16 @@ func (a *activities) withdraw(k taskKey) {
 	}
 }
 
-// ActivityTask is what GetActivityTask hands to a worker; Token is empty if no task came before the time was over.
+// ActivityTask is the result of GetActivityTask. Token is empty if there was no task in time.
 type ActivityTask struct {
 	Token string
 	Input []byte
 }
 
-// activityWait is how long GetActivityTask waits, as on AWS.
+// activityWait is the maximum time that GetActivityTask waits, as on AWS.
 const activityWait = time.Minute
 
-// GetActivityTask waits for a task of an activity until ctx is done or a minute has passed; its Token is empty then.
+// GetActivityTask waits for a task of an activity for at most one minute, or until ctx is done. Without a task, Token is empty.
 func (e *Engine) GetActivityTask(ctx context.Context, activityARN, worker string) (ActivityTask, error) {
 	if err := e.enter(); err != nil {
 		return ActivityTask{}, err
@@ -114,13 +115,13 @@ func (e *Engine) GetActivityTask(ctx context.Context, activityARN, worker string
 	}
 }
 
-// hand gives a task to a worker, unless nobody waits for it any more. The task is the worker's from then on: after a
+// hand assigns a task to a worker. It returns false if the task has ended meanwhile. From then on, the worker must end the task: after a
 // restart it is not offered again.
 func (e *Engine) hand(o offer, worker string) (bool, error) {
 	wanted := true
 	err := e.deliverChecked(o.run, &pending{
-		fact: interp.TaskStarted{Task: o.task.ID, Worker: worker},
-		pay:  debtTask + o.task.ID,
+		fact:   interp.TaskStarted{Task: o.task.ID, Worker: worker},
+		effect: effectTask + o.task.ID,
 		check: func(s *interp.Run) error {
 			if _, wanted = s.TaskOf(o.task.Token); !wanted {
 				return ErrTaskTimedOut
@@ -134,10 +135,10 @@ func (e *Engine) hand(o offer, worker string) (bool, error) {
 	return err == nil, err
 }
 
-// activityFinder is what Machines may know besides machines.
+// activityFinder is implemented by a Config.Machines that also knows activities.
 type activityFinder interface{ HasActivity(arn string) bool }
 
-// checkResource refuses tasks of activities that do not exist, before anything is scheduled.
+// checkResource rejects a task of an activity that does not exist, before it is scheduled.
 func (e *Engine) checkResource(resource string) error {
 	known, ok := e.lookup.(activityFinder)
 	if !ok || stepfn.KindOf(resource) != stepfn.KindActivity || known.HasActivity(resource) {

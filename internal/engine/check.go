@@ -12,9 +12,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// Problem is one thing that a check found wrong.
+// Problem is an inconsistency that Check found.
 type Problem struct {
-	Run  store.ID `json:"run,omitempty"` // 0: of the store as a whole
+	Run  store.ID `json:"run,omitempty"` // 0 if the problem concerns the store as a whole
 	ARN  string   `json:"arn,omitempty"`
 	Text string   `json:"problem"`
 }
@@ -26,8 +26,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("run %d (%s): %s", p.Run, p.ARN, p.Text)
 }
 
-// Check reads a whole store and reports what is wrong: damaged records, histories with gaps, heads and indexes that
-// disagree. It changes nothing, and needs memory for one run at a time. The error says that reading itself failed.
+// Check reads the whole store and reports inconsistencies: damaged records, histories with gaps, indexes that do not match the runs. It
+// changes nothing, and has only one run in memory at a time. The error means that the store cannot be read.
 func Check(st *store.Store, report func(Problem)) (store.Counts, error) {
 	c := &checker{st: st, report: report, machines: machines{st: st}}
 	if err := st.Runs(c.run); err != nil {
@@ -44,7 +44,7 @@ func Check(st *store.Store, report func(Problem)) (store.Counts, error) {
 		report(Problem{Text: fmt.Sprintf("%d list entries for %d runs, expected two for each", n.Listed, n.Runs)})
 	}
 	if n.Open+n.Closed != n.Runs {
-		report(Problem{Text: fmt.Sprintf("%d open and %d closed of %d runs", n.Open, n.Closed, n.Runs)})
+		report(Problem{Text: fmt.Sprintf("%d open and %d closed entries for %d runs, expected one for each", n.Open, n.Closed, n.Runs)})
 	}
 	return n, nil
 }
@@ -52,9 +52,10 @@ func Check(st *store.Store, report func(Problem)) (store.Counts, error) {
 type checker struct {
 	st       *store.Store
 	report   func(Problem)
-	machines machines
+	machines machines // the definitions that were parsed
 }
 
+// run checks one run: its records, its index entries and its history.
 func (c *checker) run(id store.ID) error {
 	r, problem, err := c.load(id)
 	if problem != "" {
@@ -64,29 +65,30 @@ func (c *checker) run(id store.ID) error {
 		return err
 	}
 	p, h := r.state.Params(), r.state.Head()
-	tell := func(text string) { c.report(Problem{id, p.ExecutionARN, text}) }
+	report := func(text string) { c.report(Problem{id, p.ExecutionARN, text}) }
 	problems, err := c.st.Indexed(p.ExecutionARN, entry(id, &r.meta, h.Status), h.StopTime)
 	for _, text := range problems {
-		tell(text)
+		report(text)
 	}
 	if err != nil {
 		return err
 	}
-	return c.history(id, h, tell)
+	return c.history(id, h, report)
 }
 
-// load reads a run with its definition, or says what is wrong with it. The error says that reading failed.
+// load reads a run with its definition. If one of them is missing or invalid, r is nil and problem describes it. The error means that
+// the store cannot be read.
 func (c *checker) load(id store.ID) (r *run, problem string, err error) {
 	kept, err := c.st.Load(id)
 	if errors.Is(err, store.ErrNoRun) {
-		return nil, "the run's own record is missing", nil
+		return nil, "the run's main record is missing", nil
 	}
 	if err != nil {
 		return nil, "", err
 	}
 	r = &run{id: id}
 	if r.meta, err = decodeMeta(kept.Meta); err != nil {
-		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check continues
+		return nil, err.Error(), nil //nolint:nilerr // reported as a problem of the run
 	}
 	machine, err := c.machines.byHash(r.meta.Hash)
 	if err != nil {
@@ -98,20 +100,21 @@ func (c *checker) load(id store.ID) (r *run, problem string, err error) {
 	return r, "", nil
 }
 
-// history wants events numbered from 1 to the head's last, each after the one that it names as the previous one.
-func (c *checker) history(id store.ID, h interp.Head, tell func(string)) error {
+// history checks that the events of a run are numbered from 1 to the last event in the head, and that each names an earlier event as its
+// previous one.
+func (c *checker) history(id store.ID, h interp.Head, report func(string)) error {
 	next := int64(1)
 	broken := false
 	err := c.st.Batches(id, 0, false, func(first int64, batch []byte) bool {
 		events, err := history.DecodeEvents(batch)
 		if err != nil {
-			tell(fmt.Sprintf("events from %d: %v", first, err))
+			report(fmt.Sprintf("events from %d: %v", first, err))
 			broken = true
 			return false
 		}
 		for _, ev := range events {
 			if ev.ID != next || ev.Previous >= ev.ID || ev.Previous < 0 {
-				tell(fmt.Sprintf("event %d after %d follows event %d", ev.ID, ev.Previous, next-1))
+				report(fmt.Sprintf("event %d with previous event %d follows event %d", ev.ID, ev.Previous, next-1))
 				broken = true
 				return false
 			}
@@ -120,7 +123,7 @@ func (c *checker) history(id store.ID, h interp.Head, tell func(string)) error {
 		return true
 	})
 	if err == nil && !broken && next-1 != h.LastEvent {
-		tell(fmt.Sprintf("the history ends with event %d, the head knows %d", next-1, h.LastEvent))
+		report(fmt.Sprintf("the history ends with event %d, expected %d", next-1, h.LastEvent))
 	}
 	return err
 }
@@ -131,11 +134,11 @@ type dumped struct {
 	Key   string          `json:"key"`
 	JSON  json.RawMessage `json:"json,omitempty"`
 	Text  string          `json:"text,omitempty"`
-	Bytes []byte          `json:"bytes,omitempty"` // in base 64
+	Bytes []byte          `json:"bytes,omitempty"` // in base64
 	Event *history.Event  `json:"event,omitempty"`
 }
 
-// Dump writes every record of a store as one JSON line, events one by one.
+// Dump writes each record of a store as a line of JSON. For a batch of events, it writes a line for each event.
 func Dump(st *store.Store, w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -156,6 +159,7 @@ func Dump(st *store.Store, w io.Writer) error {
 	})
 }
 
+// dumpEvents writes the events of a batch, or its bytes if it cannot be decoded.
 func dumpEvents(enc *json.Encoder, d dumped, v []byte) error {
 	events, err := history.DecodeEvents(v)
 	if err != nil {

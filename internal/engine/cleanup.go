@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// An execution that was aborted or timed out enters no further state, so another state machine stops what it left. The engine
-// starts the cleanup machine as EventBridge does on AWS, with the same event.
+// An execution that was aborted or timed out enters no further state, so another state machine, the cleanup machine, must stop the work
+// that it left. On AWS, EventBridge starts the cleanup machine; here, the engine starts it with the same event as input.
 
 // wantsCleanup reports whether the cleanup machine of a closed run must be started.
 func (e *Engine) wantsCleanup(r *run) bool {
@@ -30,7 +30,7 @@ func (e *Engine) startCleanup(id store.ID) {
 				e.cleanupStarted(id, arn)
 				return
 			}
-			e.logger.Error("start the cleanup machine", "run", uint64(id), "problem", err)
+			e.logger.Error("could not start the cleanup machine", "run", uint64(id), "problem", err)
 			if !errors.Is(err, store.ErrFull) {
 				return // the effect stays in the outbox: the next engine tries again
 			}
@@ -59,7 +59,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	r.Name = cleanupName(x.ARN, x.RedriveCount)
 	r.Labels = task.InheritOrigin(r.Labels, x.Labels)
 	r.Input = value.Bytes(e.statusEvent(&x))
-	b := e.birthOf(r.withDefaults())
+	b := e.newRunOf(r.withDefaults())
 	b.by = id
 	_, err = e.start(ctx, b)
 	var exists *AlreadyExistsError
@@ -69,7 +69,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	return b.arn, err
 }
 
-// statusEvent is what EventBridge sends: "Step Functions Execution Status Change".
+// statusEvent returns the event that EventBridge sends when an execution ends: "Step Functions Execution Status Change".
 func (e *Engine) statusEvent(x *Execution) *value.Object {
 	sum := sha256.Sum256([]byte(x.ARN + string(x.Status)))
 	detail := value.Obj(

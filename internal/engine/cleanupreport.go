@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// An abort ends a history at once, as on AWS: what becomes of the work that it stopped comes later, and Step Functions has no
-// event for it. The engine keeps it beside the history, with the records that GetExecutionHistory never shows.
+// An abort ends a history immediately, as on AWS. The outcome of the stopped work is known only later, and Step Functions has no event
+// for it. The engine keeps it separate from the history, in records that GetExecutionHistory never shows.
 
 // The types of a CleanupEntry.
 const (
@@ -20,24 +20,24 @@ const (
 	CleanupStarted = "CleanupStarted"
 )
 
-// CleanupEntry is one thing that the engine did for an execution and that no event of the history tells.
+// CleanupEntry describes an action of the engine for an execution that has no event in the history.
 type CleanupEntry struct {
 	Time time.Time
 	Type string
-	// Of TaskStopped: whose work was stopped, because of an abort, a timeout or a sibling's failure, and what became of it.
+	// TaskStopped: the task whose work was stopped, because of an abort, a timeout or a sibling's failure, and the outcome.
 	State, Resource, Outcome string
 	Attempt                  int
-	// Of CleanupStarted: the execution of the cleanup machine.
+	// CleanupStarted: the ARN of the execution of the cleanup machine.
 	Execution string
 }
 
-// cleanupKey is the record's key, beside those of the task's runner.
+// cleanupKey is the key of the entry among the records of a task, most of which are the runner's. It is stored.
 const cleanupKey = "engine.aftermath"
 
-// storedCleanup is a CleanupEntry on disk.
+// storedCleanup is the stored form of a CleanupEntry.
 type storedCleanup struct {
 	V         int    `json:"v"`
-	Time      int64  `json:"time"` // milliseconds
+	Time      int64  `json:"time"` // in milliseconds since 1970
 	Type      string `json:"type"`
 	State     string `json:"state,omitempty"`
 	Resource  string `json:"resource,omitempty"`
@@ -46,28 +46,28 @@ type storedCleanup struct {
 	Execution string `json:"execution,omitempty"`
 }
 
-// confirmStop removes a stop from the outbox and records what became of the work, in one batch: a stop that is repeated after a
-// crash finds nothing to stop, and must not replace the record of the first one.
+// confirmStop removes a stop from the outbox and records the outcome of the work, in one batch: a stop that is repeated after a crash
+// finds nothing to stop, and must not replace the record of the first stop.
 func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	b := e.st.NewBatch()
-	b.Paid(live.key.run, debtStop+live.key.task)
+	b.RemoveEffect(live.key.run, effectStop+live.key.task)
 	if res.Stopped != "" && live.kept {
 		b.Record(live.key.run, live.key.task, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{
 			Type: TaskStopped, State: live.task.State, Resource: live.task.Resource, Attempt: live.task.Attempt, Outcome: res.Stopped,
 		}))
 	}
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a stop", "run", live.key.run, "task", live.key.task, "problem", err)
+		e.logger.Error("could not record that a task was stopped", "run", uint64(live.key.run), "task", live.key.task, "problem", err)
 	}
 }
 
 // cleanupStarted removes the start of a cleanup from the outbox, and records the execution of the cleanup machine.
 func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b := e.st.NewBatch()
-	b.Paid(id, debtCleanup)
+	b.RemoveEffect(id, effectCleanup)
 	b.Record(id, arn, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a cleanup", "run", uint64(id), "problem", err)
+		e.logger.Error("could not record that a cleanup was started", "run", uint64(id), "problem", err)
 	}
 }
 
@@ -78,7 +78,7 @@ func encodeCleanup(now time.Time, a CleanupEntry) []byte {
 	return v
 }
 
-// CleanupReport is what the engine did for an execution beside its history, oldest first.
+// CleanupReport returns the stopped work and the started cleanups of an execution, oldest first.
 func (e *Engine) CleanupReport(arn string) ([]CleanupEntry, error) {
 	records, err := e.Records(arn)
 	var out []CleanupEntry

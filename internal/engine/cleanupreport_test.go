@@ -13,8 +13,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// What became of the work that an abort stopped is known after the history's last event: it is told beside it, also by the
-// next engine, and is no event.
+// The outcome of the work that an abort stopped is known only after the last event of the history. It is in the cleanup report, also of
+// the next engine, and not in the history.
 func TestCleanupReportOfAnAbort(t *testing.T) {
 	const sweeper = "arn:aws:states:us-east-1:123456789012:stateMachine:sweeper"
 	fs := vfs.NewMem()
@@ -34,7 +34,7 @@ func TestCleanupReportOfAnAbort(t *testing.T) {
 	if _, err := e.Stop(x.ARN, "", "why not"); err != nil {
 		t.Fatal(err)
 	}
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	before := types(t, e, x.ARN)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -49,16 +49,16 @@ func TestCleanupReportOfAnAbort(t *testing.T) {
 		{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::test:do.sync", Outcome: "deleted the job"},
 		{Type: engine.CleanupStarted, Execution: cleanup},
 	}
-	byType := cmpopts.SortSlices(func(a, b engine.CleanupEntry) bool { return a.Type > b.Type }) // they go side by side
+	byType := cmpopts.SortSlices(func(a, b engine.CleanupEntry) bool { return a.Type > b.Type }) // their order is not defined
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(engine.CleanupEntry{}, "Time"), byType); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(before, types(t, e, x.ARN)); diff != "" || before[len(before)-1] != "ExecutionAborted" {
-		t.Errorf("the history has %v, then %s", before, diff)
+		t.Errorf("the history was %v, and then changed: %s", before, diff)
 	}
 }
 
-// A task that times out is stopped, too; an attempt that ends by itself leaves nothing to tell.
+// A task that times out is stopped, too, and is in the report. An attempt that ends by itself is not.
 func TestCleanupReportOfATimeout(t *testing.T) { synctest.Test(t, cleanupReportOfATimeout) }
 
 func cleanupReportOfATimeout(t *testing.T) {
@@ -71,7 +71,7 @@ func cleanupReportOfATimeout(t *testing.T) {
 		return task.Result{Stopped: "gone"}
 	})
 	x := end(t, e, start(t, e, "late", timed, `{}`).ARN)
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "gone" {
 		t.Errorf("%s: %+v, %v", x.Status, got, err)
 	}
@@ -80,12 +80,12 @@ func cleanupReportOfATimeout(t *testing.T) {
 		t.Errorf("%s: %+v, %v", x.Status, got, err)
 	}
 	if _, err := e.CleanupReport(x.ARN + "-none"); err == nil {
-		t.Error("the cleanup report of an unknown execution is no error")
+		t.Error("CleanupReport of an unknown execution succeeded")
 	}
 }
 
-// settled waits until nothing is left to do for a closed execution.
-func settled(t *testing.T, e *engine.Engine, arn string) {
+// awaitEffects waits until a closed execution has no pending effects.
+func awaitEffects(t *testing.T, e *engine.Engine, arn string) {
 	t.Helper()
 	until(t, func() (any, bool) {
 		n, err := e.Left(arn)
@@ -96,7 +96,7 @@ func settled(t *testing.T, e *engine.Engine, arn string) {
 	})
 }
 
-// sweep is the only execution of the cleanup machine.
+// sweep returns the ARN of the only execution of the cleanup machine.
 func sweep(t *testing.T, e *engine.Engine, machine string) string {
 	t.Helper()
 	page, err := e.List(engine.ListFilter{MachineARN: machine})

@@ -11,9 +11,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// clock is the time of a state directory's runs. Its steady time is Config.Uptime after a base, so that setting the wall clock does
-// not change it; how far the wall clock is ahead is kept separately. Deadlines on disk are of the steady time. A restart continues with the
-// same base as long as the machine has not booted; then the steady time is the wall clock's, less the distance that it had.
+// clock is the clock of a state directory. Its steady time is a base plus Config.Uptime, so that setting the wall clock does not change
+// it. How far the wall clock is ahead of the steady time is kept separately. Deadlines on disk are steady times. After a restart of the
+// process, the base stays the same. After a reboot of the machine, a new base is computed from the wall clock and the last difference.
 type clock struct {
 	st *store.Store
 	c  *Config
@@ -25,11 +25,11 @@ type clock struct {
 	clockMark
 }
 
-// clockMark is what the state directory keeps of a clock. In one without it, as earlier releases leave, the distance is 0.
+// clockMark is the stored part of a clock. A state directory of an earlier release does not have it: then Ahead is 0.
 type clockMark struct {
 	Boot  string        `json:"boot"`
-	Base  int64         `json:"base"` // the steady time at the boot, in nanoseconds
-	Ahead time.Duration `json:"ahead"`
+	Base  int64         `json:"base"`  // the steady time when Uptime was 0, in nanoseconds since 1970
+	Ahead time.Duration `json:"ahead"` // the wall clock minus the steady time
 }
 
 const (
@@ -37,8 +37,8 @@ const (
 	clockDoc  = "mark"
 )
 
-// The wall clock was set if it differs by more than leastStep. If reading both clocks takes longer than readAtOnce, time passed
-// between one and the other: a busy machine must not look like one whose clock was set.
+// The wall clock was set if its difference to the steady clock changes by more than leastStep. The change is ignored if reading both
+// clocks took longer than readAtOnce: on a busy machine, time may pass between the two readings.
 const (
 	leastStep  = 500 * time.Millisecond
 	readAtOnce = 100 * time.Millisecond
@@ -53,7 +53,7 @@ func newClock(c *Config, old clockMark) *clock {
 	return k
 }
 
-// now reads both clocks.
+// now reads both clocks, and updates Ahead if the wall clock was set.
 func (k *clock) now() interp.Moment {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,14 +66,14 @@ func (k *clock) now() interp.Moment {
 	return interp.Moment{Now: wall, Steady: steady, Ahead: k.Ahead}
 }
 
-// mark is what is to be kept of the clock.
+// mark returns the part of the clock to store.
 func (k *clock) mark() clockMark {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.clockMark
 }
 
-// wallAt is what the wall clock will show at a steady time if nobody sets it; zero for zero.
+// wallAt converts a steady time to the time of the wall clock, assuming that nobody sets it. It returns zero for zero.
 func (k *clock) wallAt(steady time.Time) time.Time {
 	if steady.IsZero() {
 		return steady
@@ -81,7 +81,7 @@ func (k *clock) wallAt(steady time.Time) time.Time {
 	return steady.Add(k.mark().Ahead)
 }
 
-// openClock resumes the clock of the state directory. A damaged record counts as none.
+// openClock continues the clock of the state directory. A damaged record is treated as a missing one.
 func openClock(c *Config, st *store.Store) *clock {
 	var old clockMark
 	v, err := st.Doc(clockDocs, clockDoc)
@@ -89,7 +89,7 @@ func openClock(c *Config, st *store.Store) *clock {
 		err = json.Unmarshal(v, &old)
 	}
 	if err != nil && !errors.Is(err, store.ErrNoDoc) {
-		c.Logger.Error("the record of the clock cannot be read: the wall clock decides what is due", "problem", err)
+		c.Logger.Error("the record of the clock cannot be read: deadlines follow the wall clock", "problem", err)
 		old = clockMark{}
 	}
 	k := newClock(c, old)
@@ -98,7 +98,7 @@ func openClock(c *Config, st *store.Store) *clock {
 	return k
 }
 
-// keep writes what changed. It does not wait for the disk: the first commit that relies on it syncs it, too.
+// keep stores the mark if it differs from old. It does not sync: the next commit, which may rely on the mark, syncs it, too.
 func (k *clock) keep(old clockMark) {
 	now := k.mark()
 	if k.c.ReadOnly || now == old || k.c.Boot == "" && now.Ahead == old.Ahead {
@@ -108,17 +108,17 @@ func (k *clock) keep(old clockMark) {
 	b := k.st.NewBatch()
 	b.Doc(clockDocs, clockDoc, v)
 	if err := k.st.CommitLazily(b); err != nil {
-		k.c.Logger.Error("record the clock", "problem", err)
+		k.c.Logger.Error("could not store the state of the clock", "problem", err)
 	}
 }
 
-// clockSet follows a step of the wall clock: the runs whose timers are armed look again when their Timestamps are due.
+// clockSet handles a step of the wall clock: it wakes up the runs with timers, so that they compute their deadlines again.
 func (e *Engine) clockSet(ids []store.ID) {
 	e.background(func(ctx context.Context) {
 		e.clock.keep(clockMark{})
 		for _, id := range ids {
 			if ctx.Err() != nil {
-				return // the next engine sees by their records that the clock was set
+				return // the next engine notices by their open records that the clock was set
 			}
 			e.fire(id)
 		}

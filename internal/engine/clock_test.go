@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// settable is a wall clock that is set, on a machine whose uptime goes on.
+// settable is a wall clock that the test sets, on a machine whose uptime is not affected.
 type settable struct {
 	boot   string
 	booted time.Time
@@ -33,12 +33,12 @@ func (s *settable) config(c *engine.Config) {
 	c.Uptime = func() time.Duration { return time.Since(s.booted) }
 }
 
-// waitUntil waits for a time of the wall clock.
+// waitUntil returns a definition that waits for a time of the wall clock.
 func waitUntil(t time.Time) string {
 	return fmt.Sprintf(`{"StartAt":"W","States":{"W":{"Type":"Wait","Timestamp":%q,"End":true}}}`, t.UTC().Format(time.RFC3339))
 }
 
-// relative are machines that take a minute, whatever the wall clock shows.
+// relative has definitions that take one minute, independent of the wall clock.
 var relative = map[string]struct {
 	definition string
 	status     stepfn.Status
@@ -65,8 +65,8 @@ var clockSteps = map[string]time.Duration{
 	"forward beyond": 2 * time.Hour, "forward a bit": 20 * time.Second, "back": -24 * time.Hour, "back a bit": -30 * time.Second,
 }
 
-// A wait, a timeout, a heartbeat, a retry's interval and an execution's timeout take their time, whatever the wall clock is set to,
-// and end once. The history does not go back.
+// Setting the wall clock does not affect the duration of a wait, a timeout, a heartbeat, the interval of a retry, or the timeout of an
+// execution. The times in the history do not go back.
 func TestClockSteps(t *testing.T) {
 	for name, step := range clockSteps {
 		for kind, c := range relative {
@@ -92,7 +92,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-// What starts after the clock was set has the new time, and takes its time as well.
+// An execution that starts after the clock was set has the new time, and takes as long as before.
 func TestClockStepThenStart(t *testing.T) {
 	for name, step := range clockSteps {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestClockStepThenStart(t *testing.T) {
 	}
 }
 
-// A Timestamp follows the wall clock.
+// A Wait with a Timestamp follows the wall clock.
 func TestClockStepMovesTimestamp(t *testing.T) {
 	for name, c := range map[string]struct{ step, want time.Duration }{
 		"forward beyond": {2 * time.Hour, 10 * time.Second},
@@ -139,8 +139,8 @@ func TestClockStepMovesTimestamp(t *testing.T) {
 	}
 }
 
-// On a busy machine time passes between reading one clock and the other: the wall clock was not set.
-func TestClockIsReadOnABusyMachine(t *testing.T) {
+// On a busy machine, time may pass between reading one clock and the other. This must not look as if the wall clock was set.
+func TestClockOnABusyMachine(t *testing.T) {
 	for _, c := range []struct{ between, step, want time.Duration }{
 		{0, 0, 0},
 		{0, 700 * time.Millisecond, 700 * time.Millisecond},
@@ -162,8 +162,8 @@ func TestClockIsReadOnABusyMachine(t *testing.T) {
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// Over a restart on the same boot, it does not matter when the clock was set: before, between or after. After another boot, what
-// the machine's clocks show is all there is: the time that it was off is what the wall clock says.
+// After a restart of the process without a reboot, it does not matter whether the clock was set before, between or after the two engines.
+// After a reboot, the time that the machine was off is known only from the wall clock.
 func TestClockStepsOverRestart(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, between int // seconds by which the clock is set
@@ -216,9 +216,8 @@ func TestClockStepsOverRestart(t *testing.T) {
 	}
 }
 
-// An engine that was paused, so that it did not follow a step of the clock, does so when the execution is resumed; also after a
-// further restart.
-func TestClockStepWhileResting(t *testing.T) {
+// If the clock was set while an execution was interrupted, its deadline is computed again when it is resumed, also after another restart.
+func TestClockStepWhileInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, clock := vfs.NewMem(), newSettable("first")
 		e := open(t, fs, nil, clock.config)

@@ -38,8 +38,8 @@ const (
 	slow  = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":10800,"End":true}}}`
 )
 
-// A definition goes with the last execution that names it, however many its machine still has of others.
-func TestDefinitionsAreCollected(t *testing.T) {
+// A definition is deleted after the last execution that uses it, even if executions of the same machine with other definitions exist.
+func TestUnusedDefinitionsAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		e := open(t, fs, nil, hourly)
@@ -47,7 +47,7 @@ func TestDefinitionsAreCollected(t *testing.T) {
 		start(t, e, "b", brief, `{}`)
 		waits := start(t, e, "c", slow, `{}`)
 		time.Sleep(2 * time.Hour)
-		again := start(t, e, "d", brief, `{}`) // its text was gone, and is there again
+		again := start(t, e, "d", brief, `{}`) // the definition was deleted, and is stored again
 		if _, err := e.Definition(again.ARN); err != nil {
 			t.Error(err)
 		}
@@ -56,24 +56,25 @@ func TestDefinitionsAreCollected(t *testing.T) {
 		}
 		closeEngine(t, e)
 		if n := kept(t, fs); n != 2 {
-			t.Errorf("%d definitions are kept, want 2", n)
+			t.Errorf("%d definitions are stored, want 2", n)
 		}
 		e = open(t, fs, nil, hourly)
 		time.Sleep(4 * time.Hour)
 		closeEngine(t, e)
 		if n := kept(t, fs); n != 0 {
-			t.Errorf("%d definitions are kept, want none", n)
+			t.Errorf("%d definitions are stored, want none", n)
 		}
 	})
 }
 
-// TestCrashWhileCollecting cuts at every write while executions are forgotten, their definitions collected, and others
-// of the same definition started: nothing names a definition that is not there, and none is left behind for ever.
+// TestCrashWhileCollecting simulates a crash at each write while executions and their definitions are deleted and executions with the
+// same definition are started. After each crash, no execution uses a missing definition, and no unused definition remains for ever.
 func TestCrashWhileCollecting(t *testing.T) {
-	// A bubble's hours cost real seconds: the engine and the database wake up again and again. "a" is forgotten before "d" starts.
+	// An hour of synctest's time costs seconds, because the engine and the database wake up periodically. So the retention is short; "a" is
+	// deleted before "d" starts.
 	brisk := func(c *engine.Config) { c.Retention = 10 * time.Minute }
 	var cuts []*vfs.MemFS
-	var mu sync.Mutex // the database writes by several goroutines
+	var mu sync.Mutex // several goroutines of the database write
 	synctest.Test(t, func(t *testing.T) {
 		disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(1, 2))
 		var fs vfs.FS = cutFS{disk, func() {
@@ -105,10 +106,10 @@ func TestCrashWhileCollecting(t *testing.T) {
 					t.Errorf("cut %d: %s: %v", i, x.Name, err)
 				}
 			}
-			time.Sleep(30 * time.Minute) // the clock begins anew in each bubble
+			time.Sleep(30 * time.Minute) // the clock starts again in each synctest bubble
 			closeEngine(t, e)
 			if n := kept(t, cuts[i]); n != 0 {
-				t.Errorf("cut %d: %d definitions are left", i, n)
+				t.Errorf("cut %d: %d unused definitions remain", i, n)
 			}
 		})
 	}

@@ -11,32 +11,32 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// commit puts what a step decided on disk, in one batch.
+// commit writes the decisions of a step to disk, in one batch. It writes nothing if nothing has changed.
 func (e *Engine) commit(r *run, s *step) error {
-	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && r.armed() && len(s.survived) == 0 {
+	if r.mem != nil || r.stored && s.empty() && !r.more && !r.open.more && r.armed() && len(s.survived) == 0 {
 		e.counters.add(r, s)
 		return nil
 	}
 	b := e.st.NewBatch()
 	e.writeState(b, r, s)
-	e.writeDebts(b, r, s)
+	e.writeOutbox(b, r, s)
 	writeLists(b, r, s)
 	writeSurvived(b, r.id, s.survived)
-	s.note.clear() // the wait for the disk is not the run's
+	s.note.clear() // if the process ends while it waits for the disk, the step is not the cause
 	if err := e.st.Commit(b); err != nil {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
-	e.counters.add(r, s) // not before the commit: who sees the counts change reads the lists, which must have changed by then
-	r.born = true
-	e.deaths.remove(r.id, s.survived...)
+	e.counters.add(r, s) // after the commit: when the counts change, the lists must have changed, too
+	r.stored = true
+	e.crashes.remove(r.id, s.survived...)
 	e.counters.commits.Add(1)
 	return nil
 }
 
-// opens is what the open record is to say.
+// opens returns the value that the run's open record should have.
 func (r *run) opens() openState { return openState{millis(r.state.Head().Wake), r.more, r.ahead} }
 
-// armed says that the open record, if there is one, has the run's deadline.
+// armed reports whether the run's open record has the current deadline. A closed run needs none.
 func (r *run) armed() bool {
 	return r.state.Head().Status != stepfn.Running || r.opens().same(r.open)
 }
@@ -54,7 +54,7 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 	written := 0
 	for _, id := range s.dirty {
 		if !gone[id] {
-			gone[id] = true // written once is enough
+			gone[id] = true // a frame may be in dirty several times, but is written once
 			frame := r.state.AppendFrame(nil, id)
 			written += len(frame)
 			b.Frame(r.id, uint64(id), frame)
@@ -62,13 +62,13 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 	}
 	r.weight = max(r.weight, written)
 	b.Head(r.id, r.state.AppendHead(nil))
-	if !r.born {
+	if !r.stored {
 		b.Name(r.state.Params().ExecutionARN, r.id)
 		b.Meta(r.id, r.meta.encode())
 	}
 }
 
-// writeLists keeps the open and closed runs and the lists in step with the run's status.
+// writeLists updates the run's entries in the lists and in the indexes of open and closed runs.
 func writeLists(b *store.Batch, r *run, s *step) {
 	h := r.state.Head()
 	closed := h.Status != stepfn.Running
@@ -95,57 +95,58 @@ func writeLists(b *store.Batch, r *run, s *step) {
 	r.was = h.Status
 }
 
-// The outbox has the effects that the engine still has to perform for a run. The first letter of a name is the kind of the effect.
+// The kinds of the effects in the outbox: the first letter of an effect's name. Names are stored.
 const (
-	debtTask    = "t" // + task: a runner works on it
-	debtStop    = "s" // + task: its work is to be stopped; the value describes the task
-	debtMap     = "m" // + map run: its children are to be driven
-	debtStopMap = "x" // + map run: its children are to be aborted
-	debtCleanup = "c" // the cleanup machine is to be started
+	effectTask    = "t" // + task: run the task
+	effectStop    = "s" // + task: stop the work of the task; the value is its storedTask, because the run no longer has it
+	effectMap     = "m" // + map run: run its children
+	effectStopMap = "x" // + map run: abort its children
+	effectCleanup = "c" // start the cleanup machine
 )
 
-func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
+// writeOutbox adds the effects that a step decided on, and removes those that are performed or no longer necessary.
+func (e *Engine) writeOutbox(b *store.Batch, r *run, s *step) {
 	for _, t := range s.tasks {
-		b.Owe(r.id, debtTask+t.ID, nil)
+		b.AddEffect(r.id, effectTask+t.ID, nil)
 	}
 	for _, id := range s.stops {
-		b.Paid(r.id, debtTask+id)
+		b.RemoveEffect(r.id, effectTask+id)
 		if t, ok := e.stopped(r, s, id); ok {
-			b.Owe(r.id, debtStop+id, encodeTask(t))
+			b.AddEffect(r.id, effectStop+id, encodeTask(t))
 		}
 	}
 	for _, m := range s.maps {
-		b.Owe(r.id, debtMap+m.ID, nil)
-		b.Paid(r.id, debtStopMap+m.ID) // a redrive continues what was to be aborted
+		b.AddEffect(r.id, effectMap+m.ID, nil)
+		b.RemoveEffect(r.id, effectStopMap+m.ID) // a redrive continues children that were to be aborted
 	}
 	for _, id := range s.stopMaps {
-		b.Paid(r.id, debtMap+id)
-		b.Owe(r.id, debtStopMap+id, nil)
+		b.RemoveEffect(r.id, effectMap+id)
+		b.AddEffect(r.id, effectStopMap+id, nil)
 	}
-	for _, name := range s.paid {
-		b.Paid(r.id, name)
+	for _, name := range s.performed {
+		b.RemoveEffect(r.id, name)
 	}
 	if s.closed && e.wantsCleanup(r) {
-		b.Owe(r.id, debtCleanup, nil)
+		b.AddEffect(r.id, effectCleanup, nil)
 	}
 }
 
-// takeUp performs the effects that an earlier engine left in the outbox for one run.
-func (e *Engine) takeUp(id store.ID, debts []owed) error {
+// perform performs pending effects of a run: those that an earlier engine left, or those of the abort of a run that no engine drives.
+func (e *Engine) perform(id store.ID, effects []effect) error {
 	var errs []error
 	tasks, maps := map[string]bool{}, map[string]bool{}
-	for _, d := range debts {
-		kind, name := d.name[:1], d.name[1:]
+	for _, f := range effects {
+		kind, name := f.name[:1], f.name[1:]
 		switch kind {
-		case debtTask:
+		case effectTask:
 			tasks[name] = true
-		case debtMap:
+		case effectMap:
 			maps[name] = true
-		case debtStop:
-			errs = append(errs, e.stopAgain(id, d))
-		case debtStopMap:
+		case effectStop:
+			errs = append(errs, e.repeatStop(id, f))
+		case effectStopMap:
 			e.mapRuns.stop(id, name)
-		case debtCleanup:
+		case effectCleanup:
 			e.startCleanup(id)
 		}
 	}
@@ -155,13 +156,13 @@ func (e *Engine) takeUp(id store.ID, debts []owed) error {
 	return errors.Join(errs...)
 }
 
-// resume starts the tasks of a run again that an earlier engine ran.
+// resume calls the runners of a run's tasks and map runs again, with Resumed set, so that they find the work of an earlier engine.
 func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	r := e.hot.get(id)
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r, noting{}); err != nil {
+	if err := e.load(r, noteSlot{}); err != nil {
 		return err
 	}
 	for _, t := range r.state.Running() {
@@ -177,19 +178,21 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	return nil
 }
 
-// pay removes an effect from the outbox outside of a run's own commits. The removal may be lost: then a restart repeats the effect.
-func (e *Engine) pay(id store.ID, name string) {
+// removeEffect removes a performed effect from the outbox, when no commit of the run is due that could do it. A crash may lose the
+// removal; then the next engine repeats the effect.
+func (e *Engine) removeEffect(id store.ID, name string) {
 	b := e.st.NewBatch()
-	b.Paid(id, name)
+	b.RemoveEffect(id, name)
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a debt", "run", id, "debt", name, "problem", err)
+		e.logger.Error("could not remove a performed effect from the outbox: it may be repeated",
+			"run", uint64(id), "effect", name, "problem", err)
 	}
 }
 
-// act does what a step decided, after its commit.
+// act performs the effects of a step after its commit.
 func (e *Engine) act(r *run, s *step) {
 	h := r.state.Head()
-	if s.idle != nil { // the caller that aborted it performs the effects now
+	if s.idle != nil { // abort performs the effects of a run that no engine drives
 		s.tasks, s.stops, s.maps, s.stopMaps = nil, nil, nil, nil
 	}
 	for _, t := range s.tasks {
@@ -213,7 +216,7 @@ func (e *Engine) act(r *run, s *step) {
 	}
 }
 
-// closed acts on the end of a run. The cleanup of an idle run is started with its other pending effects.
+// closed acts on the end of a run. If idle is set, the cleanup is left to abort, which performs it with the run's other effects.
 func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug

@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// world is what the tasks act upon, a stand-in for Ray: it knows jobs by their ids and counts how often each was made.
+// world is the system in which tasks run jobs, instead of Ray. It counts how often each job was created, by id.
 type world struct {
 	mu    sync.Mutex
 	made  map[string]int
@@ -28,14 +28,14 @@ type world struct {
 
 func newWorld() *world { return &world{made: map[string]int{}, acked: map[string]bool{}} }
 
-// at runs fn while nothing in the world changes.
+// at calls fn with w.mu held.
 func (w *world) at(fn func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fn()
 }
 
-// Run submits a job unless it is there. States whose name begins with Flaky fail at their first attempt, Bad ones always.
+// Run submits a job unless the task is resumed and the job exists. The state Flaky fails at its first attempt, Bad always.
 func (w *world) Run(ctx context.Context, req *task.Request) task.Result {
 	id := req.Execution + "/" + req.ID
 	if context.Cause(ctx) != nil {
@@ -61,7 +61,7 @@ func (w *world) Run(ctx context.Context, req *task.Request) task.Result {
 	return task.Result{Output: req.Input}
 }
 
-// cutFS calls cut before and after every operation that changes the disk.
+// cutFS calls cut after each operation that changes the disk.
 type cutFS struct {
 	vfs.FS
 	cut func()
@@ -136,7 +136,7 @@ func (f cutFile) SyncData() error {
 	return f.File.SyncData()
 }
 
-// workload is a machine with all that a crash could tear: retries, timers, branches, iterations, a caught error.
+// workload is a definition with everything that a crash could affect: retries, timers, branches, iterations, a caught error.
 const workload = `{"StartAt":"First","States":{
  "First":{"Type":"Pass","Result":[1,2,3],"ResultPath":"$.items","Next":"Plain"},
  "Plain":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","ResultPath":"$.plain","Next":"Flaky"},
@@ -155,12 +155,12 @@ const workload = `{"StartAt":"First","States":{
 
 const forever = `{"StartAt":"Forever","States":{"Forever":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`
 
-// mapped is a distributed Map: its children are executions of their own.
+// mapped is a definition with a distributed Map.
 const mapped = `{"StartAt":"M","States":{"M":{"Type":"Map","MaxConcurrency":2,"Items":[1,2,3],"QueryLanguage":"JSONata",
  "ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Child","States":{
   "Child":{"Type":"Task","QueryLanguage":"JSONata","Resource":"arn:aws:states:::test:do.sync","Arguments":"{% $states.input %}","End":true}}},"End":true}}}`
 
-// script is what a client does; it can be begun again at any time.
+// script is a client that can be restarted at any time: it starts executions, and returns how they ended.
 func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
 	ends = map[string]string{}
 	for name, definition := range map[string]string{
@@ -176,7 +176,7 @@ func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
 		}
 		w.at(func() { w.acked[x.ARN] = true })
 		if name == "stopped" {
-			synctest.Wait() // its job is made
+			synctest.Wait() // until its job is created
 			if _, err := e.Stop(x.ARN, "Enough", ""); err != nil {
 				t.Fatal(err)
 			}
@@ -193,14 +193,15 @@ func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
 	return ends
 }
 
-// cut is the disk and the world at one moment.
+// cut has copies of the disk and the world at one moment.
 type cut struct {
 	disk  *vfs.MemFS
 	world *world
 }
 
-// TestCrashAtEveryWrite runs a script, takes the disk as a crash would leave it at every write, with and without what
-// was not synced, goes on from each, and wants the same end: no job twice, none lost, nothing acknowledged forgotten.
+// TestCrashAtEveryWrite runs a script, and copies the disk at each write as a crash would leave it, without unsynced data and with half of
+// it. It restarts the script on each copy, and checks that the result is the same: no job is created twice or missing, and no
+// acknowledged execution is lost.
 func TestCrashAtEveryWrite(t *testing.T) {
 	var cuts []cut
 	var want map[string]string
@@ -226,13 +227,13 @@ func TestCrashAtEveryWrite(t *testing.T) {
 		made = len(w.made)
 	})
 	t.Logf("%d cuts, ends %v, %d jobs", len(cuts), want, made)
-	// Each run tries other ones; make soak tries all.
+	// Each run of the test tries other cuts; make soak tries all.
 	step := 5
 	if os.Getenv("RAYORCH_SOAK") != "" {
 		step = 1
 	}
 	for i := rand.IntN(step); i < len(cuts); i += step {
-		synctest.Test(t, func(t *testing.T) { goOn(t, i, cuts[i], want, made) })
+		synctest.Test(t, func(t *testing.T) { continueFrom(t, i, cuts[i], want, made) })
 		if t.Failed() {
 			t.Fatalf("cut %d of %d", i, len(cuts))
 		}
@@ -243,16 +244,17 @@ func openWorld(t *testing.T, fs vfs.FS, w *world) *engine.Engine {
 	return open(t, fs, w.Run)
 }
 
-func goOn(t *testing.T, n int, c cut, want map[string]string, made int) {
+// continueFrom restarts the script on a cut and checks the result.
+func continueFrom(t *testing.T, n int, c cut, want map[string]string, made int) {
 	e := openWorld(t, c.disk, c.world)
 	for arn := range c.world.acked {
 		if _, err := e.Describe(arn); err != nil {
-			t.Errorf("cut %d: %s was acknowledged: %v", n, arn, err)
+			t.Errorf("cut %d: the acknowledged execution %s: %v", n, arn, err)
 		}
 	}
 	got := script(t, e, c.world)
 	if !maps.Equal(got, want) {
-		t.Errorf("cut %d ended with %v, not %v", n, got, want)
+		t.Errorf("cut %d ended with %v, want %v", n, got, want)
 	}
 	if err := e.Close(); err != nil {
 		t.Error(err)
@@ -260,15 +262,15 @@ func goOn(t *testing.T, n int, c cut, want map[string]string, made int) {
 	sound(t, c.disk)
 	for id, times := range c.world.made {
 		if times != 1 {
-			t.Errorf("cut %d: job %s was made %d times", n, id, times)
+			t.Errorf("cut %d: job %s was created %d times", n, id, times)
 		}
 	}
 	if got := len(c.world.made); got != made {
-		t.Errorf("cut %d: %d jobs, not %d: %v", n, got, made, slices.Sorted(maps.Keys(c.world.made)))
+		t.Errorf("cut %d: %d jobs, want %d: %v", n, got, made, slices.Sorted(maps.Keys(c.world.made)))
 	}
 }
 
-// sound wants a store without any problem.
+// sound checks that a store has no problems and an empty outbox.
 func sound(t *testing.T, fs vfs.FS) {
 	t.Helper()
 	st, err := store.Open("state", store.Options{FS: fs, Logger: quiet, ReadOnly: true})
@@ -276,8 +278,8 @@ func sound(t *testing.T, fs vfs.FS) {
 		t.Fatal(err)
 	}
 	n, err := engine.Check(st, func(p engine.Problem) { t.Error(p) })
-	if err != nil || n.Runs == 0 || n.Owed != 0 {
-		t.Errorf("checked %+v, %v", n, err)
+	if err != nil || n.Runs == 0 || n.Outbox != 0 {
+		t.Errorf("counts %+v, %v", n, err)
 	}
 	if err := st.Close(); err != nil {
 		t.Error(err)

@@ -13,8 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// FuzzDamagedStore changes one value of a store behind the engine's back. Whatever it becomes, check says something or
-// nothing, and opening gives an error or an engine: nothing panics.
+// FuzzDamagedStore replaces one value in a store. Neither Check nor an engine on the store may panic; they may return errors.
 func FuzzDamagedStore(f *testing.F) {
 	disk := vfs.NewCrashableMem()
 	e, err := engine.Open(context.Background(), engine.Config{Dir: "state", FS: disk, Logger: quiet})
@@ -65,7 +64,7 @@ func FuzzDamagedStore(f *testing.F) {
 	})
 }
 
-// silent says nothing.
+// silent is a logger for the database that logs nothing.
 type silent struct{}
 
 func (silent) Infof(string, ...any)  {}
@@ -74,7 +73,7 @@ func (silent) Fatalf(f string, a ...any) {
 	panic(fmt.Sprintf(f, a...))
 }
 
-// damage sets the n-th value of the store.
+// damage replaces the n-th value of the store. It returns false if there is none.
 func damage(t *testing.T, fs vfs.FS, n int, v []byte) bool {
 	db, err := pebble.Open("state/db", &pebble.Options{FS: fs, Logger: silent{}})
 	if err != nil {

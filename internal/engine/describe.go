@@ -10,10 +10,10 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// paramsFrame is the frame in which interp keeps a run's params.
+// paramsFrame is the number of the frame in which interp keeps a run's params.
 const paramsFrame = 1
 
-// find is the run of an ARN.
+// find returns the run with an ARN. The error is ErrExpress for an Express execution, ErrExecutionDoesNotExist if there is none.
 func (e *Engine) find(arn string) (store.ID, error) {
 	if express(arn) {
 		return 0, ErrExpress
@@ -36,9 +36,9 @@ func (e *Engine) findAny(arn string) (store.ID, error) {
 	return 0, ErrExecutionDoesNotExist
 }
 
-// settled holds the run's lock while fn reads from disk: what it sees is synced, since commits hold the lock too. The error
-// is store.ErrFull while a commit waits for room on the disk.
-func (e *Engine) settled(id store.ID, fn func(r *run) error) error {
+// withSynced calls fn with the run's lock held. What fn reads of the run from the store is synced, because commits hold the lock, too.
+// The error is store.ErrFull if a commit of the run waits for disk space.
+func (e *Engine) withSynced(id store.ID, fn func(r *run) error) error {
 	r := e.hot.get(id)
 	if !r.mu.TryLock() {
 		if err := e.awaitLock(r); err != nil {
@@ -53,9 +53,10 @@ func (e *Engine) settled(id store.ID, fn func(r *run) error) error {
 // fullEvery is how often a wait for a run checks whether the disk is full.
 const fullEvery = 100 * time.Millisecond
 
+// awaitLock locks a run, or returns store.ErrFull while the disk is full; then it has called put for the caller.
 func (e *Engine) awaitLock(r *run) error {
 	locked, left := make(chan struct{}), make(chan struct{})
-	go func() { // ends with the commit that has the lock
+	go func() { // ends when the commit that holds the lock ends
 		r.mu.Lock()
 		select {
 		case locked <- struct{}{}:
@@ -79,7 +80,7 @@ func (e *Engine) awaitLock(r *run) error {
 	}
 }
 
-// Describe shows an execution with its payloads.
+// Describe returns an execution with its payloads.
 func (e *Engine) Describe(arn string) (Execution, error) {
 	if err := e.enter(); err != nil {
 		return Execution{}, err
@@ -94,8 +95,9 @@ func (e *Engine) Describe(arn string) (Execution, error) {
 	return x, err
 }
 
+// describe describes a run, from memory if it is there. It is Describe without the pending redrive of a map run.
 func (e *Engine) describe(id store.ID) (x Execution, err error) {
-	err = e.settled(id, func(r *run) error {
+	err = e.withSynced(id, func(r *run) error {
 		if r.state != nil {
 			x = e.executionOf(r.state.Params(), r.state.Head(), &r.meta)
 			return nil
@@ -106,7 +108,7 @@ func (e *Engine) describe(id store.ID) (x Execution, err error) {
 	return x, err
 }
 
-// describeCold reads no more of a run than is shown.
+// describeCold describes a run that is not in memory. It reads only the parts of the run that it needs.
 func (e *Engine) describeCold(id store.ID) (Execution, error) {
 	kept, err := e.st.LoadHead(id, paramsFrame)
 	if errors.Is(err, store.ErrNoRun) {
@@ -130,6 +132,7 @@ func (e *Engine) describeCold(id store.ID) (Execution, error) {
 	return e.executionOf(p, h, &m), nil
 }
 
+// executionOf combines the parts of a run to the Execution that callers get.
 func (e *Engine) executionOf(p interp.Params, h interp.Head, m *meta) Execution {
 	x := Execution{
 		ARN: p.ExecutionARN, Name: p.Name, MachineARN: p.MachineARN, MachineName: p.MachineName,
@@ -146,7 +149,7 @@ func (e *Engine) executionOf(p interp.Params, h interp.Head, m *meta) Execution 
 	return x
 }
 
-// Definition is the text of the definition that an execution runs.
+// Definition returns the text of the definition that an execution runs. For a child of a distributed Map, it is the Map's processor.
 func (e *Engine) Definition(arn string) ([]byte, error) {
 	x, err := e.Describe(arn)
 	if err != nil {

@@ -12,22 +12,22 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// child starts a child execution when there is room for one more.
+// child starts a child execution in the background, after waiting until fewer children run than MaxConcurrency allows.
 func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	d.mu.Lock()
-	room := d.shows.MaxConcurrency
+	limit := d.record.MaxConcurrency
 	d.mu.Unlock()
-	if room <= 0 || room > mostChildren {
-		room = mostChildren
+	if limit <= 0 || limit > maxChildren {
+		limit = maxChildren
 	}
-	if err := d.wait(int(room) - 1); err != nil {
+	if err := d.wait(int(limit) - 1); err != nil {
 		return err
 	}
 	c := &child{items: items}
 	d.mu.Lock()
-	d.going[index] = c
-	d.shows.Items.Running += items
-	d.shows.Executions.Running++
+	d.running[index] = c
+	d.record.Items.Running += items
+	d.record.Executions.Running++
 	d.mu.Unlock()
 	d.starts <- struct{}{}
 	d.starting.Go(func() {
@@ -37,15 +37,15 @@ func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	return nil
 }
 
-// launch starts a child beside others: their commits share syncs.
+// launch starts a child. Up to maxStarts calls run concurrently, so that their commits share syncs.
 func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	id, x, err := d.startChild(index, input, c.items)
 	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		delete(d.going, index)
-		d.shows.Items.Running -= c.items
-		d.shows.Executions.Running--
+		delete(d.running, index)
+		d.record.Items.Running -= c.items
+		d.record.Executions.Running--
 		d.fault = errors.Join(d.fault, err)
 		d.nudge()
 		return
@@ -58,9 +58,10 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	}
 }
 
-// startChild starts the child of a place, or finds it. In a redrive, a child that failed before is restarted.
+// startChild starts the child with an index, or finds it. In a redrive, it restarts a child that did not succeed before. It retries while
+// the disk is full.
 func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, Execution, error) {
-	b := d.birth(index, input, items)
+	b := d.newRun(index, input, items)
 	for {
 		x, err := d.e.start(d.ctx, b)
 		var exists *AlreadyExistsError
@@ -83,6 +84,7 @@ func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID
 	}
 }
 
+// found returns a child that exists, after redriving it if necessary.
 func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) {
 	id, err := d.e.st.Find(arn)
 	if err != nil {
@@ -93,10 +95,10 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 		return 0, Execution{}, err
 	}
 	d.mu.Lock()
-	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
-	if again { // before the child continues: it counts as running already
-		d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
-		d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
+	again := d.spec.Redriven && awaits(&x, d.record) && x.LastEventID < redriveEvents
+	if again { // before the redrive, because the child already counts as running
+		d.record.Items.PendingRedrive = max(0, d.record.Items.PendingRedrive-items)
+		d.record.Executions.PendingRedrive = max(0, d.record.Executions.PendingRedrive-1)
 	}
 	d.mu.Unlock()
 	if !again {
@@ -110,14 +112,15 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	return id, x, err
 }
 
-func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
+// newRun returns the parameters of the child with an index. Its name derives from the map run and the index.
+func (d *mapDriver) newRun(index int64, input []byte, items int64) newRun {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
 	name := hashUUID(sum)
 	kind, tail := stepfn.KindExecution, name
 	if d.spec.Express {
 		kind, tail = stepfn.KindExpress, name+":"+name
 	}
-	b := birth{
+	b := newRun{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
 			Type: stepfn.Standard, Labels: d.labels,

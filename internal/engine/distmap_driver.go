@@ -14,39 +14,38 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// mostChildren is how many children of one Map run at once, as on AWS. A child that waits costs its timer and its entry
-// here; a child with a running task is kept in memory.
-const mostChildren = 10_000
+// maxChildren is the maximum number of concurrent children of a map run, as on AWS. A child that waits costs a timer and an entry in
+// mapDriver.running; a child with a running task is also in memory.
+const maxChildren = 10_000
 
-// mapDriver runs a distributed Map: it reads items one after another, starts children, and keeps no more of them than
-// may run at once. The names of children derive from the map run and their position, so that a driver after a restart
-// reads the items again and finds the children that its predecessor started: it needs no record of its own.
+// mapDriver runs a map run: it reads the items one after another and starts a child for each item or batch. It has only the running
+// children in memory.
 type mapDriver struct {
 	e                          *Engine
 	run                        store.ID
 	spec                       interp.MapRun
 	execution                  string
 	machine, machineName, role string
-	labels                     map[string]string // the children have the same
-	definition                 string
+	labels                     map[string]string // of the execution, which the children inherit
+	definition                 string            // the hash of the definition
 	ctx                        context.Context
 	cancel                     context.CancelCauseFunc
-	changed                    chan struct{} // a child ended, or limits changed
+	changed                    chan struct{} // gets a value when a child has ended or limits have changed
 
-	mu    sync.Mutex
-	shows *MapRun // nil until the record is on disk
-	going map[int64]*child
-	total int64 // of items; -1 while it is not known
-	fault error // of a start
+	mu      sync.Mutex
+	record  *MapRun          // the current record; nil before begin and after close, when the stored record is current
+	running map[int64]*child // the running children by index
+	total   int64            // the number of items; -1 while it is unknown
+	fault   error            // the errors of starts
 
-	before <-chan struct{} // nil, or closed when the map run's previous driver has ended
-	done   chan struct{}   // closed when this one has
+	before <-chan struct{} // if not nil: closed when the map run's previous driver has ended
+	done   chan struct{}   // closed when this driver has ended
 
 	starting sync.WaitGroup
-	starts   chan struct{} // bounds the starts under way
+	starts   chan struct{} // limits concurrent starts
 }
 
-// maxStarts is how many children are started at once: enough for commits to share syncs.
+// maxStarts is the maximum number of concurrent starts of children: enough for commits to share syncs.
 const maxStarts = 32
 
 // child is a child execution that was started and has not ended.
@@ -55,22 +54,23 @@ type child struct {
 	items int64
 }
 
-// failed ends a map run with an error.
+// failed is an error of the States Language with which a map run ends.
 type failed struct{ name, cause string }
 
 func (f *failed) Error() string { return f.name + ": " + f.cause }
 
+// shown returns the map run with its current counts. ok is false if the stored record is current.
 func (d *mapDriver) shown() (MapRun, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shows == nil {
+	if d.record == nil {
 		return MapRun{}, false
 	}
-	m := *d.shows
+	m := *d.record
 	m.Items.Pending = max(0, d.total-m.Items.begun())
 	m.Items.Total = max(d.total, m.Items.begun())
 	m.Executions.Total = m.Executions.begun()
-	if !d.spec.Batched { // otherwise nobody knows how many children the rest of the items will make
+	if !d.spec.Batched { // with batches, the number of children for the remaining items is unknown
 		m.Executions.Pending, m.Executions.Total = m.Items.Pending, m.Items.Total
 	}
 	return m, true
@@ -78,7 +78,7 @@ func (d *mapDriver) shown() (MapRun, bool) {
 
 // drive runs the map run to its end, or until the engine closes.
 func (d *mapDriver) drive(resumed bool) {
-	if d.before != nil { // it always ends: a stop or the engine's end interrupts whatever it waits for
+	if d.before != nil { // the previous driver always ends: its context is canceled, or its map run has ended
 		<-d.before
 	}
 	err := d.begin(resumed)
@@ -94,20 +94,21 @@ func (d *mapDriver) drive(resumed bool) {
 	case errors.Is(cause, errStopMap):
 		d.abort()
 		d.close(stepfn.Aborted)
-		d.e.pay(d.run, debtStopMap+d.spec.ID)
-	case cause != nil: // the engine closes; the next one continues
+		d.e.removeEffect(d.run, effectStopMap+d.spec.ID)
+	case cause != nil: // the engine is closing; the next one continues
 	case err != nil:
 		d.abort()
 		d.drain()
 		d.writeFailed(err)
 		d.close(stepfn.Failed)
-		d.e.settle(d.run, debtMap+d.spec.ID, d.failure(err))
+		d.e.completeEffect(d.run, effectMap+d.spec.ID, d.failure(err))
 	default:
 		d.close(stepfn.Succeeded)
-		d.e.settle(d.run, debtMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
+		d.e.completeEffect(d.run, effectMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
 	}
 }
 
+// failure converts an error to the end of the map run.
 func (d *mapDriver) failure(err error) interp.MapRunEnded {
 	end := interp.MapRunEnded{MapRun: d.spec.ID, Error: stepfn.StatesRuntime, Cause: err.Error()}
 	var f *failed
@@ -121,7 +122,7 @@ func (d *mapDriver) failure(err error) interp.MapRunEnded {
 	return end
 }
 
-// begin puts the map run's record on disk.
+// begin stores the record of the map run, and resets its counts.
 func (d *mapDriver) begin(resumed bool) error {
 	m, err := d.e.mapRecords.get(d.spec.ARN)
 	now := d.e.c.Now().UTC().Truncate(time.Millisecond)
@@ -139,7 +140,7 @@ func (d *mapDriver) begin(resumed bool) error {
 		m.Items.PendingRedrive = m.Items.unsuccessful() - m.Items.NotRedrivable
 		m.Executions.PendingRedrive = m.Executions.unsuccessful() - m.Executions.NotRedrivable
 	}
-	// Everything is counted again: the driver visits all children.
+	// All children are counted again, because the driver visits all of them.
 	m.Status = stepfn.Running
 	m.Items, m.Executions = Counts{PendingRedrive: m.Items.PendingRedrive}, Counts{PendingRedrive: m.Executions.PendingRedrive}
 	if err := d.e.mapRecords.put(&m); err != nil {
@@ -147,31 +148,31 @@ func (d *mapDriver) begin(resumed bool) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shows, d.total = &m, -1
+	d.record, d.total = &m, -1
 	return nil
 }
 
-// abort stops the children that run.
+// abort aborts the running children.
 func (d *mapDriver) abort() {
 	d.mu.Lock()
-	keys := sortedKeys(d.going)
+	keys := sortedKeys(d.running)
 	ids := make([]store.ID, len(keys))
 	for i, k := range keys {
-		ids[i] = d.going[k].id
+		ids[i] = d.running[k].id
 	}
 	d.mu.Unlock()
 	for _, id := range ids {
 		if err := d.e.abort(id, interp.Abort{}); err != nil {
-			d.e.logger.Error("abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
+			d.e.logger.Error("could not abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
 		}
 	}
 }
 
-// drain waits until no child runs any more, or the engine closes.
+// drain waits until no child runs, or the engine closes.
 func (d *mapDriver) drain() {
 	for {
 		d.mu.Lock()
-		n := len(d.going)
+		n := len(d.running)
 		d.mu.Unlock()
 		if n == 0 {
 			return
@@ -184,19 +185,19 @@ func (d *mapDriver) drain() {
 	}
 }
 
-// close puts the end on disk.
+// close stores the end of the map run.
 func (d *mapDriver) close(status stepfn.Status) {
 	if m, ok := d.shown(); ok {
 		if err := d.e.mapRecords.end(&m, status, d.e.c.Now()); err != nil {
-			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
+			d.e.logger.Error("could not store the end of a map run", "execution", d.execution, "problem", err)
 		}
 		d.mu.Lock()
-		d.shows = nil // from now on the record on disk says it
+		d.record = nil // from now on, the stored record is current
 		d.mu.Unlock()
 	}
 }
 
-// children starts a child for each item or batch, and returns when all have ended or too many have failed.
+// children starts a child for each item or batch, and returns when all have ended or too many items have failed.
 func (d *mapDriver) children() error {
 	n, err := d.inputs(func(index int64, input []byte, items int64) error {
 		return d.child(index, input, items)
@@ -210,12 +211,12 @@ func (d *mapDriver) children() error {
 	return d.wait(0)
 }
 
-// inputs calls fn with the input of each child in turn, and with how many items it has; n is how many all have.
+// inputs calls fn for each child with its index, its input and its number of items. It returns the total number of items.
 func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error) (n int64, err error) {
 	note := d.e.notes.begin()
 	defer note.end()
 	batch := &batcher{spec: &d.spec, fn: func(index int64, input []byte, items int64) error {
-		note.clear() // it may wait for other children
+		note.clear() // fn may wait for other children
 		return fn(index, input, items)
 	}}
 	note.write(d.run, -1, mapStep, d.spec.ID)
@@ -226,7 +227,7 @@ func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error
 		}
 		n++
 		if err = batch.add(input); err == nil {
-			d.e.deaths.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
+			d.e.crashes.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
 		}
 		note.write(d.run, -1-n, mapStep, d.spec.ID)
 		return err
@@ -237,7 +238,7 @@ func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error
 	return n, err
 }
 
-// The steps of a map run, for notes.
+// The names of a map run's steps in notes (notes.go).
 const (
 	mapStep     = "map run "
 	resultsStep = "results of map run "
@@ -247,11 +248,12 @@ const (
 type batcher struct {
 	spec     *interp.MapRun
 	fn       func(index int64, input []byte, items int64) error
-	children int64
-	held     [][]byte
-	bytes    int64
+	children int64    // the number of children so far
+	held     [][]byte // the items of the current batch
+	bytes    int64    // their size, with separators
 }
 
+// add adds an item to the current batch, and passes the batch to fn when it is full. Without batching, each item is passed to fn.
 func (b *batcher) add(input []byte) error {
 	m := b.spec
 	if !m.Batched {
@@ -271,9 +273,10 @@ func (b *batcher) add(input []byte) error {
 	return nil
 }
 
-// maxBatch bounds a batch whose Map gives no bound but bytes.
+// maxBatch is the maximum number of items in a batch if the Map limits only the bytes.
 const maxBatch = 10_000
 
+// flush passes the current batch to fn, if it has items.
 func (b *batcher) flush() error {
 	if len(b.held) == 0 {
 		return nil
@@ -284,11 +287,12 @@ func (b *batcher) flush() error {
 	return b.fn(b.children-1, input, n)
 }
 
-// wait returns when at most that many children run, or too many have failed.
+// wait returns when no more than most children run. The error is that of a failed start, or means that too many items failed or that the
+// driver must end.
 func (d *mapDriver) wait(most int) error {
 	for {
 		d.mu.Lock()
-		running := len(d.going)
+		running := len(d.running)
 		err := d.fault
 		if err == nil {
 			err = d.exceeded()
@@ -305,10 +309,10 @@ func (d *mapDriver) wait(most int) error {
 	}
 }
 
-// exceeded reports whether too many items failed. A percentage is of all items, so it waits until they are known. The
-// caller holds d.mu.
+// exceeded returns an error if too many items failed. A tolerated percentage refers to all items, so it is not checked before their
+// number is known. The caller holds d.mu.
 func (d *mapDriver) exceeded() error {
-	spec := interp.MapRun{ToleratedFailureCount: d.shows.ToleratedCount, ToleratedFailurePercentage: d.shows.ToleratedPct}
+	spec := interp.MapRun{ToleratedFailureCount: d.record.ToleratedCount, ToleratedFailurePercentage: d.record.ToleratedPct}
 	total := d.total
 	if total < 0 {
 		if spec.ToleratedFailurePercentage > 0 && spec.ToleratedFailureCount == 0 {
@@ -317,33 +321,33 @@ func (d *mapDriver) exceeded() error {
 		spec.ToleratedFailurePercentage = 0
 		total = 1
 	}
-	if !spec.Exceeded(d.shows.Items.unsuccessful(), total) {
+	if !spec.Exceeded(d.record.Items.unsuccessful(), total) {
 		return nil
 	}
 	return &failed{stepfn.StatesExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause}
 }
 
-// ended counts a child that has ended.
+// ended removes a child that has ended from the running ones, and counts it.
 func (d *mapDriver) ended(index int64, status stepfn.Status, lastEvent int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.going[index]
-	if c == nil || d.shows == nil {
+	c := d.running[index]
+	if c == nil || d.record == nil {
 		return
 	}
-	delete(d.going, index)
-	d.shows.Items.Running -= c.items
-	d.shows.Executions.Running--
-	d.shows.Items.count(status, c.items)
-	d.shows.Executions.count(status, 1)
+	delete(d.running, index)
+	d.record.Items.Running -= c.items
+	d.record.Executions.Running--
+	d.record.Items.count(status, c.items)
+	d.record.Executions.count(status, 1)
 	if status != stepfn.Succeeded && lastEvent >= redriveEvents {
-		d.shows.Items.NotRedrivable += c.items
-		d.shows.Executions.NotRedrivable++
+		d.record.Items.NotRedrivable += c.items
+		d.record.Executions.NotRedrivable++
 	}
 	d.nudge()
 }
 
-// nudge makes wait check its condition again.
+// nudge makes wait and drain check their conditions again.
 func (d *mapDriver) nudge() {
 	select {
 	case d.changed <- struct{}{}:
@@ -351,37 +355,39 @@ func (d *mapDriver) nudge() {
 	}
 }
 
+// update changes limits of the map run and stores its record.
 func (d *mapDriver) update(c MapRunChange) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shows == nil {
+	if d.record == nil {
 		return nil
 	}
 	if c.MaxConcurrency != nil {
-		d.shows.MaxConcurrency = *c.MaxConcurrency
+		d.record.MaxConcurrency = *c.MaxConcurrency
 	}
 	if c.ToleratedCount != nil {
-		d.shows.ToleratedCount = *c.ToleratedCount
+		d.record.ToleratedCount = *c.ToleratedCount
 	}
 	if c.ToleratedPct != nil {
-		d.shows.ToleratedPct = *c.ToleratedPct
+		d.record.ToleratedPct = *c.ToleratedPct
 	}
 	d.nudge()
-	m := *d.shows
+	m := *d.record
 	return d.e.mapRecords.put(&m)
 }
 
-// notedResults is results as a step that may end the process.
+// notedResults is results with a note, because large results may kill the process.
 func (d *mapDriver) notedResults() ([]byte, error) {
 	note := d.e.notes.begin()
 	defer note.end()
 	note.write(d.run, 0, resultsStep, d.spec.ID)
 	output, err := d.results()
-	d.e.deaths.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
+	d.e.crashes.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
 	return output, err
 }
 
-// results gathers the children's outputs in the order of the items, or hands them to the result writer.
+// results returns the output of the Map: the children's results in the order of the items, or the location of the files that the result
+// writer wrote.
 func (d *mapDriver) results() ([]byte, error) {
 	var w writer
 	if err := json.Unmarshal(orEmpty(d.spec.Writer), &w); err != nil {
@@ -396,15 +402,15 @@ func (d *mapDriver) results() ([]byte, error) {
 	}
 	if err == nil {
 		d.mu.Lock()
-		d.shows.Items.Written = d.shows.Items.Succeeded + d.shows.Items.unsuccessful()
-		d.shows.Executions.Written = d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+		d.record.Items.Written = d.record.Items.Succeeded + d.record.Items.unsuccessful()
+		d.record.Executions.Written = d.record.Executions.Succeeded + d.record.Executions.unsuccessful()
 		d.mu.Unlock()
 	}
 	return out, err
 }
 
-// writeFailed writes the results of a map run in which too many children failed: what succeeded, what failed, and what
-// was never started. The map run has failed already, so a problem of the bucket is only logged.
+// writeFailed writes the results of a map run in which too many items failed: those of successful and failed children, and the inputs of
+// children that were not started. The map run has failed already, so an error is only logged.
 func (d *mapDriver) writeFailed(err error) {
 	var w writer
 	var f *failed
@@ -413,18 +419,20 @@ func (d *mapDriver) writeFailed(err error) {
 		return
 	}
 	if _, err := d.write(&w, true); err != nil {
-		d.e.logger.Warn("write the results of a failed map run", "execution", d.execution, "problem", err)
+		d.e.logger.Warn("could not write the results of a failed map run", "execution", d.execution, "problem", err)
 	}
 }
 
+// executions returns the number of children that have ended.
 func (d *mapDriver) executions() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+	return d.record.Executions.Succeeded + d.record.Executions.unsuccessful()
 }
 
+// result describes the child with an index.
 func (d *mapDriver) result(index int64) (Execution, error) {
-	id, err := d.e.st.Find(d.birth(index, nil, 0).arn)
+	id, err := d.e.st.Find(d.newRun(index, nil, 0).arn)
 	if err != nil {
 		return Execution{}, fmt.Errorf("child %d of map run %s: %w", index, d.spec.ARN, err)
 	}

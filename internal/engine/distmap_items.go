@@ -9,9 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Objects is a store of objects in buckets: S3, or a directory that stands in for it.
+// Objects is an object store with buckets: S3, or a directory instead of it (package objects).
 type Objects interface {
+	// Get opens an object for reading.
 	Get(ctx context.Context, bucket, key string) (io.ReadCloser, error)
+	// Put writes an object, or replaces it.
 	Put(ctx context.Context, bucket, key string, body io.ReadSeeker) error
 	// List calls fn for the objects whose keys begin with prefix, in the order of their keys.
 	List(ctx context.Context, bucket, prefix string, fn func(Object) error) error
@@ -22,14 +24,14 @@ type VersionedObjects interface {
 	GetVersion(ctx context.Context, bucket, key, version string) (io.ReadCloser, error)
 }
 
-// Object is one object of a list.
+// Object describes an object in a list.
 type Object struct {
 	Key, ETag, StorageClass string
 	Size                    int64
 	Modified                time.Time
 }
 
-// items calls fn for every item of the map run, however many there are: no more than one is in memory.
+// items calls fn for each item of the map run. Items from an ItemReader are read one by one, and are not all in memory.
 func (d *mapDriver) items(fn func(interp.MapItem) error) error {
 	if len(d.spec.Reader) > 0 {
 		return d.readItems(fn)
@@ -50,10 +52,10 @@ func (d *mapDriver) items(fn func(interp.MapItem) error) error {
 	return nil
 }
 
-// fromState is $$.Map.Item.Source of items that come with the state's input.
+// fromState is the value of $$.Map.Item.Source for items from the state's input.
 const fromState = "STATE_DATA"
 
-// stateItems are the elements of an array, or the members of an object.
+// stateItems returns the elements of an array, or the members of an object.
 func stateItems(v any) []interp.MapItem {
 	var items []interp.MapItem
 	switch v := v.(type) {

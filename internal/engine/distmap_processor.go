@@ -7,15 +7,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// processorOf is the part of a definition that a distributed Map's child runs: a machine of its own, as Step Functions
-// shows it. It is found by its label, the last part of the child's machine. If it is not found, the whole definition is shown.
+// processorOf returns the part of a definition that a child of a distributed Map runs, as Step Functions shows it: a separate definition.
+// It is found by the Map's label, which is the last part of the ARN of the child's machine. If it is not found, the result is the whole
+// definition.
 func processorOf(definition []byte, childMachine string) []byte {
 	whole, err := value.ParseObject(definition)
 	i := strings.LastIndexByte(childMachine, '/')
 	if err != nil || i < 0 {
 		return definition
 	}
-	found := find(whole, childMachine[:i], childMachine[i+1:])
+	found := findProcessor(whole, childMachine[:i], childMachine[i+1:])
 	if found == nil {
 		return definition
 	}
@@ -26,8 +27,9 @@ func processorOf(definition []byte, childMachine string) []byte {
 	return value.Bytes(found)
 }
 
-// find looks for the processor of the Map with a label in a machine, a branch or a processor.
-func find(program *value.Object, machine, label string) *value.Object {
+// findProcessor returns the processor of the distributed Map with a label, anywhere in a definition, a branch or a processor; nil if there
+// is none.
+func findProcessor(program *value.Object, machine, label string) *value.Object {
 	states := member(program, "States")
 	for i := range states.Len() {
 		name, v := states.At(i)
@@ -50,7 +52,7 @@ func find(program *value.Object, machine, label string) *value.Object {
 		list, _ := branches.([]any)
 		for _, branch := range append(list[:len(list):len(list)], inner) {
 			if b, ok := branch.(*value.Object); ok {
-				if found := find(b, machine, label); found != nil {
+				if found := findProcessor(b, machine, label); found != nil {
 					return found
 				}
 			}
@@ -59,7 +61,7 @@ func find(program *value.Object, machine, label string) *value.Object {
 	return nil
 }
 
-// member is an object's object, empty where there is none.
+// member returns the member of an object if it is an object, else an empty object.
 func member(o *value.Object, name string) *value.Object {
 	v, _ := o.Get(name)
 	if m, ok := v.(*value.Object); ok {

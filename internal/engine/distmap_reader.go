@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// itemReader is an ItemReader, evaluated.
+// itemReader is an ItemReader whose expressions have been evaluated.
 type itemReader struct {
 	Resource   string
 	Parameters struct {
@@ -26,20 +26,22 @@ type itemReader struct {
 	} `json:"ReaderConfig"`
 }
 
-var errEnough = errors.New("as many items as MaxItems allows were read")
+// errEnough ends the reading when MaxItems items were read.
+var errEnough = errors.New("MaxItems items were read")
 
-// unreadable is the error of a source that is missing or not of its type.
+// unreadable returns a States.ItemReaderFailed: the source is missing or invalid.
 func unreadable(format string, args ...any) error {
 	return &failed{stepfn.StatesItemReaderFailed, fmt.Sprintf(format, args...)}
 }
 
+// readItems calls fn for the items of the ItemReader, at most MaxItems of them.
 func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {
 	var r itemReader
 	if err := json.Unmarshal(d.spec.Reader, &r); err != nil {
 		return unreadable("The ItemReader is invalid: %s", err)
 	}
 	if d.e.c.Objects == nil {
-		return unreadable("No object store is configured here, so %s cannot be read", r.Resource)
+		return unreadable("%s cannot be read: no object store is configured", r.Resource)
 	}
 	left := r.Config.MaxItems
 	if left < 0 {
@@ -49,7 +51,7 @@ func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {
 		if err := fn(it); err != nil {
 			return err
 		}
-		if left--; left == 0 { // MaxItems 0 is no limit: it never gets here
+		if left--; left == 0 { // MaxItems 0 means no limit: then left is never 0 here
 			return errEnough
 		}
 		return nil
@@ -64,7 +66,7 @@ func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {
 	return err
 }
 
-// readFrom finds the files that the reader means. A manifest names files, and so does a list that is to be loaded.
+// readFrom reads the items of the reader's source: a list of objects, a manifest that names files, or a file.
 func (d *mapDriver) readFrom(r *itemReader, fn func(interp.MapItem) error) error {
 	p, c := &r.Parameters, &r.Config
 	switch {
@@ -78,16 +80,16 @@ func (d *mapDriver) readFrom(r *itemReader, fn func(interp.MapItem) error) error
 	return d.readFile(dataset.File{Bucket: p.Bucket, Key: p.Key}, p.VersionID, &c.Format, fn)
 }
 
-// readList gives what the list says of each object, or with LOAD_AND_FLATTEN the items in each.
+// readList calls fn with the metadata of each object, or with the items in each object if the transformation is LOAD_AND_FLATTEN.
 func (d *mapDriver) readList(r *itemReader, fn func(interp.MapItem) error) error {
 	p := &r.Parameters
-	var taken error // what fn said, which is no fault of the list
+	var taken error // an error of fn or of reading an object, as opposed to one of the list
 	err := d.e.c.Objects.List(d.ctx, p.Bucket, p.Prefix, func(o Object) error {
 		switch {
 		case o.Key <= p.StartAfter:
 		case r.Config.Transformation != "LOAD_AND_FLATTEN":
 			taken = fn(interp.MapItem{Source: "s3://" + p.Bucket, Value: metadata(&o)})
-		case o.Size == 0 && strings.HasSuffix(o.Key, "/"): // a console's mark of a folder holds no items
+		case o.Size == 0 && strings.HasSuffix(o.Key, "/"): // an empty object that the AWS console creates for a folder
 		default:
 			taken = d.readFile(dataset.File{Bucket: p.Bucket, Key: o.Key}, "", &r.Config.Format, fn)
 		}
@@ -104,7 +106,7 @@ func metadata(o *Object) *value.Object {
 		"StorageClass", o.StorageClass)
 }
 
-// readManifest reads all files that a manifest names. A CSVHeaders of the reader's own wins over the manifest's.
+// readManifest reads all files that a manifest names. The reader's CSVHeaders take precedence over those of the manifest.
 func (d *mapDriver) readManifest(r *itemReader, list func(io.Reader) ([]dataset.File, error),
 	fn func(interp.MapItem) error) error {
 	body, err := d.open(r.Parameters.Bucket, r.Parameters.Key, r.Parameters.VersionID)
@@ -131,6 +133,7 @@ func (d *mapDriver) readManifest(r *itemReader, list func(io.Reader) ([]dataset.
 	return nil
 }
 
+// readFile calls fn for the items in a file. An empty version is the current one.
 func (d *mapDriver) readFile(f dataset.File, version string, format *dataset.Format, fn func(interp.MapItem) error) error {
 	body, err := d.open(f.Bucket, f.Key, version)
 	if err != nil {
@@ -143,13 +146,14 @@ func (d *mapDriver) readFile(f dataset.File, version string, format *dataset.For
 	})
 }
 
+// open opens an object. An empty version is the current one.
 func (d *mapDriver) open(bucket, key, version string) (body io.ReadCloser, err error) {
 	if version == "" {
 		body, err = d.e.c.Objects.Get(d.ctx, bucket, key)
 	} else if kept, ok := d.e.c.Objects.(VersionedObjects); ok {
 		body, err = kept.GetVersion(d.ctx, bucket, key, version)
 	} else {
-		return nil, unreadable("VersionId is set, but the objects here have no versions: leave it out, or use S3")
+		return nil, unreadable("VersionId %q cannot be read: the object store keeps no versions. Omit VersionId, or use S3", version)
 	}
 	if err != nil {
 		return nil, unreadable("Failed to read %s from %s: %s", key, bucket, err)

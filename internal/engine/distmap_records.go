@@ -11,16 +11,17 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The kinds of the documents of map runs: by their ARN, and by execution for lists.
+// The kinds of the documents of map runs. The name of a mapRunDocs is the ARN of the map run. A mapRunIndex is an index by execution; its
+// name is the ARN of the execution and that of the map run.
 const (
 	mapRunDocs  = "maprun"
-	mapRunsOfDo = "maprun-of"
+	mapRunIndex = "maprun-of"
 )
 
-// mapRecords are the map runs as the store keeps them. What drives one has newer counts (mapDriver.shown).
+// mapRecords reads and writes the stored records of map runs. The driver of a map run has newer counts (mapDriver.shown).
 type mapRecords struct{ st *store.Store }
 
-// put does not ask for room on the disk: a record belongs to what runs.
+// put stores a record. It does not check the free space like PutDocs, because the record belongs to running work.
 func (r mapRecords) put(m *MapRun) error {
 	m.V = metaVersion
 	v, err := json.Marshal(m)
@@ -29,7 +30,7 @@ func (r mapRecords) put(m *MapRun) error {
 	}
 	b := r.st.NewBatch()
 	b.Doc(mapRunDocs, m.ARN, v)
-	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
+	b.Doc(mapRunIndex, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
 	return r.st.Commit(b)
 }
 
@@ -40,6 +41,7 @@ func (r mapRecords) end(m *MapRun, status stepfn.Status, now time.Time) error {
 	return r.put(m)
 }
 
+// get reads the record of a map run. The error is ErrMapRunDoesNotExist if there is none.
 func (r mapRecords) get(arn string) (m MapRun, err error) {
 	v, err := r.st.Doc(mapRunDocs, arn)
 	if errors.Is(err, store.ErrNoDoc) {
@@ -54,13 +56,13 @@ func (r mapRecords) get(arn string) (m MapRun, err error) {
 	return m, nil
 }
 
-// of lists the map runs of an execution; limit 0 is all of them.
+// of lists the map runs of an execution, at most limit of them (0: all). token is empty, or the next of the previous page.
 func (r mapRecords) of(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
 	prefix := executionARN + "|"
 	if token != "" {
 		token = prefix + token
 	}
-	docs, err := r.st.Docs(mapRunsOfDo, prefix, token, limit)
+	docs, err := r.st.Docs(mapRunIndex, prefix, token, limit)
 	for _, doc := range docs {
 		m, bad := r.get(string(doc.Value))
 		err = errors.Join(err, bad)

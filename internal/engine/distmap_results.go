@@ -12,20 +12,20 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// writer is a ResultWriter, evaluated.
+// writer is a ResultWriter whose expressions have been evaluated.
 type writer struct {
 	Parameters struct{ Bucket, Prefix string }
 	Config     struct{ Transformation, OutputType string } `json:"WriterConfig"`
 }
 
-// resultFile is one of the files that a result writer leaves: the children of one status.
+// resultFile is one of the files that a result writer writes: the results of the children with one status.
 type resultFile struct {
 	status stepfn.Status
-	lines  bool // JSON Lines
+	lines  bool // the format is JSON Lines, not JSON
 	key    string
-	file   *os.File
-	n      int64
-	size   int64
+	file   *os.File // a temporary file
+	n      int64    // the number of results
+	size   int64    // in bytes
 }
 
 func orEmpty(b []byte) []byte {
@@ -42,14 +42,15 @@ func unwritable(err error) error {
 // unstarted is the status, in results only, of a child that was never started.
 const unstarted stepfn.Status = "PENDING"
 
-// resultStatuses are the kinds of files, in the order in which the manifest names them.
+// resultStatuses are the statuses for which there is a file, in the order in which the manifest names the files.
 var resultStatuses = []stepfn.Status{stepfn.Failed, unstarted, stepfn.Succeeded}
 
-// write puts the children's results into files by status, and names them in a manifest, as Step Functions does. With
-// withUnstarted, the children that were never started are included. A redrive writes files beside the earlier ones.
+// write writes the children's results to files by status, and a manifest that names the files, as Step Functions does. It returns the
+// Map's output, which names the manifest. If withUnstarted is set, the children that were not started are included. A redrive does not
+// replace the files of an earlier drive.
 func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 	if d.e.c.Objects == nil {
-		return nil, unwritable(errors.New("no object store is configured here"))
+		return nil, unwritable(errors.New("no object store is configured"))
 	}
 	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + stepfn.NameOf(d.spec.ARN)
 	base = strings.TrimPrefix(base, "/")
@@ -65,7 +66,7 @@ func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 	for _, status := range resultStatuses {
 		f := &resultFile{status: status, lines: w.Config.OutputType == "JSONL"}
 		f.key = base + "/" + string(status) + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
-		if err := f.make(); err != nil {
+		if err := f.create(); err != nil {
 			return nil, unwritable(err)
 		}
 		files[status] = f
@@ -81,7 +82,7 @@ func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 		"ResultWriterDetails", value.Obj("Bucket", w.Parameters.Bucket, "Key", key))), nil
 }
 
-// fill goes through the children that were started, and then through the inputs of those that were not.
+// fill writes the results of the children that were started to the files, and then, if withUnstarted is set, the inputs of the others.
 func (d *mapDriver) fill(w *writer, files map[stepfn.Status]*resultFile, withUnstarted bool) error {
 	started := d.executions()
 	for index := range started {
@@ -111,8 +112,7 @@ func (d *mapDriver) fill(w *writer, files map[stepfn.Status]*resultFile, withUns
 	return err
 }
 
-// transformed is the output of a Map without a bucket: the results as they would be written. Without a WriterConfig too
-// they are compact.
+// transformed returns the output of a Map without a bucket: an array of the results, in the form that WriterConfig selects.
 func (d *mapDriver) transformed(w *writer) ([]byte, error) {
 	out := []byte{'['}
 	for index := range d.executions() {
@@ -133,8 +133,9 @@ func (d *mapDriver) transformed(w *writer) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-// shape is what WriterConfig.Transformation makes of a result: NONE keeps the execution's description, COMPACT its
-// output, FLATTEN the members of an output that is an array. What failed is always described.
+// shape applies WriterConfig.Transformation to a result: NONE returns the description of the execution, COMPACT its output, FLATTEN the
+// elements of its output if that is an array. The default is NONE with a bucket, and COMPACT without one. For a child that did not
+// succeed, the result is always the description.
 func (w *writer) shape(x *Execution) []any {
 	kind := w.Config.Transformation
 	if kind == "" && w.Parameters.Bucket == "" {
@@ -153,7 +154,7 @@ func (w *writer) shape(x *Execution) []any {
 	return []any{v}
 }
 
-// resultOf describes a child execution in a result file, its fields in the order of the alphabet.
+// resultOf returns the description of a child execution for a result file, with its fields in alphabetical order.
 func resultOf(x *Execution) *value.Object {
 	o := value.NewObject(16)
 	set := func(name string, v any) {
@@ -180,8 +181,8 @@ func resultOf(x *Execution) *value.Object {
 	return o
 }
 
-// make begins the file aside, so that a result of any size needs no memory.
-func (f *resultFile) make() (err error) {
+// create creates the temporary file, so that results of any size need no memory.
+func (f *resultFile) create() (err error) {
 	f.file, err = os.CreateTemp("", "rayorch-results-")
 	return err
 }
@@ -193,7 +194,7 @@ func (f *resultFile) remove() {
 	}
 }
 
-// add appends a result: a JSON file is one array; in JSON Lines, each result ends with a line break.
+// add appends a result. A JSON file is an array of the results; in JSON Lines, each result is a line.
 func (f *resultFile) add(v any) error {
 	b := value.Bytes(v)
 	switch {
@@ -214,7 +215,7 @@ func (f *resultFile) put(b []byte) error {
 	return err
 }
 
-// upload writes the files that have results, and the manifest last: a reader that finds it finds all files.
+// upload uploads the files that have results, and then the manifest, so that a reader that finds the manifest finds all files.
 func (d *mapDriver) upload(w *writer, files map[stepfn.Status]*resultFile, manifest string) error {
 	lists := value.NewObject(3)
 	for _, status := range resultStatuses {

@@ -20,14 +20,14 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// distributed is a machine whose one state is a distributed Map over a Task.
+// distributed returns a definition whose only state is a distributed Map over a Task.
 func distributed(fields string) string {
 	return `{"StartAt":"M","States":{"M":{"Type":"Map",` + fields + `"ItemProcessor":{"ProcessorConfig":
 		{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"T","States":{"T":{"Type":"Task",
 		"Resource":"arn:aws:states:::test:do.sync","End":true}}},"End":true}}}`
 }
 
-// echo gives back its input, and fails for the item "bad".
+// echo returns its input, and fails for the item "bad".
 func echo(_ context.Context, req *task.Request) task.Result {
 	if string(req.Input) == `"bad"` {
 		return task.Fail("Bad", "the item is bad")
@@ -157,7 +157,7 @@ func (o *objects) List(_ context.Context, bucket, prefix string, fn func(engine.
 	return nil
 }
 
-// The reading itself is dataset's; here is which files are read, and what ItemSelector sees.
+// Package dataset tests the reading of files; this test is about which files are read, and what ItemSelector gets.
 func TestItemReaders(t *testing.T) {
 	const get, list = "arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2"
 	files := &objects{m: map[string]string{
@@ -223,7 +223,7 @@ func TestStateItems(t *testing.T) {
 	}
 }
 
-// A child sees its own execution, the name of its parent's machine, and no item: as Step Functions shows it.
+// The context object of a child has its own execution and the name of the parent's machine, but no item, as on Step Functions.
 func TestChildContext(t *testing.T) {
 	e := open(t, vfs.NewMem(), echo)
 	x := end(t, e, start(t, e, "a", `{"StartAt":"M","States":{"M":{"Type":"Map","Label":"L","ItemProcessor":{"ProcessorConfig":
@@ -236,7 +236,7 @@ func TestChildContext(t *testing.T) {
 	}
 }
 
-// resultFiles gives the written files by the end of their names, with what differs from run to run left out.
+// resultFiles returns the written files by the last part of their names, without the parts that differ between runs.
 func resultFiles(files *objects) map[string]string {
 	files.mu.Lock()
 	defer files.mu.Unlock()
@@ -256,7 +256,7 @@ const describedBad = `{"Cause":"the item is bad","Error":"Bad","Input":"\"bad\""
 	`"OutputDetails":{"Included":true},"RedriveCount":0,"RedriveStatus":"REDRIVABLE_BY_MAP_RUN",` +
 	`"StateMachineArn":"` + machineARN + `/L","Status":"FAILED",}`
 
-// The files are those that Step Functions was seen to write, down to the order of the fields.
+// The files are the same as recorded ones of Step Functions, including the order of the fields.
 func TestResultWriter(t *testing.T) {
 	for name, c := range map[string]struct {
 		config, tolerated, input string
@@ -294,7 +294,7 @@ func TestResultWriter(t *testing.T) {
 	}
 }
 
-// A child's definition is its Map's processor, also where the Map has no label and a state's name no place in an ARN.
+// The definition of a child is the processor of its Map, even if the Map has no label and the name of its state is not allowed in an ARN.
 func TestChildDefinition(t *testing.T) {
 	const processor = `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`
 	e := open(t, vfs.NewMem(), echo)
@@ -322,7 +322,7 @@ func TestChildDefinition(t *testing.T) {
 	}
 }
 
-// What failed shows as pending from the redrive until its turn comes.
+// A failed child is shown as PENDING_REDRIVE from the redrive of the map run until the child is restarted.
 func TestPendingRedrive(t *testing.T) {
 	var mu sync.Mutex
 	again := false
@@ -374,8 +374,8 @@ func TestPendingRedrive(t *testing.T) {
 	}
 }
 
-// TestMapRunRedriveAtOnce redrives as soon as the end is seen, when the first drive may be about to leave.
-func TestMapRunRedriveAtOnce(t *testing.T) {
+// A map run can be redriven immediately after its end, when the first driver may not have ended yet.
+func TestImmediateRedriveOfMapRun(t *testing.T) {
 	var failing atomic.Bool
 	e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
 		if failing.Load() {
@@ -396,8 +396,8 @@ func TestMapRunRedriveAtOnce(t *testing.T) {
 	}
 }
 
-// TestMapRunRedriveOfAborted redrives while the children are still being stopped.
-func TestMapRunRedriveOfAborted(t *testing.T) {
+// An aborted map run can be redriven while its children are still being stopped.
+func TestRedriveOfAbortedMapRun(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	var free atomic.Bool
 	e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
@@ -425,14 +425,14 @@ func TestMapRunRedriveOfAborted(t *testing.T) {
 		if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
 			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
-		select { // one of the other items may have begun as well
+		select { // another item may have started as well
 		case <-begun:
 		default:
 		}
 	}
 }
 
-// A redrive runs again only the children that failed.
+// A redrive restarts only the children that failed.
 func TestMapRunRedrive(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]int{}

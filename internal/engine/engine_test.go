@@ -26,7 +26,7 @@ const machineARN = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// fake is a runner whose tasks do what the test says.
+// fake is a runner that calls a function of the test.
 type fake func(ctx context.Context, req *task.Request) task.Result
 
 func (f fake) Run(ctx context.Context, req *task.Request) task.Result { return f(ctx, req) }
@@ -61,10 +61,10 @@ func request(name, definition, input string) engine.StartRequest {
 	return engine.StartRequest{MachineARN: machineARN, Name: name, Definition: []byte(definition), Input: []byte(input)}
 }
 
-// patience bounds a wait, for a busy machine as well.
+// patience is the maximum time that a test waits, long enough for a busy machine.
 const patience = 5 * time.Minute
 
-// until polls until see has what it waits for.
+// until polls until see returns true. saw is for the message of a timeout.
 func until(t *testing.T, see func() (saw any, ok bool)) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
@@ -73,12 +73,12 @@ func until(t *testing.T, see func() (saw any, ok bool)) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %s it is still %v", patience, saw)
+			t.Fatalf("timeout after %s, last seen: %v", patience, saw)
 		}
 	}
 }
 
-// end waits for the end of an execution. The bound is for each event: some machines wait ten minutes, of a bubble's time.
+// end waits for the end of an execution. The timeout is for each event, because some definitions wait ten minutes (of synctest's time).
 func end(t *testing.T, e *engine.Engine, arn string) engine.Execution {
 	t.Helper()
 	for after := int64(0); ; {
@@ -87,7 +87,7 @@ func end(t *testing.T, e *engine.Engine, arn string) engine.Execution {
 		cancel()
 		if err != nil {
 			t.Errorf("after event %d of %s: %v", after, arn, err)
-			t.Fatalf("its events are %v", types(t, e, arn))
+			t.Fatalf("the events: %v", types(t, e, arn))
 		}
 		if w.Closed {
 			break
@@ -101,6 +101,7 @@ func end(t *testing.T, e *engine.Engine, arn string) engine.Execution {
 	return x
 }
 
+// types returns the types of an execution's events, and checks that their ids are consecutive.
 func types(t *testing.T, e *engine.Engine, arn string) []string {
 	t.Helper()
 	events, err := e.History(arn, engine.HistoryQuery{Limit: 1000})
@@ -123,18 +124,18 @@ const oneTask = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws
 
 const waiting = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":3600,"End":true}}}`
 
-func TestPassEndsAtOnce(t *testing.T) {
+func TestPassEndsImmediately(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	x := start(t, e, "a", pass, `{"a":1}`)
 	if x.Status != stepfn.Succeeded || string(x.Output) != `{"a":1}` {
-		t.Errorf("start gave %s with %s", x.Status, x.Output)
+		t.Errorf("Start returned %s with %s", x.Status, x.Output)
 	}
 	again, err := e.Describe(x.ARN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(x, again); diff != "" {
-		t.Errorf("describe differs from what start gave:\n%s", diff)
+		t.Errorf("the results of Start and Describe differ:\n%s", diff)
 	}
 	want := []string{"ExecutionStarted", "PassStateEntered", "PassStateExited", "ExecutionSucceeded"}
 	if diff := cmp.Diff(want, types(t, e, x.ARN)); diff != "" {
@@ -196,17 +197,17 @@ func TestNames(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	first := start(t, e, "n", waiting, `{"a":1}`)
 	if again := start(t, e, "n", waiting, `{"a":1}`); again.ARN != first.ARN || !again.Started.Equal(first.Started) {
-		t.Errorf("a second start with the same input gave %s of %s", again.ARN, again.Started)
+		t.Errorf("a second start with the same input returned %s, started %s", again.ARN, again.Started)
 	}
 	var exists *engine.AlreadyExistsError
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":2}`)); !errors.As(err, &exists) {
-		t.Errorf("another input: %v", err)
+		t.Errorf("start with another input: %v", err)
 	}
 	if _, err := e.Stop(first.ARN, "E", "C"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":1}`)); !errors.As(err, &exists) {
-		t.Errorf("a closed execution's name: %v", err)
+		t.Errorf("start with the name of a closed execution: %v", err)
 	}
 	x, err := e.Describe(first.ARN)
 	if err != nil || x.Status != stepfn.Aborted || x.Error != "E" || x.Cause != "C" {
@@ -214,7 +215,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Many starts of one name at once make one execution.
+// Concurrent starts with the same name create one execution.
 func TestConcurrentStartsOfOneName(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	var wg sync.WaitGroup
@@ -252,13 +253,14 @@ func TestList(t *testing.T) {
 	}
 	got = names(t, e, engine.ListFilter{})
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("of any machine: %s", diff)
+		t.Errorf("of all machines: %s", diff)
 	}
 	if _, err := e.List(engine.ListFilter{MachineARN: machineARN, Token: "!"}); !errors.Is(err, engine.ErrInvalidPage) {
-		t.Errorf("a wrong token: %v", err)
+		t.Errorf("an invalid token: %v", err)
 	}
 }
 
+// names returns the names of the executions that a filter selects, from all pages.
 func names(t *testing.T, e *engine.Engine, f engine.ListFilter) (out []string) {
 	t.Helper()
 	for {
@@ -275,7 +277,7 @@ func names(t *testing.T, e *engine.Engine, f engine.ListFilter) (out []string) {
 	}
 }
 
-func TestTaskOfNoRunnerFails(t *testing.T) {
+func TestTaskWithoutRunnerFails(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	x := end(t, e, start(t, e, "a", oneTask, `{}`).ARN)
 	if x.Status != stepfn.Failed || !strings.Contains(x.Cause, "no task runner") {
@@ -291,7 +293,7 @@ func TestRunnerPanicFailsTheTask(t *testing.T) {
 	}
 }
 
-// Abort stops the runner and is done before the runner confirms.
+// Stop stops the runner and returns before the runner confirms the stop.
 func TestAbortStopsTheTask(t *testing.T) {
 	stopped := make(chan error, 1)
 	running := make(chan struct{})
@@ -307,14 +309,14 @@ func TestAbortStopsTheTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-stopped; !errors.Is(err, task.ErrStop) {
-		t.Errorf("the runner was stopped with %v", err)
+		t.Errorf("the runner was stopped with the cause %v", err)
 	}
 	if x = end(t, e, x.ARN); x.Status != stepfn.Aborted {
 		t.Errorf("it ended %s", x.Status)
 	}
 }
 
-// Closing abandons a task; the next engine runs it again with what it kept.
+// Close abandons a task. The next engine resumes it with the records that the runner kept.
 func TestReopenResumesTasks(t *testing.T) {
 	fs := vfs.NewMem()
 	kept := make(chan struct{})
@@ -328,7 +330,7 @@ func TestReopenResumesTasks(t *testing.T) {
 		close(kept)
 		<-ctx.Done()
 		if cause := context.Cause(ctx); !errors.Is(cause, task.ErrAbandon) {
-			t.Errorf("closing ended the task with %v", cause)
+			t.Errorf("Close ended the task with the cause %v", cause)
 		}
 		return task.Result{Output: []byte(`"not used"`)}
 	})
@@ -339,7 +341,7 @@ func TestReopenResumesTasks(t *testing.T) {
 	}
 	e = open(t, fs, func(_ context.Context, req *task.Request) task.Result {
 		if !req.Resumed || string(req.Records["where"]) != "there" {
-			t.Errorf("resumed %t with %v", req.Resumed, req.Records)
+			t.Errorf("resumed %t with the records %v", req.Resumed, req.Records)
 		}
 		if err := req.Submitted([]byte(`{"Id":2}`)); err != nil {
 			t.Error(err)
@@ -356,7 +358,7 @@ func TestReopenResumesTasks(t *testing.T) {
 	}
 }
 
-// A stop that was not confirmed is asked for again.
+// A stop that was not confirmed before a crash is requested again.
 func TestReopenStopsAgain(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	running := make(chan string, 1)
@@ -383,7 +385,7 @@ func TestReopenStopsAgain(t *testing.T) {
 		return task.Result{}
 	})
 	if req := <-again; req.ID != id || !req.Resumed || string(req.Input) != `{"in":1}` {
-		t.Errorf("asked to stop %+v", req)
+		t.Errorf("the request to stop is %+v", req)
 	}
 }
 
@@ -415,7 +417,7 @@ func TestCloseDuringStop(t *testing.T) {
 		return task.Result{}
 	})
 	if err := <-again; !errors.Is(err, task.ErrStop) {
-		t.Errorf("asked again with %v", err)
+		t.Errorf("the stop was requested again with the cause %v", err)
 	}
 }
 
@@ -432,7 +434,7 @@ func TestTwoOwners(t *testing.T) {
 	}
 }
 
-func TestClosedEngineRefuses(t *testing.T) {
+func TestClosedEngineRejectsStarts(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -471,7 +473,7 @@ func TestCallback(t *testing.T) {
 	if err := e.TaskHeartbeat(token); err != nil {
 		t.Error(err)
 	}
-	until(t, func() (any, bool) { // the runner has returned, and its result is on its way
+	until(t, func() (any, bool) { // the engine has not yet recorded the runner's result
 		events := types(t, e, x.ARN)
 		return events, slices.Contains(events, "TaskSubmitted")
 	})
@@ -486,10 +488,10 @@ func TestCallback(t *testing.T) {
 		t.Errorf("%s %s %s", x.Status, x.Output, x.Cause)
 	}
 	if err := e.TaskSuccess(token, []byte(`{}`)); !errors.Is(err, engine.ErrTaskTimedOut) {
-		t.Errorf("a second answer: %v", err)
+		t.Errorf("a second success: %v", err)
 	}
 	if err := e.TaskSuccess("junk", []byte(`{}`)); !errors.Is(err, engine.ErrInvalidToken) {
-		t.Errorf("a wrong token: %v", err)
+		t.Errorf("an invalid token: %v", err)
 	}
 	want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSubmitted",
 		"TaskSucceeded", "TaskStateExited", "ExecutionSucceeded"}
@@ -506,7 +508,7 @@ func TestActivity(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs, nil)
 	x := start(t, e, "a", activity, `{"in":1}`)
-	if err := e.Close(); err != nil { // the offer is made again
+	if err := e.Close(); err != nil { // the next engine makes the offer again
 		t.Fatal(err)
 	}
 	e = open(t, fs, nil)
@@ -563,7 +565,7 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-// machines resolves every ARN to one definition.
+// machines resolves ARNs to definitions.
 type machines map[string]string
 
 func (m machines) Resolve(arn string) (engine.StartRequest, error) {
@@ -589,8 +591,8 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// The name of an execution that has ended is refused whatever the input is, as StartExecution refuses it.
-func TestNestedStartOfAClosedName(t *testing.T) {
+// A nested start fails if an execution with its name has ended, even with the same input, as with StartExecution.
+func TestNestedStartWithNameOfClosedExecution(t *testing.T) {
 	const child = "arn:aws:states:us-east-1:123456789012:stateMachine:child"
 	e := open(t, vfs.NewMem(), nil, with(machines{child: pass}))
 	r := engine.StartRequest{MachineARN: child, Definition: []byte(pass), Name: "same", Input: []byte(`{"z":1}`)}
@@ -599,13 +601,13 @@ func TestNestedStartOfAClosedName(t *testing.T) {
 		t.Fatal(err)
 	}
 	end(t, e, first.ARN)
-	for _, way := range []string{"", ".sync", ".sync:2"} {
-		parent := `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution` + way + `",
+	for _, pattern := range []string{"", ".sync", ".sync:2"} {
+		parent := `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution` + pattern + `",
 			"Parameters":{"StateMachineArn":"` + child + `","Name":"same","Input":{"z":1}},"End":true}}}`
-		x := end(t, e, start(t, e, "closed-name"+strings.ReplaceAll(way, ":", "-"), parent, `{}`).ARN)
+		x := end(t, e, start(t, e, "closed-name"+strings.ReplaceAll(pattern, ":", "-"), parent, `{}`).ARN)
 		if x.Status != stepfn.Failed || x.Error != "StepFunctions.ExecutionAlreadyExistsException" ||
 			!strings.HasPrefix(x.Cause, "Execution Already Exists: '"+first.ARN+"'") {
-			t.Errorf("startExecution%s: %s %s %s", way, x.Status, x.Error, x.Cause)
+			t.Errorf("startExecution%s: %s %s %s", pattern, x.Status, x.Error, x.Cause)
 		}
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// An Express execution lives in memory only, as AWS shows nothing of it but its end. It ends with the engine.
+// An Express execution exists only in memory, because the Step Functions API does not show Express executions. It ends when the engine
+// closes.
 
-// inMemory is the end of an Express run, for who waits for it.
+// inMemory is an Express run. Callers wait for done, and then read end.
 type inMemory struct {
 	once sync.Once
 	done chan struct{}
@@ -26,14 +27,14 @@ func (m *inMemory) finish(x Execution) {
 	})
 }
 
-// StartSync runs an Express execution to its end, in memory. When ctx ends first, so does the execution.
+// StartSync starts an Express execution and waits for its end, or until ctx is done.
 func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, error) {
 	if err := e.enter(); err != nil {
 		return Execution{}, err
 	}
 	defer e.leave()
 	r.Type = stepfn.Express
-	x, mem, err := e.startExpress(ctx, e.birthOf(r.withDefaults()))
+	x, mem, err := e.startExpress(ctx, e.newRunOf(r.withDefaults()))
 	if err != nil {
 		return x, err
 	}
@@ -47,8 +48,8 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 	}
 }
 
-// startExpress begins a run in memory and keeps it there until it ends.
-func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemory, error) {
+// startExpress starts a run in memory and keeps it there until it ends.
+func (e *Engine) startExpress(ctx context.Context, b newRun) (Execution, *inMemory, error) {
 	if err := e.prepare(ctx, &b); err != nil {
 		return Execution{}, nil, err
 	}
@@ -77,8 +78,7 @@ func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemor
 	return x, mem, nil
 }
 
-// hold keeps an Express run in memory until it ends. When the engine closes, nothing resumes it: its tasks
-// are stopped.
+// hold keeps an Express run in memory until it ends. When the engine closes, hold aborts it, because no later engine can resume it.
 func (e *Engine) hold(ctx context.Context, r *run, mem *inMemory, arn string) {
 	defer e.hot.put(r)
 	defer e.express.Delete(arn)

@@ -18,7 +18,7 @@ import (
 
 var writeFormat = flag.Bool("write-format", false, "write the state directory of this format that later releases must open")
 
-// TestOldFormats opens the state directories that earlier releases left, finds what is in them, and goes on with it.
+// State directories of earlier releases can be opened: their executions exist, and the open ones continue.
 func TestOldFormats(t *testing.T) {
 	if *writeFormat {
 		leaveFormat(t, filepath.Join("testdata", fmt.Sprint("format-", store.Format)))
@@ -38,7 +38,7 @@ func TestOldFormats(t *testing.T) {
 	}
 }
 
-// leaveFormat makes a directory with one execution of each kind that a restart finds.
+// leaveFormat creates a directory with an execution of each kind that a restart has to handle.
 func leaveFormat(t *testing.T, dir string) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -56,9 +56,10 @@ func leaveFormat(t *testing.T, dir string) {
 	}
 }
 
+// takeOver opens a directory of leaveFormat and runs its executions to their ends.
 func takeOver(t *testing.T, fs vfs.FS) {
 	e := open(t, fs, nil, func(c *engine.Config) {
-		c.Now = func() time.Time { return time.Now().AddDate(40, 0, 0) } // the directory is from a real day
+		c.Now = func() time.Time { return time.Now().AddDate(40, 0, 0) } // the directory is from 2026, but synctest's clock starts in 2000
 		c.Retention = -1
 	})
 	arn := "arn:aws:states:us-east-1:123456789012:execution:m:"

@@ -13,12 +13,12 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// countdown runs through a loop as often as its input says: four events a round.
+// countdown runs a loop; its input is the number of rounds. A round has four events.
 const countdown = `"StartAt":"Round","States":{"Round":{"Type":"Pass","Output":"{% $states.input - 1 %}","Next":"More"},` +
 	`"More":{"Type":"Choice","Choices":[{"Condition":"{% $states.input > 0 %}","Next":"Round"}],"Default":"Bad"},"Bad":{"Type":"Fail","Error":"Bad"}}`
 
-// What has filled its history has no room for a redrive.
-func TestAFullHistoryIsNotRedrivable(t *testing.T) {
+// An execution whose history is full cannot be redriven.
+func TestFullHistoryIsNotRedrivable(t *testing.T) {
 	e := open(t, vfs.NewMem(), func(context.Context, *task.Request) task.Result { return task.Result{} })
 	for input, want := range map[string][2]string{
 		`3`:    {"REDRIVABLE", ""},
@@ -36,8 +36,8 @@ func TestAFullHistoryIsNotRedrivable(t *testing.T) {
 	}
 }
 
-// A map run's redrive leaves out the children that cannot be redriven, and counts them.
-func TestMapRunCountsWhatCannotBeRedriven(t *testing.T) {
+// The redrive of a map run skips the children that cannot be redriven, and counts them.
+func TestMapRunCountsNotRedrivableChildren(t *testing.T) {
 	e := open(t, vfs.NewMem(), func(context.Context, *task.Request) task.Result { return task.Result{} })
 	definition := fmt.Sprintf(`{"QueryLanguage":"JSONata","StartAt":"M","States":{"M":{"Type":"Map","Items":"{%% $states.input %%}",`+
 		`"ToleratedFailurePercentage":90,"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},%s},"End":true}}}`, countdown)

@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// fullFS has no room for logs, or for anything, while it is full.
+// fullFS is a file system without space for logs while logs is set, and without space for other files while all is set.
 type fullFS struct {
 	vfs.FS
 	logs, all *atomic.Bool
@@ -55,7 +55,7 @@ func (f fullFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-// WriteAt has room for the half.
+// WriteAt writes the first half if the file system is full.
 func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
 	if f.full.Load() {
 		n, _ := f.File.WriteAt(append([]byte(nil), p[:len(p)/2]...), at)
@@ -64,7 +64,7 @@ func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.File.WriteAt(p, at)
 }
 
-// A log waits for room and then has each line once; it can be read meanwhile.
+// The writer of a log waits for space; then the log has each line once. It can be read meanwhile.
 func TestLogOnAFullDisk(t *testing.T) {
 	fs := newFullFS()
 	full := make(chan struct{})
@@ -83,7 +83,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 	x := start(t, e, "a", oneTask, `{}`)
 	<-full
 	if got := readLog(t, e, x.ARN, engine.LogQuery{State: "T"}); !strings.HasPrefix(got, "line 00\n") {
-		t.Errorf("meanwhile: %q", got)
+		t.Errorf("while the disk is full: %q", got)
 	}
 	fs.logs.Store(false)
 	if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
@@ -98,7 +98,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 	}
 }
 
-// An engine on a full disk answers what it can, says why it cannot answer the rest, and can be closed, whatever waits for room.
+// On a full disk, reads of a run whose commit waits fail with ErrFull, and the engine can be closed although the commit waits.
 func TestEngineOnAFullDisk(t *testing.T) {
 	fs, started := newFullFS(), make(chan struct{})
 	e := open(t, fs, func(context.Context, *task.Request) task.Result {
@@ -120,8 +120,8 @@ func TestEngineOnAFullDisk(t *testing.T) {
 	closeEngine(t, e)
 }
 
-// Who runs the engine reads in its log that the disk is full, once.
-func TestSaysThatTheDiskIsFull(t *testing.T) {
+// The engine logs once that the disk is full, and once that it has space again.
+func TestFullDiskIsLogged(t *testing.T) {
 	disk := vfs.NewMem()
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
 	said := make(chan string, 1000)
@@ -130,13 +130,13 @@ func TestSaysThatTheDiskIsFull(t *testing.T) {
 		t.Error(got)
 	}
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
-	if got := <-said; !strings.Contains(got, "has room again") {
+	if got := <-said; !strings.Contains(got, "has space again") {
 		t.Error(got)
 	}
 	closeEngine(t, e)
 }
 
-// lines are what a log writes.
+// lines is a writer that sends the lines of a log.
 type lines chan string
 
 func (l lines) Write(p []byte) (int, error) {

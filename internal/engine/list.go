@@ -12,30 +12,30 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// ListFilter picks executions, newest first.
+// ListFilter selects executions.
 type ListFilter struct {
-	// MachineARN is a state machine, or a version or alias of one: then only what was started by it. MapRunARN is a map run. With
-	// neither, List reads the executions of all state machines.
+	// MachineARN selects the executions of a state machine, or those that were started by a version or alias. MapRunARN selects the
+	// children of a map run. Without both, List returns the executions of all state machines.
 	MachineARN, MapRunARN string
-	// Children adds the children of all map runs to the executions of all state machines.
+	// Children adds the children of all map runs, if MachineARN and MapRunARN are empty.
 	Children bool
 	// Without excludes the state machines for whose ARN it returns true, if MachineARN and MapRunARN are empty. Defaults to none.
 	Without func(machineARN string) bool
-	// Status picks one. Defaults to all.
+	// Status selects a status. Defaults to all.
 	Status stepfn.Status
 	// Redrive is REDRIVEN or NOT_REDRIVEN. Defaults to all.
 	Redrive string
-	// Name is a part of the execution's or the state machine's name; case makes no difference. Defaults to any.
+	// Name is a part of the name of the execution or of the state machine, in upper or lower case. Defaults to any.
 	Name string
-	// After and Before bound the start: from After on, and before Before. Default to none.
+	// After and Before select executions that started at or after After, and before Before. They default to no bound.
 	After, Before time.Time
-	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the previous page's Next.
+	// Limit is the maximum size of the page. Defaults to 100, at most 1,000. Token is the previous page's Next.
 	Limit int
 	Token string
 }
 
-// ListPage is one page, without payloads; Next is empty on the last one. With a Name, a page may be short or empty without
-// being the last: one call reads a limited number of executions.
+// ListPage is a page of executions without payloads, newest first. Next is empty on the last page. With ListFilter.Name, a page may be
+// short or even empty without being the last one, because a call reads a limited number of executions.
 type ListPage struct {
 	Executions []Execution
 	Next       string
@@ -43,7 +43,8 @@ type ListPage struct {
 	Reached time.Time
 }
 
-// nameStep is how many executions one call reads in a search by name, and countStep in a count: either takes a fraction of a second.
+// nameStep is the maximum number of executions that a call of List reads in a search by name, and countStep that of Counts: each takes a
+// fraction of a second.
 const (
 	nameStep  = 20_000
 	countStep = 200_000
@@ -58,7 +59,7 @@ func pageSize(n int) int {
 	return min(n, stepfn.MaxPage)
 }
 
-// List reads a page of executions. ErrInvalidPage means that the token is not from List.
+// List returns a page of executions. The error is ErrInvalidPage if the token is not one of List's.
 func (e *Engine) List(f ListFilter) (ListPage, error) {
 	if err := e.enter(); err != nil {
 		return ListPage{}, err
@@ -81,10 +82,10 @@ func (e *Engine) List(f ListFilter) (ListPage, error) {
 		last, page.Reached = token, en.Start
 		return true, nil
 	})
-	return page, errors.Join(err, e.st.Settle())
+	return page, errors.Join(err, e.st.AwaitSync())
 }
 
-// entries calls fn for every entry of a status, or of all, in the filter's groups and span, until it returns false or an error.
+// entries calls fn for the entries with a status (empty: all entries) in the filter's groups and span, until fn returns false or an error.
 func (f *ListFilter) entries(st *store.Store, status stepfn.Status, fn func(token string, en store.Entry) (bool, error)) error {
 	groups, err := f.groups(st)
 	if err != nil {
@@ -101,12 +102,12 @@ func (f *ListFilter) entries(st *store.Store, status stepfn.Status, fn func(toke
 	return errors.Join(err, failed)
 }
 
-// groups are the lists of the store that contain what the filter wants.
+// groups returns the groups of the store that contain the executions that the filter selects.
 func (f *ListFilter) groups(st *store.Store) ([]string, error) {
 	switch {
 	case f.MapRunARN != "":
 		return []string{f.MapRunARN}, nil
-	case f.Status == stepfn.PendingRedrive: // only children of a map run await its redrive
+	case f.Status == stepfn.PendingRedrive: // only children of a map run have this status
 		return nil, nil
 	case f.MachineARN != "":
 		return []string{f.machine()}, nil
@@ -122,10 +123,11 @@ func (f *ListFilter) groups(st *store.Store) ([]string, error) {
 
 func (f *ListFilter) span() store.Span { return store.Span{After: f.After, Before: f.Before} }
 
-// machine is the ARN without a version or alias.
+// machine returns MachineARN without a version or alias.
 func (f *ListFilter) machine() string { return stepfn.Unqualified(f.MachineARN) }
 
-// kept is the status by which the store finds the entries. An execution that awaits its redrive is stored with the status that it ended with.
+// kept returns the status under which the store lists the entries. An execution that waits for its redrive is listed under the status
+// with which it ended.
 func (f *ListFilter) kept() stepfn.Status {
 	if f.Status == stepfn.PendingRedrive {
 		return ""
@@ -150,6 +152,7 @@ func (f *ListFilter) named(x *Execution) bool {
 		strings.Contains(strings.ToLower(stepfn.NameOf(x.MachineARN)), name)
 }
 
+// listed converts a list entry to an Execution without payloads.
 func (e *Engine) listed(en store.Entry) (Execution, error) {
 	var s summary
 	if err := json.Unmarshal(en.Summary, &s); err != nil {
@@ -164,11 +167,11 @@ func (e *Engine) listed(en store.Entry) (Execution, error) {
 	return x, nil
 }
 
-// Count is how many executions of a state machine, or of all, have each status. Statuses that none has are missing.
+// Count has the number of executions by status. Statuses without executions are missing.
 type Count map[stepfn.Status]int
 
-// Counts counts the executions that a filter picks, whatever its Status, by state machine. Without a name only keys are
-// read. With one, whole reports whether everything was read. Limit and Token are ignored.
+// Counts counts the executions that a filter selects, by state machine. Status, Limit and Token are ignored. Without a name, it reads
+// only keys. With a name, it reads a limited number of executions; whole reports whether these were all.
 func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err error) {
 	if err := e.enter(); err != nil {
 		return nil, false, err
@@ -193,6 +196,7 @@ func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err erro
 	return by, true, err
 }
 
+// countNamed counts the executions with a name, for which it has to read the list entries: at most countStep of them.
 func (e *Engine) countNamed(f *ListFilter, by map[string]Count) (whole bool, err error) {
 	read := 0
 	err = f.entries(e.st, "", func(_ string, en store.Entry) (bool, error) {

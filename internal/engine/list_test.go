@@ -15,11 +15,12 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// searchable holds executions of two machines, a second apart: even ones are of m and succeed, odd ones of other fail.
+// searchable returns an engine with n executions, started one second apart: those with even numbers are of the machine m and succeed, the
+// others are of the machine other and fail.
 func searchable(t *testing.T, n int) (e *engine.Engine, first time.Time) {
 	t.Helper()
 	first = time.UnixMilli(1_700_000_000_000)
-	var passed atomic.Int64 // seconds: the engine's goroutines look at the clock whenever they like
+	var passed atomic.Int64 // in seconds; atomic, because goroutines of the engine read the clock
 	now := func() time.Time { return first.Add(time.Duration(passed.Load()) * time.Second) }
 	e = open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Now, c.Retention = now, -1 })
 	for i := range n {
@@ -57,7 +58,7 @@ func TestListAllMachines(t *testing.T) {
 	}{
 		{"all", engine.ListFilter{}, "11 10 09 08 07 06 05 04 03 02 01 00"},
 		{"a machine", engine.ListFilter{MachineARN: machineARN}, "10 08 06 04 02 00"},
-		{"what a version started", engine.ListFilter{MachineARN: machineARN + ":3"}, ""},
+		{"started by a version", engine.ListFilter{MachineARN: machineARN + ":3"}, ""},
 		{"with the children of map runs", engine.ListFilter{Children: true}, "11 10 09 08 07 06 05 04 03 02 01 00"},
 		{"waits for its map run's redrive", engine.ListFilter{Status: stepfn.PendingRedrive}, ""},
 		{"redriven", engine.ListFilter{Redrive: "REDRIVEN"}, ""},
@@ -86,11 +87,11 @@ func TestListAllMachines(t *testing.T) {
 		})
 	}
 	if _, err := e.List(engine.ListFilter{Token: "no token"}); !errors.Is(err, engine.ErrInvalidPage) {
-		t.Errorf("a bad token gives %v", err)
+		t.Errorf("an invalid token: %v", err)
 	}
 }
 
-// TestListIsStable pages while executions are started: none is seen twice, none of the old ones is missed.
+// If executions are started between two pages, no execution is listed twice, and no earlier one is missed.
 func TestListIsStable(t *testing.T) {
 	e, _ := searchable(t, 6)
 	first, err := e.List(engine.ListFilter{Limit: 2})

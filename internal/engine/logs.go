@@ -23,37 +23,37 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// Logs of tasks are plain files, since they are large and nobody's decisions depend on them: when the machine fails, their
-// last lines may be lost. A log keeps its beginning and its end: segment 0 holds the first half of what it may hold, and of
-// the segments that follow, a quarter each, the last two stay. Beside them stands the position in the source that the log
-// comes from (logs_position.go), so that a runner that follows the source again adds no line twice.
+// Logs of tasks are plain files, not records of the store, because they are large and no decision depends on them: if the machine fails,
+// their last lines may be lost. Of a log that exceeds Config.LogBytes, the beginning and the end are kept: segment 0 has up to half of
+// that size and stays; of the later segments, of a quarter each, only the last two stay. The position in the log's source is stored next
+// to the segments (logs_position.go), so that a runner that reads the source again after a restart writes no line twice.
 
-// logNote is what the store keeps of a log, under its task.
+// logNote is the record that the store has of a task's log.
 type logNote struct {
 	V       int    `json:"v"`
 	State   string `json:"state"`
 	Attempt int    `json:"attempt"`
-	Started int64  `json:"started"`
-	Event   int64  `json:"event,omitempty"`   // the TaskScheduled event; 0 if an earlier release began the log
-	Dropped int64  `json:"dropped,omitempty"` // bytes between head and tail that are gone
-	First   int    `json:"first,omitempty"`   // the first segment after 0 that is still there
+	Started int64  `json:"started"`           // in milliseconds since 1970
+	Event   int64  `json:"event,omitempty"`   // the id of the TaskScheduled event; 0 if an earlier release wrote the log
+	Dropped int64  `json:"dropped,omitempty"` // the number of bytes that were deleted between the beginning and the end
+	First   int    `json:"first,omitempty"`   // the first segment after 0 that exists
 }
 
-// logs are the logs of all tasks.
+// logs has the logs of all tasks.
 type logs struct {
 	ctx    context.Context // ends when the engine closes
 	st     *store.Store
 	fs     vfs.FS
-	limit  int64
+	limit  int64 // Config.LogBytes
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	live    map[taskKey]*logWriter
-	created chan struct{} // closed when a log is made
+	live    map[taskKey]*logWriter // the logs that are being written
+	created chan struct{}          // closed when a log is created
 }
 
-// newLogs writes to fs itself: writes through the store's file system wait for room on a full disk whatever happens, but a
-// log's writer must stop waiting when the engine closes.
+// newLogs returns the logs in a state directory. fs must not be the store's file system, whose writes always wait while the disk is full:
+// the writer of a log must stop waiting when the engine closes.
 func newLogs(ctx context.Context, st *store.Store, fs vfs.FS, limit int64, logger *slog.Logger) *logs {
 	return &logs{ctx: ctx, st: st, fs: fs, limit: limit, logger: logger,
 		live: map[taskKey]*logWriter{}, created: make(chan struct{})}
@@ -65,20 +65,20 @@ func (l *logs) dir(id store.ID) string {
 
 func logDir(id store.ID) string { return strconv.FormatUint(uint64(id), 16) }
 
-// name begins the names of a task's files. Tasks' ids are no file names, so their hash is.
+// name returns the prefix of the names of a task's files. It contains a hash of the task's id, which may not be a valid file name.
 func (k taskKey) name() string {
 	sum := sha256.Sum256([]byte(k.task))
 	return hex.EncodeToString(sum[:8]) + "."
 }
 
-// path is a segment's file.
+// path returns the file of a segment.
 func (l *logs) path(k taskKey, segment int) string {
 	return l.fs.PathJoin(l.dir(k.run), k.name()+strconv.Itoa(segment))
 }
 
-// segments are the first and the last segment after 0 that are there, and 0 without any.
+// segments returns the numbers of the first and the last existing segment after 0; 0 if there are none.
 func (l *logs) segments(k taskKey) (first, last int) {
-	names, _ := l.fs.List(l.dir(k.run)) // an error: there is no log yet, or the next write fails, too
+	names, _ := l.fs.List(l.dir(k.run)) // if this fails, there is no log yet, or the next write fails, too
 	for _, name := range names {
 		number, ok := strings.CutPrefix(name, k.name())
 		if n, err := strconv.Atoi(number); ok && err == nil && n > 0 {
@@ -91,7 +91,7 @@ func (l *logs) segments(k taskKey) (first, last int) {
 	return first, last
 }
 
-// segmentSize is how many bytes a segment may hold.
+// segmentSize returns the maximum size of a segment, in bytes.
 func (l *logs) segmentSize(segment int) int64 {
 	if segment == 0 {
 		return l.limit / 2
@@ -108,28 +108,28 @@ func (l *logs) size(k taskKey, segment int) int64 {
 }
 
 func (l *logs) forget(id store.ID) {
-	_ = l.fs.RemoveAll(l.dir(id)) // files that stay are garbage, no harm
+	_ = l.fs.RemoveAll(l.dir(id)) // files that remain are not used again
 }
 
-// logWriter takes what one attempt of a task prints. Nothing is made on disk before the first byte.
+// logWriter writes the log of one attempt of a task. It creates no file before the first write.
 type logWriter struct {
 	l         *logs
 	key       taskKey
-	scheduled func() int64 // finds the TaskScheduled event
+	scheduled func() int64 // returns the id of the TaskScheduled event
 
 	mu       sync.Mutex
 	note     logNote
 	file     vfs.File
 	segment  int
 	at       int64       // the segment's size
-	position logPosition // the last that was kept
-	slots    [2]vfs.File // the files of positions, written in turn
-	known    bool        // what was written before is looked up
+	position logPosition // the last stored position
+	slots    [2]vfs.File // the files of the positions, written alternately
+	known    bool        // lookUp has set the fields above from the existing files
 	closed   bool
 	changed  chan struct{} // closed at each write and at the end
 }
 
-// writer opens the log of a task, after what a previous engine wrote of it.
+// writer returns a writer that appends to the log of a task, which an earlier engine may have begun.
 func (l *logs) writer(id store.ID, t interp.Task, scheduled func() int64) *logWriter {
 	w := &logWriter{l: l, key: taskKey{id, t.ID}, scheduled: scheduled, changed: make(chan struct{})}
 	w.note = logNote{V: metaVersion, State: t.State, Attempt: t.Attempt, Started: time.Now().UnixMilli(), First: 1}
@@ -139,12 +139,12 @@ func (l *logs) writer(id store.ID, t interp.Task, scheduled func() int64) *logWr
 	return w
 }
 
-// Position is the position of the last Append, also of a previous engine's.
+// Position returns the position of the last Append, even if an earlier engine called it; nil if there is none.
 func (w *logWriter) Position() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.lookUp(); err != nil {
-		w.l.logger.Error("read a log's position: lines may repeat", "log", w.note.State, "problem", err)
+		w.l.logger.Error("could not read the position of a log: lines may be repeated", "log", w.note.State, "problem", err)
 	}
 	if len(w.position.source) == 0 {
 		return nil
@@ -159,7 +159,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Append waits while the disk is full, until the engine closes.
+// Append writes lines and the position in the source after them. While the disk is full, it waits until the engine closes.
 func (w *logWriter) Append(lines, position []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,7 +171,7 @@ func (w *logWriter) Append(lines, position []byte) error {
 		if !said {
 			w.l.logger.Error("the disk is full: a log waits for space", "dir", w.l.st.Dir(), "log", w.note.State)
 		}
-		w.mu.Unlock() // for readers, and Close
+		w.mu.Unlock() // let readers and Close continue
 		select {
 		case <-w.l.ctx.Done():
 		case <-time.After(logRetry):
@@ -183,9 +183,11 @@ func (w *logWriter) Append(lines, position []byte) error {
 	}
 }
 
-// logRetry is how often a write is tried again on a full disk.
+// logRetry is how long a write waits on a full disk before it is retried.
 const logRetry = 200 * time.Millisecond
 
+// append writes the position before the lines. If a crash comes between the two, the new position is ahead of the log, and lookUp uses the
+// older one. After an error, the next call starts over. The caller holds w.mu.
 func (w *logWriter) append(lines, position []byte) (err error) {
 	if w.closed {
 		return io.ErrClosedPipe
@@ -199,7 +201,7 @@ func (w *logWriter) append(lines, position []byte) (err error) {
 	if err := w.lookUp(); err != nil {
 		return err
 	}
-	if len(lines) == 0 && bytes.Equal(position, w.position.source) && w.file != nil { // else it begins an empty log
+	if len(lines) == 0 && bytes.Equal(position, w.position.source) && w.file != nil { // the first Append creates the log, even if it is empty
 		return nil
 	}
 	if err := w.ready(); err != nil {
@@ -216,6 +218,7 @@ func (w *logWriter) append(lines, position []byte) (err error) {
 	return nil
 }
 
+// write writes to the current segment, and continues in the next one when it is full.
 func (w *logWriter) write(p []byte) error {
 	for len(p) > 0 {
 		room := w.l.segmentSize(w.segment) - w.at
@@ -225,7 +228,7 @@ func (w *logWriter) write(p []byte) error {
 			}
 			continue
 		}
-		// The file system may change what it is given to write.
+		// Copy the lines, because the file system may modify the buffer.
 		piece := append([]byte(nil), p[:min(room, int64(len(p)))]...)
 		n, err := w.file.WriteAt(piece, w.at)
 		w.at, p = w.at+int64(n), p[n:]
@@ -236,13 +239,13 @@ func (w *logWriter) write(p []byte) error {
 	return nil
 }
 
-// startOver drops the writer's state after a failed write: the next write looks the log up as after a crash.
+// startOver discards the writer's state after a failed write: the next write reads it from the files, as after a crash.
 func (w *logWriter) startOver() {
 	w.known = false
 	_ = w.closeFiles()
 }
 
-// lookUp finds what was written before and cuts off what its position does not cover.
+// lookUp sets the writer's state from the existing files, and cuts off the lines that the position does not cover.
 func (w *logWriter) lookUp() error {
 	if w.known {
 		return nil
@@ -252,7 +255,7 @@ func (w *logWriter) lookUp() error {
 		w.note = old
 	}
 	first, last := w.l.segments(w.key)
-	if gone := first - w.note.First; gone > 0 { // the note of it was lost
+	if gone := first - w.note.First; gone > 0 { // segments were deleted, but a crash lost the note
 		w.note.Dropped += int64(gone) * w.l.segmentSize(first)
 		w.note.First = first
 	}
@@ -260,7 +263,7 @@ func (w *logWriter) lookUp() error {
 	if w.position, err = w.l.position(w.key, w.segment, w.at); err != nil {
 		return err
 	}
-	gone := w.position.segment > 0 && w.position.segment < first // by lines that fill several segments
+	gone := w.position.segment > 0 && w.position.segment < first // the position's segment was deleted
 	if w.position.covers(w.segment, w.at) && !gone {
 		if err := w.truncate(); err != nil {
 			return err
@@ -270,10 +273,10 @@ func (w *logWriter) lookUp() error {
 	if w.segment == 0 && w.at == 0 {
 		return nil
 	}
-	return w.keepNote() // it may be lost
+	return w.keepNote() // a crash may have lost it
 }
 
-// truncate removes what follows the position.
+// truncate removes the lines after the position.
 func (w *logWriter) truncate() error {
 	p := w.position
 	if w.segment == p.segment && w.at == p.at {
@@ -288,7 +291,7 @@ func (w *logWriter) truncate() error {
 	return w.l.truncate(w.l.path(w.key, p.segment), p.at)
 }
 
-// ready opens the segment to write to.
+// ready opens the current segment for writing.
 func (w *logWriter) ready() error {
 	if w.file != nil {
 		return nil
@@ -311,7 +314,7 @@ func (w *logWriter) open() error {
 	return nil
 }
 
-// rotate begins the next segment and drops the one that leaves the tail.
+// rotate starts the next segment and deletes the last but two.
 func (w *logWriter) rotate() error {
 	err := w.file.Close()
 	w.file = nil
@@ -332,6 +335,7 @@ func (w *logWriter) rotate() error {
 	return w.open()
 }
 
+// keepNote stores the note, and notifies those who wait for a new log.
 func (w *logWriter) keepNote() error {
 	if w.note.Event == 0 {
 		w.note.Event = w.scheduled()
@@ -364,10 +368,10 @@ func (w *logWriter) Close() error {
 	return w.closeFiles()
 }
 
-// forgetPosition removes the positions of a log that is complete.
+// forgetPosition deletes the positions of a complete log.
 func (w *logWriter) forgetPosition() {
 	for slot := range uint64(2) {
-		_ = w.l.fs.Remove(w.l.positionPath(w.key, slot)) // a file that stays is garbage, no harm
+		_ = w.l.fs.Remove(w.l.positionPath(w.key, slot)) // a file that remains is not used again
 	}
 }
 
@@ -381,7 +385,7 @@ func (w *logWriter) closeFiles() (err error) {
 	return err
 }
 
-// note reads what the store keeps of a log; ErrNoLog when there is none.
+// note reads the record of a log. The error is ErrNoLog if there is none.
 func (l *logs) note(k taskKey) (logNote, error) {
 	v, err := l.st.Log(k.run, k.task)
 	if errors.Is(err, store.ErrNoLog) {
@@ -396,7 +400,7 @@ func (l *logs) note(k taskKey) (logNote, error) {
 func decodeNote(v []byte) (logNote, error) {
 	var n logNote
 	if err := json.Unmarshal(v, &n); err != nil {
-		return n, fmt.Errorf("the log's record is damaged: %w", err)
+		return n, fmt.Errorf("the record of the log is damaged: %w", err)
 	}
 	n.First = max(n.First, 1)
 	return n, nil

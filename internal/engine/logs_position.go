@@ -13,20 +13,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// logPosition says up to where a log's source is in the log when the log ends at a byte of a segment.
+// logPosition is the position in the source of a log that corresponds to an offset in the log.
 //
-// It is written before the lines that it covers, into one of two files in turn. So whenever the process ends, one of the two
-// is whole and covers no more than the log holds: lines beyond it are cut off and come again from the source.
+// It is written before the lines that it covers, alternately into one of two files. So if the process dies at any moment, one of the two
+// is complete and does not cover more lines than the log has. Lines after it are cut off, and read again from the source.
 type logPosition struct {
-	number  uint64 // of the write, from 1; 0: there is no position
-	segment int
-	at      int64
-	source  []byte // what the runner calls the position
+	number  uint64 // the number of the write, from 1; 0 if there is no position
+	segment int    // the segment in which the covered part of the log ends
+	at      int64  // its offset there, in bytes
+	source  []byte // the position in the source, in the runner's format
 }
 
-// positionHeader is checksum, length of the source's position, number, segment, end.
+// positionHeader is the size of the header: checksum, length of source, number, segment, at.
 const positionHeader = 4 + 4 + 8 + 8 + 8
 
+// encode encodes a position with a checksum, so that an incomplete write is detected.
 func (p logPosition) encode() []byte {
 	b := make([]byte, 4, positionHeader+len(p.source))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(p.source)))
@@ -55,7 +56,7 @@ func decodePosition(b []byte) (p logPosition, ok bool) {
 	return p, p.number > 0
 }
 
-// covers reports whether a log that ends at a byte of a segment holds all that the position covers.
+// covers reports whether a log that ends at an offset of a segment has all lines that the position covers.
 func (p logPosition) covers(segment int, at int64) bool {
 	return p.number > 0 && (p.segment < segment || p.segment == segment && p.at <= at)
 }
@@ -64,8 +65,8 @@ func (l *logs) positionPath(k taskKey, slot uint64) string {
 	return l.fs.PathJoin(l.dir(k.run), k.name()+"position"+string('a'+rune(slot%2)))
 }
 
-// position is the newest position whose lines the log contains. If the newest one is ahead of the log, as after a failure of the
-// machine that lost lines, it is the older one.
+// position returns the newest position whose lines the log has. If both positions are ahead of the log, because a failure of the machine
+// lost lines, it returns the older one.
 func (l *logs) position(k taskKey, segment int, at int64) (logPosition, error) {
 	var best logPosition
 	for slot := range uint64(2) {
@@ -88,8 +89,8 @@ func (l *logs) position(k taskKey, segment int, at int64) (logPosition, error) {
 	return best, nil
 }
 
-// keepPosition writes the position that holds when n more bytes are in the log. Before the first one it writes where the log
-// ends without them.
+// keepPosition writes the position for the log with n more bytes. Before the first position, it writes one for the log without them, so
+// that there is always a position that covers no more than the log.
 func (w *logWriter) keepPosition(source []byte, n int64) error {
 	if source == nil {
 		return nil
@@ -102,6 +103,7 @@ func (w *logWriter) keepPosition(source []byte, n int64) error {
 	return w.writePosition(source, n)
 }
 
+// writePosition writes a position. It computes in which segment n more bytes will end.
 func (w *logWriter) writePosition(source []byte, n int64) error {
 	p := logPosition{number: w.position.number + 1, segment: w.segment, at: w.at, source: bytes.Clone(source)}
 	for {
@@ -138,7 +140,7 @@ func (l *logs) read(path string, n int64) ([]byte, error) {
 	return data, errors.Join(err, f.Close())
 }
 
-// truncate cuts a file off after n bytes. A file system that cannot, such as one in memory, gets another file.
+// truncate truncates a file to n bytes. On a file system without file descriptors, such as one in memory, it writes a new file.
 func (l *logs) truncate(path string, n int64) error {
 	f, err := l.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {

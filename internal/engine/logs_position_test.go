@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// source is a job's log of which a runner passes on what follows the kept position.
+// source returns the output of a job. A runner copies the part after the stored position to the task's log.
 func source(lines int) string {
 	var text strings.Builder
 	for i := range lines {
@@ -28,7 +28,7 @@ func source(lines int) string {
 	return text.String()
 }
 
-// follow passes on the source from the kept position to its end; a write that fails is the process's end.
+// follow copies the source from the stored position to its end. A write that fails stands for the end of the process.
 func follow(req *task.Request, text string) error {
 	from, _ := strconv.Atoi(string(req.Log.Position()))
 	for line := range strings.Lines(text[from:]) {
@@ -40,15 +40,15 @@ func follow(req *task.Request, text string) error {
 	return nil
 }
 
-// TestLogAfterCut ends the process after a third of the bytes that are written of a log, and once more while the next one continues.
-// Each line is kept once.
+// TestLogAfterCut simulates the end of the process after a number of bytes of the log, and again while the next engine continues the log.
+// It tries every third number of bytes. At the end, the log has each line once.
 func TestLogAfterCut(t *testing.T) {
 	for _, limit := range []int64{4 << 20, 48} {
 		text := source(8)
 		whole := &shortFS{FS: vfs.NewMem(), left: 1 << 30}
 		runCut(t, whole, limit, text)
 		written := 1<<30 - whole.left
-		step := 3 // each run tries other bytes; make soak tries all
+		step := 3 // each run of the test tries other numbers; make soak tries all
 		switch {
 		case os.Getenv("RAYORCH_SOAK") != "":
 			step = 1
@@ -72,7 +72,7 @@ func TestLogAfterCut(t *testing.T) {
 	}
 }
 
-// runCut runs an engine until the log is complete or a write fails; more reports the latter.
+// runCut runs an engine until the log is complete or a write fails; more is true if a write failed.
 func runCut(t *testing.T, fs *shortFS, limit int64, text string) (more bool) {
 	t.Helper()
 	failed := make(chan struct{})
@@ -112,7 +112,7 @@ func runCut(t *testing.T, fs *shortFS, limit int64, text string) (more bool) {
 	return false
 }
 
-// arnOf is the only execution's, which is started when it is not there.
+// arnOf returns the ARN of the only execution, and starts it if it does not exist.
 func arnOf(t *testing.T, e *engine.Engine) string {
 	t.Helper()
 	page, err := e.List(engine.ListFilter{})
@@ -125,7 +125,7 @@ func arnOf(t *testing.T, e *engine.Engine) string {
 	return page.Executions[0].ARN
 }
 
-// checkLog wants all of the text, or its beginning and its end and the size of what lies between.
+// checkLog checks that the log has the whole text, or its beginning, its end, and a line with the number of omitted bytes.
 func checkLog(t *testing.T, e *engine.Engine, arn, text string) {
 	t.Helper()
 	got := readLog(t, e, arn, engine.LogQuery{State: "T"})
@@ -135,15 +135,15 @@ func checkLog(t *testing.T, e *engine.Engine, arn, text string) {
 	}
 	info := infos[0]
 	if info.Size+info.Dropped != int64(len(text)) {
-		t.Errorf("%d bytes are kept and %d dropped, want %d in all", info.Size, info.Dropped, len(text))
+		t.Errorf("%d bytes are stored and %d omitted, want %d in total", info.Size, info.Dropped, len(text))
 	}
 	want := text
 	if info.Dropped > 0 {
-		note := fmt.Sprintf("\n... %d bytes are left out here ...\n", info.Dropped)
+		note := fmt.Sprintf("\n... %d bytes omitted ...\n", info.Dropped)
 		head, _, _ := strings.Cut(got, note)
 		want = head + note + text[len(head)+int(info.Dropped):]
 		if !strings.HasPrefix(text, head) {
-			t.Errorf("the log does not begin as its source: %q", got)
+			t.Errorf("the log does not begin like its source: %q", got)
 		}
 	}
 	if got != want {
@@ -151,7 +151,7 @@ func checkLog(t *testing.T, e *engine.Engine, arn, text string) {
 	}
 }
 
-// shortFS is a file system whose log files take some bytes more, and then nothing.
+// shortFS is a file system on which writes to log files fail after left more bytes.
 type shortFS struct {
 	vfs.FS
 	mu   sync.Mutex
@@ -160,7 +160,7 @@ type shortFS struct {
 
 var errCut = errors.New("cut")
 
-// take is how many of n bytes there is room for.
+// take returns how many of n bytes can still be written.
 func (c *shortFS) take(n int) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

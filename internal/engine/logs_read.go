@@ -14,27 +14,28 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// LogInfo describes the kept log of one attempt of a task.
+// LogInfo describes the stored log of an attempt of a task.
 type LogInfo struct {
 	Task, State string
 	Attempt     int
 	Started     time.Time
-	Size        int64 // bytes that are kept
-	Dropped     int64 // bytes that are not, between head and tail
-	// Event is the TaskScheduled event of the attempt; 0 for logs of earlier releases.
+	Size        int64 // the number of stored bytes
+	Dropped     int64 // the number of bytes that were deleted between the beginning and the end
+	// Event is the id of the TaskScheduled event of the attempt; 0 for logs of earlier releases.
 	Event int64 `json:",omitempty"`
 }
 
-// LogQuery picks a log: by Task, by the TaskScheduled event of the attempt, or the newest one of State (and Attempt, when it is not 0).
+// LogQuery selects a log: by Task, else by Event (the id of the TaskScheduled event of the attempt), else the newest log of State and
+// Attempt. Attempt 0 means any attempt.
 type LogQuery struct {
 	Task, State string
 	Event       int64
 	Attempt     int
-	// Follow waits at the log's end for more, until the task has ended or ctx is done.
+	// Follow makes the reader wait at the end of the log for more lines, until the task has ended or ctx is done.
 	Follow bool
 }
 
-// Logs lists the logs that are kept of an execution's tasks, oldest first.
+// Logs describes the stored logs of an execution's tasks, oldest first.
 func (e *Engine) Logs(arn string) ([]LogInfo, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -47,7 +48,8 @@ func (e *Engine) Logs(arn string) ([]LogInfo, error) {
 	return e.logs.list(id)
 }
 
-// OpenLog reads a log: ErrNoLog if there is none. With Follow it waits for one until the execution is closed.
+// OpenLog opens a log for reading. The error is ErrNoLog if there is none; but if Follow is set, OpenLog waits for one until the
+// execution is closed.
 func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCloser, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -84,6 +86,7 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	}
 }
 
+// open returns a reader for the newest log that matches a query.
 func (l *logs) open(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
 	infos, err := l.list(id)
 	if err != nil {
@@ -107,8 +110,8 @@ func (q *LogQuery) wants(l LogInfo) bool {
 	return q.State == l.State && (q.Attempt == 0 || q.Attempt == l.Attempt)
 }
 
-// scheduled finds the event that scheduled a task, from a later one of the same attempt: the engine knows the last one only. 0 if it
-// cannot be read; the log is then found by its state and attempt.
+// scheduled finds the TaskScheduled event of a task, starting at the last event of the same attempt, which is the one that the engine
+// knows. It returns 0 if the history cannot be read; then the log can be found only by its state and attempt.
 func (e *Engine) scheduled(id store.ID, event int64) int64 {
 	for event > 0 {
 		page, err := e.events(id, HistoryQuery{After: event - 1, Limit: 1})
@@ -129,7 +132,7 @@ func (l *logs) whenCreated() <-chan struct{} {
 	return l.created
 }
 
-// growing is a channel that is closed when the log may have more; nil if nobody writes to it.
+// growing returns a channel that is closed when the log may have grown; nil if the log has no writer.
 func (l *logs) growing(k taskKey) <-chan struct{} {
 	l.mu.Lock()
 	w := l.live[k]
@@ -145,18 +148,19 @@ func (l *logs) growing(k taskKey) <-chan struct{} {
 	return w.changed
 }
 
-// logReader reads segment after segment. Where segments were dropped, it inserts a note with the number of bytes.
+// logReader reads the segments of a log. In place of deleted segments, it returns a line with the number of bytes.
 type logReader struct {
-	ctx, engine context.Context
+	ctx, engine context.Context // of the reader, and of the engine
 	l           *logs
 	key         taskKey
 	follow      bool
 
 	file    vfs.File
 	segment int    // the segment of file, or the next one
-	note    []byte // still to be read: the note about a gap
+	note    []byte // to be returned before the segment
 }
 
+// Read returns io.EOF at the end of the log. If the reader follows the log, it waits there until the log has grown or has no writer.
 func (r *logReader) Read(p []byte) (int, error) {
 	for {
 		if len(r.note) > 0 {
@@ -164,7 +168,7 @@ func (r *logReader) Read(p []byte) (int, error) {
 			r.note = r.note[n:]
 			return n, nil
 		}
-		grown := r.l.growing(r.key) // before the read: what is written after it is not missed
+		grown := r.l.growing(r.key) // before the read, so that no later write is missed
 		n, err := r.read(p)
 		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
 			return n, err
@@ -196,7 +200,7 @@ func (r *logReader) read(p []byte) (int, error) {
 	return r.file.Read(p)
 }
 
-// advance goes to the next segment that is there, if this one is at its end for good.
+// advance moves to the next existing segment, if there is one: then the current segment is complete.
 func (r *logReader) advance() bool {
 	n, err := r.l.note(r.key)
 	if err != nil {
@@ -207,14 +211,14 @@ func (r *logReader) advance() bool {
 		return false
 	}
 	if r.file != nil {
-		// The writer may have added to the segment after the last read and before it went on to the next.
-		if at, err := io.ReadAll(r.file); err == nil && len(at) > 0 {
-			r.note = at
+		// The writer may have appended to the segment between the last read and the start of the next segment.
+		if rest, err := io.ReadAll(r.file); err == nil && len(rest) > 0 {
+			r.note = rest
 		}
 		_ = r.file.Close()
 	}
 	if next > r.segment+1 {
-		r.note = append(r.note, fmt.Sprintf("\n... %d bytes are left out here ...\n", n.Dropped)...)
+		r.note = append(r.note, fmt.Sprintf("\n... %d bytes omitted ...\n", n.Dropped)...)
 	}
 	r.file, r.segment = nil, next
 	return true

@@ -31,7 +31,7 @@ func readLog(t *testing.T, e *engine.Engine, arn string, q engine.LogQuery) stri
 	return string(text)
 }
 
-// A log keeps its beginning and its end, and says how much lies between; a restart goes on with it.
+// A log keeps its beginning and its end, and reports how many bytes between them were omitted. After a restart, the log continues.
 func TestLogIsBounded(t *testing.T) {
 	fs := vfs.NewMem()
 	const lines = 1000
@@ -66,8 +66,8 @@ func TestLogIsBounded(t *testing.T) {
 	if got := infos[0]; got.State != "T" || got.Attempt != 1 || got.Size > 4000 || got.Size+got.Dropped != lines*10 {
 		t.Errorf("%+v", got)
 	}
-	if !strings.Contains(text, fmt.Sprintf("... %d bytes are left out here ...", infos[0].Dropped)) {
-		t.Error("nothing says that something is left out")
+	if !strings.Contains(text, fmt.Sprintf("... %d bytes omitted ...", infos[0].Dropped)) {
+		t.Error("the log does not have the line about omitted bytes")
 	}
 	if err := e.Delete(x.ARN); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// A reader that follows sees every line, from before the log begins until the task ends.
+// A reader that follows a log, opened before the log exists, gets all lines until the task ends.
 func TestLogFollow(t *testing.T) {
 	ready, seen := make(chan struct{}), make(chan struct{})
 	e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
@@ -111,7 +111,7 @@ func TestLogFollow(t *testing.T) {
 	}
 }
 
-// TestLogEvent finds a log by the event that scheduled its task: of each attempt, after a restart before the first line, and after a
+// A log can be found by the TaskScheduled event of its attempt, also after a retry, after a restart before the first line, and after a
 // redrive.
 func TestLogEvent(t *testing.T) {
 	fs := vfs.NewMem()

@@ -12,13 +12,13 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// definitions is the kind of the documents that hold definitions, by their hash.
+// definitions is the kind of the documents that contain definitions. Their names are the hashes of the definitions.
 const definitions = "definition"
 
-// maxMachines bounds how many parsed definitions are kept in memory.
+// maxMachines is the maximum number of parsed definitions in memory.
 const maxMachines = 256
 
-// machines are the parsed definitions, each parsed once however many executions run it.
+// machines is a cache of parsed definitions, which executions share.
 type machines struct {
 	st     *store.Store
 	mu     sync.Mutex
@@ -28,7 +28,7 @@ type machines struct {
 	forgotten atomic.Bool  // executions were deleted since the last collect
 }
 
-// of parses a definition and puts it on disk, so that executions can name it by its hash.
+// of returns a parsed definition and its hash. It stores the definition, so that runs can refer to it by the hash.
 func (ms *machines) of(definition []byte) (*asl.Machine, string, error) {
 	sum := sha256.Sum256(definition)
 	hash := hex.EncodeToString(sum[:])
@@ -49,6 +49,7 @@ func (ms *machines) of(definition []byte) (*asl.Machine, string, error) {
 	return m, hash, nil
 }
 
+// byHash returns a parsed definition that is stored.
 func (ms *machines) byHash(hash string) (*asl.Machine, error) {
 	if m := ms.cached(hash); m != nil {
 		return m, nil
@@ -65,7 +66,7 @@ func (ms *machines) byHash(hash string) (*asl.Machine, error) {
 	return m, nil
 }
 
-// drop forgets a definition that is no longer on disk.
+// drop removes a definition that is no longer on disk from the cache.
 func (ms *machines) drop(hash string) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -78,13 +79,14 @@ func (ms *machines) cached(hash string) *asl.Machine {
 	return ms.parsed[hash]
 }
 
+// keep adds a parsed definition to the cache.
 func (ms *machines) keep(hash string, m *asl.Machine) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.parsed == nil {
 		ms.parsed = map[string]*asl.Machine{}
 	}
-	for old := range ms.parsed { // any one will do: it is parsed again when it is needed
+	for old := range ms.parsed { // evict any: it is parsed again when it is needed
 		if len(ms.parsed) < maxMachines {
 			break
 		}

@@ -6,25 +6,26 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// counters are what the engine counts, since it was opened.
+// counters counts since the engine was opened.
 type counters struct {
 	started, succeeded, failed, timedOut, aborted atomic.Int64
 	events, commits, tasks                        atomic.Int64
 	open, running                                 atomic.Int64
 }
 
-// Metrics are the engine's counts at one moment: totals since Open, and Open, Running, Timers and Hot as they are now.
+// Metrics has the engine's counts: totals since Open, and current numbers.
 type Metrics struct {
+	// Totals since Open.
 	Started, Succeeded, Failed, TimedOut, Aborted int64
 	Events, Commits, Tasks                        int64
-	// OpenRuns have not ended and are driven; ParkedRuns are not; RunningTasks are with a runner; Timers are armed; HotRuns are in memory.
+	// The current numbers of open runs that this engine drives, parked runs, tasks that a runner works on, timers, and runs in memory.
 	OpenRuns, ParkedRuns, RunningTasks, Timers, HotRuns int64
 }
 
-// add counts what a commit is about to make true.
+// add counts the changes of a commit. The caller must not have set r.stored for this commit yet.
 func (c *counters) add(r *run, s *step) {
 	c.events.Add(int64(len(s.events)))
-	if !r.born && r.mem == nil || !s.reopened.IsZero() {
+	if !r.stored && r.mem == nil || !s.reopened.IsZero() {
 		c.open.Add(1)
 	}
 	if !s.closed {
@@ -46,7 +47,7 @@ func (c *counters) add(r *run, s *step) {
 	}
 }
 
-// Metrics counts.
+// Metrics returns the current counts.
 func (e *Engine) Metrics() Metrics {
 	c := &e.counters
 	e.hot.mu.Lock()

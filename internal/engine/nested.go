@@ -15,20 +15,21 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// nested runs states:startExecution: plain, .sync, .sync:2 and .waitForTaskToken. The child's name derives from the
-// task where none is given, so that a task that is resumed finds the child that it started.
+// nested is the runner of states:startExecution: plain, .sync, .sync:2 and .waitForTaskToken. If the arguments have no name for the child
+// execution, the name is derived from the task, so that a resumed task finds the child that it started.
 type nested struct{ e *Engine }
 
+// Run starts the child execution, and waits for its end if the resource ends with .sync or .sync:2.
 func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	child, err := n.request(req)
 	if err != nil {
 		return nestedFailure(err)
 	}
-	way := strings.TrimPrefix(req.Resource, stepfn.StartExecution)
-	if way == ".sync" || way == ".sync:2" {
-		return n.wait(ctx, req, child, way == ".sync:2")
+	pattern := strings.TrimPrefix(req.Resource, stepfn.StartExecution)
+	if pattern == ".sync" || pattern == ".sync:2" {
+		return n.wait(ctx, req, child, pattern == ".sync:2")
 	}
-	if errors.Is(context.Cause(ctx), task.ErrStop) { // a previous engine's: nothing waits for the child
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a stop from an earlier engine: the task does not own the child
 		return task.Result{}
 	}
 	x, err := n.e.startNested(ctx, req, child)
@@ -41,7 +42,7 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 // request reads the task's arguments.
 func (n nested) request(req *task.Request) (StartRequest, error) {
 	if n.e.lookup == nil {
-		return StartRequest{}, errors.New("no state machines are registered here")
+		return StartRequest{}, errors.New("this engine has no registered state machines")
 	}
 	args, err := value.ParseObject(req.Input)
 	if err != nil {
@@ -62,7 +63,7 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 	}
 	switch in, _ := args.Get("Input"); in := in.(type) {
 	case nil:
-	case string: // the JSON text itself, as for StartExecution
+	case string: // JSON text, as for StartExecution
 		r.Input = []byte(in)
 	default:
 		r.Input = value.Bytes(in)
@@ -73,7 +74,7 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 	return r, nil
 }
 
-// startNested starts the child. Only a task that a previous engine began accepts a child that has ended: that engine may have started it.
+// startNested starts the child. A resumed task also accepts a child that has already ended, because an earlier engine may have started it.
 func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequest) (Execution, error) {
 	by, _ := e.find(req.Execution) // 0 for an Express one
 	x, err := e.startFor(ctx, by, r)
@@ -84,19 +85,19 @@ func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequ
 			return x, nil
 		}
 	}
-	if err == nil && resumed && r.Type != stepfn.Express { // it rests as the parent did
+	if err == nil && resumed && r.Type != stepfn.Express { // the child was interrupted with its parent
 		err = e.Resume(ctx, x.ARN)
 	}
 	return x, err
 }
 
-// wait follows the child to its end, and stops it when the task is stopped.
+// wait starts the child and waits for its end. It stops the child if the task is stopped. parsed is set for .sync:2.
 func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest, parsed bool) task.Result {
 	if child.Type == stepfn.Express {
 		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
 	}
-	arn := n.e.birthOf(child.withDefaults()).arn
-	if errors.Is(context.Cause(ctx), task.ErrStop) { // a previous engine started it
+	arn := n.e.newRunOf(child.withDefaults()).arn
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // an earlier engine may have started the child
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}
 	}
@@ -123,6 +124,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 	}
 }
 
+// result returns the task's result when the child has ended.
 func (n nested) result(arn string, parsed bool) task.Result {
 	x, err := n.e.Describe(arn)
 	if err != nil {
@@ -138,11 +140,11 @@ func (n nested) result(arn string, parsed bool) task.Result {
 func (e *Engine) stopNested(arn, parent string) {
 	_, err := e.Stop(arn, "", "the parent execution "+parent+" stopped waiting")
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
-		e.logger.Error("stop a nested execution", "execution", arn, "problem", err)
+		e.logger.Error("could not stop a nested execution", "execution", arn, "problem", err)
 	}
 }
 
-// nestedFailure names errors as the AWS SDK integration does.
+// nestedFailure converts an error to a failure with the name and text that the service integration of AWS uses.
 func nestedFailure(err error) task.Result {
 	var exists *AlreadyExistsError
 	var unknown *UnknownMachineError
@@ -157,8 +159,8 @@ func nestedFailure(err error) task.Result {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// startedOutput is StartExecution's answer as the integration gives it: with what the call itself looked like, which
-// definitions read (SdkHttpMetadata.HttpStatusCode). There was no call here; it is what the API would have answered.
+// startedOutput returns the output of a started child. On AWS, it contains the metadata of the HTTP response, which definitions may read
+// (SdkHttpMetadata.HttpStatusCode). There is no HTTP call here, so the metadata is what the API would return.
 func startedOutput(x *Execution) *value.Object {
 	id := requestID(x.ARN)
 	length := strconv.Itoa(len(fmt.Sprintf(`{"executionArn":%q,"startDate":%.3f}`, x.ARN, float64(x.Started.UnixMilli())/1000)))
@@ -175,19 +177,19 @@ func startedOutput(x *Execution) *value.Object {
 		"SdkResponseMetadata", value.Obj("RequestId", id), "StartDate", stamp(x.Started))
 }
 
-// requestID is the same if a task is resumed.
+// requestID returns an id that is derived from a text, so that it is the same when a task is resumed.
 func requestID(of string) string {
 	sum := sha256.Sum256([]byte(of))
 	return hashUUID(sum)
 }
 
-// refused is how the integration tells of an answer that is an error.
+// refused formats an error response of the API as the service integration does.
 func refused(code, message, of string) task.Result {
 	return task.Fail("StepFunctions."+code+"Exception", fmt.Sprintf(
 		"%s (Service: AWSStepFunctions; Status Code: 400; Error Code: %s; Request ID: %s; Proxy: null)", message, code, requestID(of)))
 }
 
-// describedOutput is what .sync gives: payloads as texts, and with :2 as JSON.
+// describedOutput returns the output of .sync and .sync:2. parsed is set for .sync:2: payloads are JSON values instead of strings.
 func describedOutput(x *Execution, parsed bool) *value.Object {
 	included := value.Obj("Included", true)
 	o := value.Obj("ExecutionArn", x.ARN, "Input", payload(x.Input, parsed), "InputDetails", included, "Name", x.Name)

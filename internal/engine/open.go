@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// Engine owns a state directory and drives its executions.
+// Engine owns a state directory and drives its executions. It is safe for concurrent use.
 type Engine struct {
 	c      Config
 	st     *store.Store
@@ -34,19 +34,19 @@ type Engine struct {
 	mapRuns    mapRuns
 	mapRecords mapRecords
 	resting    resting
-	deaths     deaths
+	crashes    crashes
 	notes      *notes
-	express    sync.Map // ARN -> store.ID of what runs in memory
+	express    sync.Map // the ARN of an Express execution, which is only in memory -> store.ID
 	logs       *logs
 	counters   counters
 
-	// ctx is the parent of everything that runs; it ends with ErrAbandon.
+	// ctx is the parent of all contexts of the engine. Close cancels it with task.ErrAbandon.
 	ctx   context.Context
 	end   context.CancelCauseFunc
 	gate  sync.RWMutex // guards shut against wg.Add
 	shut  bool
 	wg    sync.WaitGroup
-	begun time.Time
+	begun time.Time // when the engine was opened
 }
 
 func (c Config) withDefaults() Config {
@@ -84,8 +84,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Open opens a state directory and resumes every execution that is open in it. The error is a store.LockedError
-// if another process owns the directory, a store.NewerError if a newer release wrote it.
+// Open opens a state directory and resumes its open executions, unless Config.Paused or Config.ReadOnly is set. The error is a
+// store.LockedError if another process owns the directory, and a store.NewerError if a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
 	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly, Reserve: c.Reserve}
@@ -102,8 +102,8 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.ctx = task.WithEngine(e.ctx)
 	e.machines.st = st
 	e.mapRuns.e, e.mapRecords.st = e, st
-	e.deaths.st, e.deaths.logger = st, c.Logger
-	e.machines.forgotten.Store(true) // perhaps by an engine that crashed before it looked
+	e.crashes.st, e.crashes.logger = st, c.Logger
+	e.machines.forgotten.Store(true) // an earlier engine may have crashed between deleting executions and collecting definitions
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
 	e.clock = openClock(&e.c, st)
@@ -111,8 +111,8 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
-	if err := errors.Join(e.openDeaths(), e.recover()); err != nil {
-		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
+	if err := errors.Join(e.openCrashes(), e.recover()); err != nil {
+		return nil, errors.Join(fmt.Errorf("resume the executions in %s: %w", c.Dir, err), e.Close())
 	}
 	if !c.ReadOnly {
 		e.background(e.timers.run)
@@ -135,7 +135,7 @@ func (e *Engine) watchRoom(ctx context.Context) {
 			e.logger.Error("the disk of the state directory is full: no run starts, and running ones wait for space", "dir", e.c.Dir)
 			full = true
 		case !now && full:
-			e.logger.Info("the disk of the state directory has room again", "dir", e.c.Dir)
+			e.logger.Info("the disk of the state directory has space again", "dir", e.c.Dir)
 			full = false
 		}
 		select {
@@ -163,13 +163,14 @@ func (e *Engine) Close() error {
 	return e.st.Close()
 }
 
-// fullGrace is how long Close waits while the disk is full: a wait for space may never end.
+// fullGrace is how long Close waits before it checks whether the disk is full: a wait for space may never end.
 const fullGrace = time.Second
 
-// awaitIdle waits for all that runs. On a full disk it gives up and returns false: the store is then left as after a crash.
+// awaitIdle waits until no work is in progress. On a full disk it gives up and returns false; then Close leaves the store as after a
+// crash.
 func (e *Engine) awaitIdle() bool {
 	idle := make(chan struct{})
-	go func() { // outlives Close only where that gives up
+	go func() { // outlives Close only if awaitIdle gives up
 		e.wg.Wait()
 		close(idle)
 	}()
@@ -185,10 +186,10 @@ func (e *Engine) awaitIdle() bool {
 	}
 }
 
-// Store is the engine's store, for the documents of others.
+// Store returns the engine's store, in which other packages keep documents.
 func (e *Engine) Store() *store.Store { return e.st }
 
-// Config is what the engine runs with, defaults filled in.
+// Config returns the configuration with defaults filled in.
 func (e *Engine) Config() Config { return e.c }
 
 // enter begins work that Close waits for; leave ends it.
@@ -204,7 +205,8 @@ func (e *Engine) enter() error {
 
 func (e *Engine) leave() { e.wg.Done() }
 
-// background runs fn in a goroutine that Close waits for; fn watches the context.
+// background runs fn in a goroutine that Close waits for; fn must return when its context ends. It returns false, without calling fn,
+// if the engine is closing.
 func (e *Engine) background(fn func(ctx context.Context)) bool {
 	if e.enter() != nil {
 		return false
@@ -216,20 +218,20 @@ func (e *Engine) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// owed is an effect that an earlier engine left in the outbox.
-type owed struct {
+// effect is a pending effect in the outbox. v is its value, empty for most kinds.
+type effect struct {
 	id   store.ID
 	name string
 	v    []byte
 }
 
-// takeUpWhere arms the timers of the open runs that are wanted, and performs their pending effects: tasks, stops,
-// cleanups, map runs.
-func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
+// resumeRuns drives the runs for which want returns true: it arms the timers of the open ones, and performs pending effects that an
+// earlier engine left (tasks, stops, cleanups, map runs), also those of closed runs. Parked runs are left out.
+func (e *Engine) resumeRuns(want func(store.ID) bool) error {
 	var unfinished, moved []store.ID
 	ahead := e.clock.now().Ahead
 	err := e.st.Opens(func(id store.ID, v []byte) {
-		if !want(id) || e.deaths.park(id) {
+		if !want(id) || e.crashes.park(id) {
 			return
 		}
 		o := decodeOpen(v)
@@ -244,15 +246,15 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	if err != nil {
 		return err
 	}
-	debts := map[store.ID][]owed{}
-	err = e.st.Owed(func(id store.ID, name string, v []byte) {
-		if !want(id) || e.deaths.park(id) {
+	effects := map[store.ID][]effect{}
+	err = e.st.Outbox(func(id store.ID, name string, v []byte) {
+		if !want(id) || e.crashes.park(id) {
 			return
 		}
-		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})
+		effects[id] = append(effects[id], effect{id, name, append([]byte(nil), v...)})
 	})
-	for id, list := range debts {
-		err = errors.Join(err, e.unlessDamaged(id, e.takeUp(id, list)))
+	for id, list := range effects {
+		err = errors.Join(err, e.unlessDamaged(id, e.perform(id, list)))
 	}
 	if len(moved) > 0 {
 		e.clockSet(moved)
@@ -263,7 +265,7 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	return err
 }
 
-// unlessDamaged leaves an execution that cannot be read as it is, so that the others continue.
+// unlessDamaged logs a DamagedError and returns nil, so that one unreadable execution does not keep the others from being resumed.
 func (e *Engine) unlessDamaged(id store.ID, err error) error {
 	var d *store.DamagedError
 	if !errors.As(err, &d) {
@@ -273,7 +275,7 @@ func (e *Engine) unlessDamaged(id store.ID, err error) error {
 	return nil
 }
 
-// later does fn in the background, unless the engine is closing: then the next engine does it.
+// later runs fn in the background. It does nothing if the engine is closing: the next engine finds the same work.
 func (e *Engine) later(fn func()) {
 	e.background(func(context.Context) { fn() })
 }

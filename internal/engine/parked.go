@@ -18,8 +18,11 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// An execution during whose step the process died, and died again when the step was retried, would kill every process that drives
-// it. It is parked: no process drives it until a user resumes it, but it can be stopped.
+// If the process dies during a step of an execution, for example because it runs out of memory, the next engine retries the step. If the
+// process dies again, the execution would kill every process that drives it. So it is parked: no engine drives it until a user resumes
+// it by its ARN. It can be stopped.
+//
+// notes.go records which steps are in progress. When an engine opens the directory, the notes that are left count as crashes.
 
 // ErrParked means that an execution is parked and accepts no results.
 var ErrParked = errors.New("the execution is parked: the process that drove it died twice during the same step")
@@ -32,53 +35,55 @@ type Parked struct {
 }
 
 const (
-	deathDocs  = "deaths" // the kind of their documents
-	mostDeaths = 2        // during one step
+	crashDocs  = "deaths" // the kind of the documents; stored, so it cannot change
+	maxCrashes = 2        // the number of crashes during one step after which a run is parked
 )
 
-// death counts how often a process died during one step of a run. It is forgotten when the step is done.
-type death struct {
+// crash counts how often a process died during one step of a run. It is deleted when the step is complete.
+type crash struct {
 	V     int    `json:"v"`
 	ARN   string `json:"arn"`
 	Step  string `json:"step"`
-	Event int64  `json:"event"` // the history's last one
+	Event int64  `json:"event"` // the id of the last event in the history
 	Count int    `json:"count"`
-	Time  int64  `json:"time"` // when the last one was noticed, milliseconds
+	Time  int64  `json:"time"` // when the last crash was noticed, in milliseconds since 1970
 }
 
-func deathName(id store.ID, step string) string {
+func crashName(id store.ID, step string) string {
 	return strconv.FormatUint(uint64(id), 10) + " " + step
 }
 
-func (d *death) reason() string {
+func (d *crash) reason() string {
 	return fmt.Sprintf("the process that drove it died %d times during the same step (%s, after event %d), for example because "+
 		"it ran out of memory", d.Count, d.Step, d.Event)
 }
 
-// deaths are those of the runs that have any: as a rule none.
-type deaths struct {
+// crashes has the crashes of all runs. It is usually empty.
+type crashes struct {
 	st     *store.Store
 	logger *slog.Logger
 
-	n  atomic.Int32 // of runs
+	n  atomic.Int32 // the number of runs in of
 	mu sync.Mutex
-	of map[store.ID]map[string]death // by step
+	of map[store.ID]map[string]crash // by step
 }
 
-func (d *deaths) add(id store.ID, x death) {
+// add adds or replaces the crash of a step, in memory.
+func (d *crashes) add(id store.ID, x crash) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.of == nil {
-		d.of = map[store.ID]map[string]death{}
+		d.of = map[store.ID]map[string]crash{}
 	}
 	if d.of[id] == nil {
-		d.of[id] = map[string]death{}
+		d.of[id] = map[string]crash{}
 		d.n.Add(1)
 	}
 	d.of[id][x.Step] = x
 }
 
-func (d *deaths) remove(id store.ID, steps ...string) {
+// remove removes the crashes of steps from memory, after the commit that deleted their documents.
+func (d *crashes) remove(id store.ID, steps ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.of[id] == nil {
@@ -93,8 +98,8 @@ func (d *deaths) remove(id store.ID, steps ...string) {
 	}
 }
 
-// steps are those during which a process died: one of them, or all when none is named.
-func (d *deaths) steps(id store.ID, only string) (steps []string) {
+// steps returns the steps of a run during which a process died: all of them, or only the one that is named.
+func (d *crashes) steps(id store.ID, only string) (steps []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for s := range d.of[id] {
@@ -105,10 +110,10 @@ func (d *deaths) steps(id store.ID, only string) (steps []string) {
 	return steps
 }
 
-// worst is the step that parks a run; a Count below mostDeaths does not.
-func (d *deaths) worst(id store.ID) (worst death) {
+// worst returns the crash with the greatest count of a run. A count of maxCrashes or more parks the run.
+func (d *crashes) worst(id store.ID) (worst crash) {
 	if d.n.Load() == 0 {
-		return death{}
+		return crash{}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,11 +125,11 @@ func (d *deaths) worst(id store.ID) (worst death) {
 	return worst
 }
 
-// park reports whether nothing may drive a run.
-func (d *deaths) park(id store.ID) bool { return d.worst(id).Count >= mostDeaths }
+// park reports whether a run is parked.
+func (d *crashes) park(id store.ID) bool { return d.worst(id).Count >= maxCrashes }
 
-// takesNot reports whether a fact must wait until its run is resumed.
-func (d *deaths) takesNot(id store.ID, f interp.Fact) bool {
+// defers reports whether a fact cannot be applied until its run is resumed.
+func (d *crashes) defers(id store.ID, f interp.Fact) bool {
 	switch f.(type) {
 	case interp.Abort, interp.Redrive:
 		return false
@@ -132,42 +137,42 @@ func (d *deaths) takesNot(id store.ID, f interp.Fact) bool {
 	return d.park(id)
 }
 
-// openDeaths reads the deaths that are known, and adds those that the notes of the last process tell of.
-func (e *Engine) openDeaths() error {
-	docs, err := e.st.Docs(deathDocs, "", "", 0)
+// openCrashes reads the stored crashes, and counts the notes that the last process left.
+func (e *Engine) openCrashes() error {
+	docs, err := e.st.Docs(crashDocs, "", "", 0)
 	for _, doc := range docs {
-		err = errors.Join(err, e.deaths.read(doc))
+		err = errors.Join(err, e.crashes.read(doc))
 	}
 	if err != nil || e.c.ReadOnly || e.c.FS != vfs.Default {
 		return err
 	}
 	var left []note
 	if e.notes, left, err = openNotes(e.c.FS.PathJoin(e.c.Dir, "driving")); err != nil {
-		e.logger.Warn("an execution that kills this process will not be recognized", "problem", err)
+		e.logger.Warn("steps in progress cannot be recorded: an execution that kills this process will not be parked", "problem", err)
 	}
 	b := e.st.NewBatch()
 	for _, n := range left {
-		e.countDeath(b, n)
+		e.countCrash(b, n)
 	}
 	return e.st.Commit(b)
 }
 
-// read forgets one whose run was deleted: another may have its number.
-func (d *deaths) read(doc store.Doc) error {
-	var x death
+// read adds a stored crash, unless its run was deleted: another run may have the same id.
+func (d *crashes) read(doc store.Doc) error {
+	var x crash
 	if err := json.Unmarshal(doc.Value, &x); err != nil {
-		return fmt.Errorf("the record %s/%s is damaged: %w", deathDocs, doc.Name, err)
+		return fmt.Errorf("the record %s/%s is damaged: %w", crashDocs, doc.Name, err)
 	}
 	id, err := d.st.Find(x.ARN)
-	if errors.Is(err, store.ErrNoRun) || err == nil && deathName(id, x.Step) != doc.Name {
+	if errors.Is(err, store.ErrNoRun) || err == nil && crashName(id, x.Step) != doc.Name {
 		return nil
 	}
 	d.add(id, x)
 	return err
 }
 
-// countDeath counts a note, unless the step was done after all.
-func (e *Engine) countDeath(b *store.Batch, n note) {
+// countCrash counts a note as a crash, unless the history shows that the step was committed.
+func (e *Engine) countCrash(b *store.Batch, n note) {
 	x, err := e.describeCold(n.run)
 	if err != nil || n.number > 0 && n.number != x.LastEventID {
 		return
@@ -175,32 +180,32 @@ func (e *Engine) countDeath(b *store.Batch, n note) {
 	if n.number < 0 {
 		n.step = itemStep(-n.number-1, n.step)
 	}
-	e.deaths.mu.Lock()
-	d := e.deaths.of[n.run][n.step]
-	e.deaths.mu.Unlock()
-	d = death{metaVersion, x.ARN, n.step, x.LastEventID, d.Count + 1, e.c.Now().UnixMilli()}
-	e.deaths.add(n.run, d)
+	e.crashes.mu.Lock()
+	d := e.crashes.of[n.run][n.step]
+	e.crashes.mu.Unlock()
+	d = crash{metaVersion, x.ARN, n.step, x.LastEventID, d.Count + 1, e.c.Now().UnixMilli()}
+	e.crashes.add(n.run, d)
 	v, _ := json.Marshal(d) // plain fields: it cannot fail
-	b.Doc(deathDocs, deathName(n.run, n.step), v)
-	if d.Count >= mostDeaths {
+	b.Doc(crashDocs, crashName(n.run, n.step), v)
+	if d.Count >= maxCrashes {
 		e.logger.Error("execution parked", "execution", d.ARN, "reason", d.reason())
 	}
 }
 
 func itemStep(index int64, step string) string { return fmt.Sprintf("item %d of %s", index, step) }
 
-// survived forgets the deaths during a step that is done; without one, all of a run. It is for steps that commit nothing of
-// their own. That is seldom, and lost at a crash at worst.
-func (d *deaths) survived(id store.ID, step func() string) {
+// survived deletes the crash of a step that is complete. It commits the deletion itself, for steps that have no commit of their own.
+func (d *crashes) survived(id store.ID, step func() string) {
 	if d.n.Load() == 0 {
 		return
 	}
 	if err := d.forget(id, step()); err != nil {
-		d.logger.Error("forget the deaths of a run", "run", uint64(id), "problem", err)
+		d.logger.Error("could not delete the crash records of a run", "run", uint64(id), "problem", err)
 	}
 }
 
-func (d *deaths) forget(id store.ID, only string) error {
+// forget deletes the crashes of a run: all of them, or only that of the named step.
+func (d *crashes) forget(id store.ID, only string) error {
 	steps := d.steps(id, only)
 	if len(steps) == 0 {
 		return nil
@@ -216,12 +221,13 @@ func (d *deaths) forget(id store.ID, only string) error {
 
 func writeSurvived(b *store.Batch, id store.ID, steps []string) {
 	for _, s := range steps {
-		b.Doc(deathDocs, deathName(id, s), nil)
+		b.Doc(crashDocs, crashName(id, s), nil)
 	}
 }
 
-// survive collects the deaths that a fact's step settles. After an abort or a redrive the run is another.
-func (d *deaths) survive(r *run, s *step, f interp.Fact) {
+// survive collects the crashes that are obsolete after a fact: that of its step, or all if the run was aborted or redriven. The
+// step's commit deletes them.
+func (d *crashes) survive(r *run, s *step, f interp.Fact) {
 	if d.n.Load() == 0 {
 		return
 	}
@@ -237,37 +243,37 @@ func (d *deaths) survive(r *run, s *step, f interp.Fact) {
 	}
 }
 
-// noteNumber is the last event before a step. Events of an execution that is not on disk are nobody's.
+// noteNumber returns the id of the last event before a step, for its note; 0 if the run is not on disk.
 func (s *step) noteNumber(r *run) int64 {
-	if r.mem != nil || !r.born {
+	if r.mem != nil || !r.stored {
 		return 0
 	}
 	return s.after
 }
 
-// unpark lets a parked run be driven again, and reports whether it was parked.
+// unpark deletes the crashes of a parked run, so that it can be driven again, and reports whether it was parked.
 func (e *Engine) unpark(id store.ID) (was bool, err error) {
-	if !e.deaths.park(id) {
+	if !e.crashes.park(id) {
 		return false, nil
 	}
-	err = e.settled(id, func(*run) error {
-		was = e.deaths.park(id)
-		return e.deaths.forget(id, "")
+	err = e.withSynced(id, func(*run) error {
+		was = e.crashes.park(id)
+		return e.crashes.forget(id, "")
 	})
 	return was && err == nil, err
 }
 
-// Parked lists the executions that are parked, by their ARNs.
+// Parked returns the parked executions, sorted by ARN.
 func (e *Engine) Parked() []Parked {
-	e.deaths.mu.Lock()
-	ids := make([]store.ID, 0, len(e.deaths.of))
-	for id := range e.deaths.of {
+	e.crashes.mu.Lock()
+	ids := make([]store.ID, 0, len(e.crashes.of))
+	for id := range e.crashes.of {
 		ids = append(ids, id)
 	}
-	e.deaths.mu.Unlock()
+	e.crashes.mu.Unlock()
 	all := []Parked{}
 	for _, id := range ids {
-		if d := e.deaths.worst(id); d.Count >= mostDeaths {
+		if d := e.crashes.worst(id); d.Count >= maxCrashes {
 			all = append(all, Parked{d.ARN, fromMillis(d.Time), d.reason()})
 		}
 	}
@@ -275,9 +281,10 @@ func (e *Engine) Parked() []Parked {
 	return all
 }
 
-// stepOf is what a fact makes of a run, for its note. What an execution that is not on disk does, is its starter's step.
+// stepOf returns the run and the text of the step for a fact's note. The steps of a run that is not on disk count for the run that
+// started it.
 func (r *run) stepOf(f interp.Fact) (id store.ID, kind, of string) {
-	if r.mem != nil || !r.born {
+	if r.mem != nil || !r.stored {
 		return r.by, "a step of the execution ", r.state.Params().Name
 	}
 	switch f := f.(type) {

@@ -20,7 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// poison ends the process where an execution enters a task of the activity "poison" or reads the object "poison".
+// poison kills the process when an execution enters a task of the activity "poison" or reads the object "poison".
 type poison struct{ on bool }
 
 func (p poison) Resolve(arn string) (engine.StartRequest, error) {
@@ -61,7 +61,7 @@ const (
 
 var (
 	poisoned = `{"StartAt":"P","States":{"P":` + fmt.Sprintf(activityState, "poison") + `}}`
-	// afterWait has a task at work beside the wait, which a stop must reach.
+	// afterWait has a running task in another branch, which a stop must stop.
 	afterWait = `{"StartAt":"B","States":{"B":{"Type":"Parallel","End":true,"Branches":[` + forever + `,
 		{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"P"},"P":` + fmt.Sprintf(activityState, "poison") + `}}]}}}`
 	mapOfPoison = `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{
@@ -72,7 +72,7 @@ var (
 		`,"P":` + fmt.Sprintf(activityState, "poison") + `}}`
 )
 
-// poisonEngine opens an engine in which executions can end the process.
+// poisonEngine opens an engine in which executions kill the process if on is set.
 func poisonEngine(t *testing.T, dir string, on bool, run fake) *engine.Engine {
 	t.Helper()
 	e, err := engine.Open(context.Background(), engine.Config{
@@ -86,11 +86,11 @@ func poisonEngine(t *testing.T, dir string, on bool, run fake) *engine.Engine {
 	return e
 }
 
-// TestPoisonedProcess is what TestTwoDeathsPark starts: it drives what is open, starts an execution, and dies of it.
+// TestPoisonedProcess is the process that diesOf starts: it drives the open executions, starts another one, and is killed by it.
 func TestPoisonedProcess(t *testing.T) {
 	dir := os.Getenv("RAYORCH_TEST_POISONED")
 	if dir == "" {
-		t.Skip("a part of TestTwoDeathsPark")
+		t.Skip("only runs as a child process of other tests")
 	}
 	e := poisonEngine(t, dir, true, func(ctx context.Context, _ *task.Request) task.Result {
 		<-ctx.Done()
@@ -103,11 +103,11 @@ func TestPoisonedProcess(t *testing.T) {
 	if strings.Contains(os.Getenv("RAYORCH_TEST_DEFINITION"), ":good") {
 		_ = e.TaskSuccess(workerToken(t, e, filepath.Join(dir, "token")), []byte("{}"))
 	}
-	time.Sleep(patience) // it does not come to that
-	t.Errorf("%s did not end the process", x.ARN)
+	time.Sleep(patience) // the process is killed meanwhile
+	t.Errorf("%s did not kill the process", x.ARN)
 }
 
-// workerToken is the token that the first process got for the activity's task.
+// workerToken returns the token for the task of the activity "good", which the first process writes to a file.
 func workerToken(t *testing.T, e *engine.Engine, file string) string {
 	t.Helper()
 	token, err := os.ReadFile(file)
@@ -124,6 +124,7 @@ func workerToken(t *testing.T, e *engine.Engine, file string) string {
 	return work.Token
 }
 
+// diesOf starts a process that drives an execution of a definition, and checks that the execution kills it.
 func diesOf(t *testing.T, dir, definition string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPoisonedProcess$")
@@ -131,13 +132,13 @@ func diesOf(t *testing.T, dir, definition string) {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("it did not die: %v\n%s", err, out)
+		t.Fatalf("the process was not killed: %v\n%s", err, out)
 	}
 }
 
-// An execution during whose step the process died twice is parked: the next process drives the others, reports why, and can stop
-// it and what it runs without entering the step.
-func TestTwoDeathsPark(t *testing.T) {
+// An execution is parked after the process died twice during one of its steps. The next process drives the other executions, reports the
+// reason, and can stop the parked execution and its work without running the step.
+func TestTwoCrashesPark(t *testing.T) {
 	for name, c := range map[string]struct{ definition, step string }{
 		"timer":  {afterWait, "timer"},
 		"reader": {fmt.Sprintf(readerMap, "poison"), "item 0 of map run "},
@@ -165,7 +166,7 @@ func TestTwoDeathsPark(t *testing.T) {
 			}
 			defer closeEngine(t, e)
 			if line := <-said; !strings.Contains(line, "execution parked") {
-				t.Errorf("the log says %q", line)
+				t.Errorf("the first line of the log is %q", line)
 			}
 			arn := "arn:aws:states:us-east-1:123456789012:execution:m:bad"
 			parked := e.Parked()
@@ -173,7 +174,7 @@ func TestTwoDeathsPark(t *testing.T) {
 				t.Fatalf("parked: %+v", parked)
 			}
 			if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
-				t.Errorf("not driven: %v, %v", resting, err)
+				t.Errorf("interrupted: %v, %v", resting, err)
 			}
 			if m := e.Metrics(); m.ParkedRuns != 1 || m.OpenRuns != 2 || m.Timers != 2 {
 				t.Errorf("%+v", m)
@@ -194,8 +195,8 @@ func TestTwoDeathsPark(t *testing.T) {
 	}
 }
 
-// A resumed execution gets the step again. What an execution parked in between takes no results.
-func TestResumeOfAParkedExecution(t *testing.T) {
+// When a parked execution is resumed, its step runs again. While it is parked, it accepts no results.
+func TestResumeOfParkedExecution(t *testing.T) {
 	dir := t.TempDir()
 	diesOf(t, dir, afterToken)
 	diesOf(t, dir, afterToken)
@@ -203,7 +204,7 @@ func TestResumeOfAParkedExecution(t *testing.T) {
 	arn := e.Parked()[0].ARN
 	token := workerToken(t, e, filepath.Join(dir, "token"))
 	if err := e.TaskSuccess(token, []byte("{}")); !errors.Is(err, engine.ErrParked) {
-		t.Errorf("a result: %v", err)
+		t.Errorf("a result for a parked execution: %v", err)
 	}
 	if err := e.Resume(t.Context()); err != nil || len(e.Parked()) != 1 {
 		t.Errorf("resuming all: %v, %v", e.Parked(), err)
@@ -231,13 +232,13 @@ func TestResumeOfAParkedExecution(t *testing.T) {
 	}
 }
 
-// One death parks nothing, and a step that is done is no longer counted.
-func TestAStepThatIsDoneIsForgotten(t *testing.T) {
+// One crash parks no execution, and crashes during a step no longer count when the step is complete.
+func TestCrashesOfCompleteStepDoNotCount(t *testing.T) {
 	dir := t.TempDir()
 	diesOf(t, dir, fmt.Sprintf(readerMap, "poison"))
 	e := poisonEngine(t, dir, false, nil)
 	if parked := e.Parked(); len(parked) != 0 {
-		t.Errorf("after one death: %v", parked)
+		t.Errorf("after one crash: %v", parked)
 	}
 	until(t, func() (any, bool) {
 		runs, _, err := e.MapRuns("arn:aws:states:us-east-1:123456789012:execution:m:bad", "", 0)
@@ -251,6 +252,6 @@ func TestAStepThatIsDoneIsForgotten(t *testing.T) {
 	diesOf(t, dir, fmt.Sprintf(readerMap, "poison"))
 	e = poisonEngine(t, dir, false, nil)
 	if parked := e.Parked(); len(parked) != 0 {
-		t.Errorf("after two deaths of which the first was survived: %v", parked)
+		t.Errorf("after two crashes, with a complete step between them: %v", parked)
 	}
 }

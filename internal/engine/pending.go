@@ -8,16 +8,16 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// Pending is a task whose work does not run yet. Only the engine that drives the execution knows it; it is not stored.
+// Pending is a task whose work does not run yet. It is not stored: only the engine that drives the execution has it.
 type Pending struct {
 	Event   int64 // an event of the task in the history
 	State   string
 	Attempt int // from 1
 	Since   time.Time
-	Reason  string // why, as the service that runs it says
+	Reason  string // the reason that the service that runs the work gives, such as Kubernetes
 }
 
-// setPending keeps the reason why the work of a task does not run, until it runs or the task is dropped.
+// setPending stores the reason why the work of a task does not run yet. An empty reason means that it runs.
 func (t *taskTable) setPending(l *liveTask, reason string, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -34,7 +34,7 @@ func (t *taskTable) setPending(l *liveTask, reason string, since time.Time) {
 	t.pending[l.key.run][l.key.task] = Pending{l.task.Event, l.task.State, l.task.Attempt, since, reason}
 }
 
-// forgetPending removes the reason. t.mu is held.
+// forgetPending removes the reason. The caller holds t.mu.
 func (t *taskTable) forgetPending(k taskKey) {
 	if delete(t.pending[k.run], k.task); len(t.pending[k.run]) == 0 {
 		delete(t.pending, k.run)

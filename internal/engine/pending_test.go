@@ -39,7 +39,7 @@ func givesUp(t *testing.T, release <-chan struct{}, began func(attempt int)) fak
 	}
 }
 
-// A failure is decided when the runner gives up; the next attempt waits until the stop is confirmed.
+// When a runner gives up, the attempt fails immediately. The next attempt waits until the stop is confirmed.
 func TestGiveUp(t *testing.T) { synctest.Test(t, giveUp) }
 
 func giveUp(t *testing.T) {
@@ -51,7 +51,7 @@ func giveUp(t *testing.T) {
 	synctest.Wait()
 	want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskFailed", "TaskScheduled", "TaskStarted"}
 	if diff := cmp.Diff(want, types(t, e, x.ARN)); diff != "" || !slices.Equal(began, []int{1}) {
-		t.Errorf("before the stop is confirmed, attempts %v ran; the history: %s", began, diff)
+		t.Errorf("attempts %v started before the stop was confirmed; the history: %s", began, diff)
 	}
 	waits, err := e.Pending(x.ARN)
 	if err != nil || len(waits) != 1 || waits[0].Attempt != 2 || waits[0].Event != 7 || waits[0].Reason != "the previous attempt is being stopped" {
@@ -61,13 +61,13 @@ func giveUp(t *testing.T) {
 	if x := end(t, e, x.ARN); x.Status != stepfn.Succeeded || !slices.Equal(began, []int{1, 2}) {
 		t.Errorf("%s after the attempts %v", x.Status, began)
 	}
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
-// The next engine asks for the stop again, and the next attempt still waits for it.
+// After a crash, the next engine requests the stop again, and the next attempt still waits for it.
 func TestGiveUpThenCrash(t *testing.T) { synctest.Test(t, giveUpThenCrash) }
 
 func giveUpThenCrash(t *testing.T) {
@@ -95,7 +95,7 @@ func giveUpThenCrash(t *testing.T) {
 	}
 }
 
-// Why a task is pending is the cause of its timeout, unless the runner reports another one.
+// The reason why a task is pending becomes the cause of its timeout, unless the runner reports another cause.
 func TestTimeoutWhilePending(t *testing.T) { synctest.Test(t, timeoutWhilePending) }
 
 func timeoutWhilePending(t *testing.T) {
@@ -130,7 +130,7 @@ func pending(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		req.Pending("", time.Time{})
 		time.Sleep(10 * time.Second)
-		req.Pending("said last", since)
+		req.Pending("last reason", since)
 		return task.Result{Output: []byte(`1`)}
 	})
 	begin := time.Now()

@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestPrepare adds labels before executions are created. Tasks get them, also in the children of a distributed Map and in the next
-// engine. After an error, no execution exists.
+// Labels that Prepare adds are stored with the execution. Tasks get them, including those in the children of a distributed Map. If
+// Prepare fails, no execution is created.
 func TestPrepare(t *testing.T) {
 	fs := vfs.NewMem()
 	var refused error
@@ -37,7 +37,7 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("%d calls, %s %s", calls, x.Output, x.Cause)
 	}
 	if again, err := e.Start(t.Context(), engine.StartRequest{MachineARN: machineARN, Name: "a", Definition: []byte(distributed("")), Input: []byte(`[]`)}); err == nil || calls != 1 {
-		t.Errorf("a start whose name is taken is prepared: %d calls, %+v", calls, again)
+		t.Errorf("Prepare was called for a start whose name is taken: %d calls, %+v", calls, again)
 	}
 	refused = errors.New("too large")
 	_, err := e.Start(t.Context(), engine.StartRequest{MachineARN: machineARN, Name: "b", Definition: []byte(distributed(""))})

@@ -11,15 +11,15 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// What the engine itself keeps of a run, beside interp's head and frames. JSON, so that fields can be added; V is the
-// version of the form.
+// The records that the engine itself stores for a run, in addition to interp's head and frames. They are JSON, so that fields can be
+// added; V is the version of the format.
 
-// meta never changes after the run's first commit.
+// meta is the part of a run that never changes after its first commit.
 type meta struct {
 	V        int               `json:"v"`
 	Hash     string            `json:"definition"`
-	Group    string            `json:"group"` // the list that the run is in: its machine's, or its map run's
-	Start    int64             `json:"start"` // milliseconds
+	Group    string            `json:"group"` // the group of its lists: the ARN of its state machine or map run
+	Start    int64             `json:"start"` // in milliseconds since 1970
 	Revision string            `json:"revision,omitempty"`
 	Cleanup  string            `json:"cleanup,omitempty"`
 	Trace    string            `json:"trace,omitempty"`
@@ -28,9 +28,9 @@ type meta struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 }
 
-// parent says whose child in a distributed Map a run is.
+// parent identifies a child of a distributed Map.
 type parent struct {
-	ARN    string `json:"arn"`
+	ARN    string `json:"arn"` // of the execution that has the Map
 	MapRun string `json:"mapRun"`
 	Index  int64  `json:"index"` // of the child, from 0
 }
@@ -43,18 +43,19 @@ func (m *meta) encode() []byte {
 	return b
 }
 
+// decodeMeta decodes the meta part of a run. It rejects versions of later releases.
 func decodeMeta(b []byte) (meta, error) {
 	var m meta
 	if err := json.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("the run's own record is damaged: %w", err)
+		return m, fmt.Errorf("the run's main record is damaged: %w", err)
 	}
 	if m.V < 1 || m.V > metaVersion {
-		return m, fmt.Errorf("the run's own record has the unknown version %d", m.V)
+		return m, fmt.Errorf("the run's main record has the unknown version %d", m.V)
 	}
 	return m, nil
 }
 
-// summary is what lists show of a run.
+// summary is the value of a run's list entries: what lists show of the run.
 type summary struct {
 	V        int           `json:"v"`
 	ARN      string        `json:"arn"`
@@ -83,19 +84,19 @@ func (s summary) encode() []byte {
 	return b
 }
 
-// entry is the run's place in the lists.
+// entry returns the run's list entry, without the summary.
 func entry(id store.ID, m *meta, status stepfn.Status) store.Entry {
 	return store.Entry{ID: id, Group: m.Group, Status: string(status), Start: time.UnixMilli(m.Start)}
 }
 
-// openState is what the engine needs to know of an open run when it starts, without loading it.
+// openState is the open record of a run: what the engine needs to know of it when it starts, without loading it.
 type openState struct {
-	wake  int64 // in milliseconds, 0 for none
-	more  bool
-	ahead time.Duration // of the wall clock, when wake was decided; releases before this one wrote none
+	wake  int64         // the deadline on the steady clock, in milliseconds since 1970; 0 if there is none
+	more  bool          // the run needs interp.Continue
+	ahead time.Duration // how far the wall clock was ahead when wake was computed; earlier releases did not store it
 }
 
-// same reports whether a run need not be written again: how far the wall clock is ahead changes nothing by itself.
+// same reports whether the stored record is good enough. It ignores ahead, which only matters when wake changes.
 func (o openState) same(p openState) bool { return o.wake == p.wake && o.more == p.more }
 
 func (o openState) encode() []byte {
@@ -106,7 +107,7 @@ func (o openState) encode() []byte {
 	return binary.AppendVarint(binary.AppendVarint(b, o.wake), o.ahead.Milliseconds())
 }
 
-// decodeOpen takes a damaged record as one without a timer: the doctor finds it by comparing it with the head.
+// decodeOpen decodes an open record. A damaged one is treated as one without a timer.
 func decodeOpen(v []byte) openState {
 	if len(v) < 2 {
 		return openState{}
@@ -116,7 +117,7 @@ func decodeOpen(v []byte) openState {
 	return openState{ms, v[0] == 1, time.Duration(ahead) * time.Millisecond}
 }
 
-// millis is a time in milliseconds, 0 for the zero time.
+// millis returns a time in milliseconds since 1970, and 0 for the zero time. fromMillis is the reverse.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The client tokens of redrives that AWS remembers: how many, and for how long.
+// AWS remembers the client tokens of the last redriveTokens redrives, for redriveTokenTime.
 const (
 	redriveTokens    = 10
 	redriveTokenTime = 15 * time.Minute
@@ -28,7 +28,7 @@ func (e *Engine) RedriveOnce(arn, clientToken string) (time.Time, error) {
 	}
 	at, err := e.redrive(arn, clientToken)
 	var running *NotRedrivableError
-	if errors.As(err, &running) { // the same request may have come twice at once
+	if errors.As(err, &running) { // the same request may have arrived twice concurrently
 		if at, _ := e.redrivenBy(arn, clientToken); !at.IsZero() {
 			return at, nil
 		}
@@ -36,7 +36,7 @@ func (e *Engine) RedriveOnce(arn, clientToken string) (time.Time, error) {
 	return at, err
 }
 
-// redrivenBy is when the execution was redriven with a client token, zero if it was not. The history contains the tokens.
+// redrivenBy returns when the execution was redriven with a client token, zero if it was not. It finds the tokens in the history.
 func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 	if clientToken == "" {
 		return time.Time{}, nil
@@ -70,6 +70,7 @@ func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 	}
 }
 
+// redrive delivers the redrive, after checking under the lock of the run that it is allowed.
 func (e *Engine) redrive(arn, clientToken string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
@@ -97,14 +98,14 @@ func (e *Engine) redrive(arn, clientToken string) (time.Time, error) {
 	return x.Redriven, err
 }
 
-// AWS allows a redrive of a closed execution for a number of days, and while its history has room for the events that it adds.
+// The limits of redrives, as on AWS.
 const (
-	redriveDays   = 14
-	lifeDays      = 365 // the longest Standard execution, redrives included
-	redriveEvents = stepfn.MaxEvents - 1
+	redriveDays   = 14                   // how long after its end an execution can be redriven
+	lifeDays      = 365                  // the maximum duration of a Standard execution, including redrives
+	redriveEvents = stepfn.MaxEvents - 1 // with so many events, the history has no space for a redrive
 )
 
-// redrivable reports whether an execution may be redriven, in AWS's words.
+// redrivable returns the RedriveStatus of an execution and, if it cannot be redriven, the reason. The texts are AWS's.
 func (e *Engine) redrivable(x *Execution) (status, reason string) {
 	switch {
 	case x.Type == stepfn.Express:

@@ -13,12 +13,14 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// resting is what a paused engine has not resumed: every run that was there when it was opened, less those resumed
-// since. Ids grow, so that one number tells the old runs from the new ones.
+// A run rests if the engine was opened with Config.Paused or Config.ReadOnly, and the run existed then and was not resumed since. Open
+// runs that rest are shown as interrupted. So are parked runs (parked.go), which only Resume with their ARN drives again.
+
+// resting has the runs that rest. Ids increase, so the runs that existed at Open are those up to the greatest id then.
 type resting struct {
 	mu   sync.Mutex
-	upTo store.ID
-	woke map[store.ID]bool
+	upTo store.ID          // the greatest id at Open; 0 if no run rests
+	woke map[store.ID]bool // the runs that were resumed since
 }
 
 // holds reports whether a run rests.
@@ -28,7 +30,7 @@ func (r *resting) holds(id store.ID) bool {
 	return id <= r.upTo && !r.woke[id]
 }
 
-// take picks a run out of the rest, once.
+// take ends the rest of a run. It returns true for only one of several concurrent callers, which must resume the run.
 func (r *resting) take(id store.ID) bool {
 	if !r.holds(id) {
 		return false
@@ -45,34 +47,34 @@ func (r *resting) take(id store.ID) bool {
 	return true
 }
 
-// recover resumes what the previous engine left, or lets it rest if the engine is paused.
+// recover resumes all runs, or lets them rest if the engine is paused or read-only.
 func (e *Engine) recover() error {
 	if e.c.Paused || e.c.ReadOnly {
 		e.resting.upTo = e.st.LastID()
 		return nil
 	}
-	return e.takeUpWhere(func(store.ID) bool { return true })
+	return e.resumeRuns(func(store.ID) bool { return true })
 }
 
-// Resume resumes executions that rest since a paused Open, or are parked, with their cleanups; with none named, all of them
-// that are not parked. It is no error to name one that does not rest.
+// Resume resumes interrupted executions, including parked ones, with their cleanups and the children of their distributed Maps. Without
+// ARNs, it resumes all interrupted executions but the parked ones. Executions that are not interrupted are ignored.
 func (e *Engine) Resume(_ context.Context, arns ...string) error {
-	if !e.c.Paused && e.deaths.n.Load() == 0 {
-		return nil // nothing rests
+	if !e.c.Paused && e.crashes.n.Load() == 0 {
+		return nil // nothing is interrupted
 	}
 	wanted := map[store.ID]bool{}
 	if len(arns) == 0 {
-		return e.takeUpWhere(func(id store.ID) bool {
+		return e.resumeRuns(func(id store.ID) bool {
 			wanted[id] = wanted[id] || e.resting.take(id)
 			return wanted[id]
 		})
 	}
 	var all []store.ID
-	arns = slices.Clip(arns) // it grows by children, in a copy
+	arns = slices.Clip(arns) // the loop appends children, and must not change the caller's array
 	for i := 0; i < len(arns); i++ {
 		ids, err := e.withCleanup(arns[i])
 		if errors.Is(err, ErrExpress) {
-			continue // it never rests
+			continue // an Express execution is never interrupted
 		}
 		if err != nil {
 			return err
@@ -84,7 +86,7 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 		}
 		arns = append(arns, children...)
 	}
-	for _, id := range all { // when nothing can fail any more: what is taken is taken up
+	for _, id := range all { // after everything above that can fail: a run that is taken must be resumed
 		freed, err := e.unpark(id)
 		if err != nil {
 			return err
@@ -96,10 +98,10 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return e.takeUpWhere(func(id store.ID) bool { return wanted[id] })
+	return e.resumeRuns(func(id store.ID) bool { return wanted[id] })
 }
 
-// mapChildren are the open executions that an execution's distributed Maps started.
+// mapChildren returns the ARNs of the open executions that an execution's distributed Maps started.
 func (e *Engine) mapChildren(arn string) (children []string, err error) {
 	runs, _, err := e.mapRecords.of(arn, "", 0)
 	for i := range runs {
@@ -119,14 +121,14 @@ func (e *Engine) mapChildren(arn string) (children []string, err error) {
 	return children, err
 }
 
-// Resting lists the open executions that nothing drives: they rest since a paused Open, or are parked.
+// Resting returns the ARNs of the interrupted executions: open ones that rest since a paused Open, or are parked.
 func (e *Engine) Resting() ([]string, error) {
-	if !e.c.Paused && !e.c.ReadOnly && e.deaths.n.Load() == 0 {
+	if !e.c.Paused && !e.c.ReadOnly && e.crashes.n.Load() == 0 {
 		return []string{}, nil
 	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
-		if e.resting.holds(id) || e.deaths.park(id) {
+		if e.resting.holds(id) || e.crashes.park(id) {
 			ids = append(ids, id)
 		}
 	})
@@ -141,15 +143,15 @@ func (e *Engine) Resting() ([]string, error) {
 	return arns, err
 }
 
-// Left counts what is still to be done outside for an execution: tasks at work, stops that nobody has confirmed, and the
-// same for its cleanup. For a closed execution, 0 means that nothing of it runs any more.
+// Left returns the number of pending effects of an execution and of its cleanup: tasks that run, stops that are not confirmed, and an
+// open cleanup execution. For a closed execution, 0 means that none of its work runs any more.
 func (e *Engine) Left(arn string) (int, error) {
 	ids, err := e.withCleanup(arn)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	err = e.st.Owed(func(id store.ID, _ string, _ []byte) {
+	err = e.st.Outbox(func(id store.ID, _ string, _ []byte) {
 		for _, want := range ids {
 			if id == want {
 				n++
@@ -166,7 +168,7 @@ func (e *Engine) Left(arn string) (int, error) {
 	return n, err
 }
 
-// withCleanup is the run of an execution and, if it has been started, that of its cleanup.
+// withCleanup returns the run of an execution and, if it was started, the run of its cleanup.
 func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	id, err := e.find(arn)
 	if err != nil {
@@ -184,7 +186,7 @@ func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	return append(ids, cleanup), err
 }
 
-// cleanupName makes a second start of the same cleanup, after a restart, harmless.
+// cleanupName returns the name of an execution's cleanup. It is the same after a restart, so that a repeated start has no effect.
 func cleanupName(arn string, redrives int) string {
 	sum := sha256.Sum256([]byte(arn + "#" + strconv.Itoa(redrives)))
 	return fmt.Sprintf("cleanup-%x", sum[:12])

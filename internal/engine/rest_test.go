@@ -16,8 +16,8 @@ import (
 
 func paused(c *engine.Config) { c.Paused = true }
 
-// A paused engine lets what it finds rest, takes up what is named, once, and runs what is new.
-func TestPausedEngineLetsExecutionsRest(t *testing.T) {
+// A paused engine does not drive the executions that it finds until they are resumed, resumes each only once, and drives new ones.
+func TestPausedEngine(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
 		<-ctx.Done()
@@ -33,7 +33,7 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 		return task.Result{Output: []byte(`1`)}
 	}, paused)
 	if n, err := e.Left(first.ARN); err != nil || n != 1 {
-		t.Errorf("left of a resting execution: %d, %v", n, err)
+		t.Errorf("Left of an interrupted execution: %d, %v", n, err)
 	}
 	if x := end(t, e, start(t, e, "new", oneTask, `{}`).ARN); x.Status != stepfn.Succeeded {
 		t.Errorf("a new execution ended %s", x.Status)
@@ -47,14 +47,14 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 		t.Errorf("the resumed execution ended %s", x.Status)
 	}
 	if x, err := e.Describe(first.ARN); err != nil || x.Status != stepfn.Running {
-		t.Errorf("the execution that nobody named is %s, %v", x.Status, err)
+		t.Errorf("the execution that was not resumed is %s, %v", x.Status, err)
 	}
 	if err := e.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	end(t, e, first.ARN)
 	if n, err := e.Left(first.ARN); err != nil || n != 0 {
-		t.Errorf("left of an ended execution: %d, %v", n, err)
+		t.Errorf("Left of an ended execution: %d, %v", n, err)
 	}
 	close(runs)
 	var got []string
@@ -65,22 +65,22 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 		t.Errorf("the runner was called for %v, want each execution once", got)
 	}
 	if err := e.Resume(t.Context(), "arn:aws:states:us-east-1:123456789012:execution:m:none"); err == nil {
-		t.Error("resuming an unknown execution is no error")
+		t.Error("Resume of an unknown execution succeeded")
 	}
 }
 
-// A redriven execution goes on at once; to resume it as well must not start its task a second time beside the first.
-func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
+// In a paused engine, a redriven execution continues immediately. Resuming it as well must not start its task a second time.
+func TestRedriveInPausedEngine(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs, func(context.Context, *task.Request) task.Result { return task.Result{Error: "Broken"} })
 	arn := end(t, e, start(t, e, "first", oneTask, `{}`).ARN).ARN
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	began, goOn := make(chan struct{}, 8), make(chan struct{})
+	began, proceed := make(chan struct{}, 8), make(chan struct{})
 	e = open(t, fs, func(context.Context, *task.Request) task.Result {
 		began <- struct{}{}
-		<-goOn
+		<-proceed
 		return task.Result{Output: []byte(`1`)}
 	}, paused)
 	if _, err := e.Redrive(arn); err != nil {
@@ -89,16 +89,16 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 	if err := e.Resume(t.Context(), arn); err != nil {
 		t.Fatal(err)
 	}
-	close(goOn)
+	close(proceed)
 	x := end(t, e, arn)
-	closeEngine(t, e) // it waits for every runner, so that none is yet to begin
+	closeEngine(t, e) // it waits for all runners, so that no further one can start
 	if x.Status != stepfn.Succeeded || len(began) != 1 {
-		t.Errorf("%s, its task was begun %d times", x.Status, len(began))
+		t.Errorf("%s, its task was started %d times", x.Status, len(began))
 	}
 }
 
-// A stop of an execution that rests reaches its work, though nobody resumed it.
-func TestStopOfARestingExecution(t *testing.T) {
+// Stopping an interrupted execution stops its work, although the execution was not resumed.
+func TestStopOfInterruptedExecution(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
 		<-ctx.Done()
@@ -121,14 +121,14 @@ func TestStopOfARestingExecution(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !<-stopped {
-		t.Error("the runner was not called to stop what a former engine started")
+		t.Error("the runner was not called to stop the work that an earlier engine started")
 	}
 	if resting, err := e.Resting(); err != nil || len(resting) != 0 {
 		t.Errorf("resting after the stop: %v, %v", resting, err)
 	}
 }
 
-// The children of a distributed Map rest and are resumed with the execution that started them.
+// The children of a distributed Map are interrupted and resumed with the execution that started them.
 func TestResumeOfMapChildren(t *testing.T) {
 	fs := vfs.NewMem()
 	started := make(chan struct{}, 8)
@@ -158,12 +158,12 @@ func TestResumeOfMapChildren(t *testing.T) {
 	}
 }
 
-// dueThen waits for a moment, then enters a state that must not be entered.
+// dueThen waits for a minute, and then enters a state that must not be entered.
 const dueThen = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"Next":"Poison"},
  "Poison":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`
 
-// Stopping an execution sets nothing going, not even a timer that is due, neither its own nor those of its children.
-func TestAStopOfARestingExecutionRunsNothing(t *testing.T) {
+// Stopping an interrupted execution does not fire a timer that is due, neither its own nor those of its children.
+func TestStopOfInterruptedExecutionRunsNothing(t *testing.T) {
 	for name, definition := range map[string]string{
 		"wait": dueThen,
 		"map": `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{

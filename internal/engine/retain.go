@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// How often retention looks, and how much it forgets at once.
+// How often retain deletes executions, and the maximum number that it deletes without a pause.
 const (
 	retainEvery = time.Minute
 	retainBatch = 1000
@@ -17,7 +17,7 @@ const (
 // ErrOpen means that an execution still runs and cannot be deleted.
 var ErrOpen = errors.New("the execution is still running")
 
-// retain forgets executions that closed longer ago than they are kept.
+// retain deletes executions that closed more than Config.Retention ago, and the definitions that no execution uses any more.
 func (e *Engine) retain(ctx context.Context) {
 	if e.c.Retention < 0 {
 		return
@@ -33,13 +33,13 @@ func (e *Engine) retain(ctx context.Context) {
 			err = errors.Join(err, e.forget(id))
 		}
 		if err != nil {
-			e.logger.Error("forget old executions", "problem", err)
+			e.logger.Error("could not delete old executions", "problem", err)
 		}
 		if len(ids) == retainBatch && err == nil {
 			continue
 		}
 		if err := e.machines.collect(ctx); err != nil {
-			e.logger.Error("forget old definitions", "problem", err)
+			e.logger.Error("could not delete unused definitions", "problem", err)
 		}
 		select {
 		case <-tick.C:
@@ -49,7 +49,7 @@ func (e *Engine) retain(ctx context.Context) {
 	}
 }
 
-// Delete forgets a closed execution with its history, records and logs; ErrOpen when it is running.
+// Delete deletes a closed execution with its history, records and logs. The error is ErrOpen if it is running.
 func (e *Engine) Delete(arn string) error {
 	if err := e.enter(); err != nil {
 		return err
@@ -62,9 +62,9 @@ func (e *Engine) Delete(arn string) error {
 	return e.forget(id)
 }
 
-// forget removes a closed run, unless the outbox still has an effect for it.
+// forget deletes a closed run with its history, records, logs and pending effects. The error is ErrOpen if the run is open.
 func (e *Engine) forget(id store.ID) error {
-	return e.settled(id, func(r *run) error {
+	return e.withSynced(id, func(r *run) error {
 		x, err := e.describeCold(id)
 		if errors.Is(err, ErrExecutionDoesNotExist) {
 			return nil
@@ -94,8 +94,8 @@ func (e *Engine) metaOf(id store.ID) (meta, error) {
 	return decodeMeta(kept.Meta)
 }
 
-// Records are the private records that the runners of an execution's tasks kept, by task and key: what they made
-// outside, for who clears it away.
+// Records returns the private records of the runners of an execution's tasks, by task and key. They name what the runners created
+// outside the engine, for example the submission id of a job.
 func (e *Engine) Records(arn string) (map[string]map[string][]byte, error) {
 	if err := e.enter(); err != nil {
 		return nil, err

@@ -16,37 +16,37 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// run is an execution in memory. Facts are applied one after another under mu; those that come while a commit is under
-// way wait in the inbox and share the next one.
+// run is an execution in memory. Facts are applied one after another under mu. Facts that arrive during a commit wait in the inbox and
+// share the next commit.
 type run struct {
 	id store.ID
 
-	mu    sync.Mutex
-	state *interp.Run // nil until it is loaded
-	meta  meta
-	more  bool
-	born  bool          // its first commit is on disk
-	was   stepfn.Status // as the lists have it; empty when they have nothing
-	open  openState     // as the open record has it
-	ahead time.Duration // of the wall clock, as the last fact had it
-	lead  time.Duration // how far the history's time is ahead of the steady one
-	mem   *inMemory     // of an Express run; nil for others
-	by    store.ID      // the run that started it, as long as it is not on disk; 0 for none
+	mu     sync.Mutex
+	state  *interp.Run // nil if it is not loaded
+	meta   meta
+	more   bool          // the interpreter has more to do: it needs interp.Continue
+	stored bool          // its first commit is on disk
+	was    stepfn.Status // the status in the lists; empty if the run is not in them
+	open   openState     // the stored open record
+	ahead  time.Duration // how far the wall clock was ahead of the steady clock at the last fact
+	lead   time.Duration // how far the time in the history is ahead of the steady clock; it never decreases
+	mem    *inMemory     // set for an Express run, which is not on disk
+	by     store.ID      // the run that started this one, used until this one is on disk; 0 if there is none
 
 	inboxMu sync.Mutex
 	inbox   []*pending
 
-	weight int           // bytes of its frames, about
-	refs   int           // guarded by hotRuns.mu, as is idle
-	idle   *list.Element // its place among the idle ones
+	weight int           // the approximate size of its frames, in bytes
+	refs   int           // the number of users; guarded by hotRuns.mu, as is idle
+	idle   *list.Element // its element in hotRuns.lru; nil while it is in use
 }
 
 // pending is a fact that waits to be applied.
 type pending struct {
-	fact  interp.Fact
-	check func(*interp.Run) error // may refuse the fact; nil accepts
-	pay   string                  // the effect that the fact removes from the outbox
-	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
+	fact   interp.Fact
+	check  func(*interp.Run) error // rejects the fact with its error; nil accepts it
+	effect string                  // the effect that the fact removes from the outbox
+	// idle has the running tasks of a run that no engine drives, if the fact is an abort. It is nil for a run that this engine drives.
 	idle map[string]interp.Task
 	done bool
 	err  error
@@ -66,18 +66,19 @@ func (r *run) take() []*pending {
 	return todo
 }
 
-// hotRuns are the runs in memory: those in use, and the idle ones that were used last.
+// hotRuns has the runs in memory: those in use, and the most recently used idle ones.
 type hotRuns struct {
 	mu   sync.Mutex
 	byID map[store.ID]*run
-	lru  list.List // of idle runs, the latest in front
-	max  int
-	size int // of the idle runs, by weight
+	lru  list.List // of idle runs, the most recently used one first
+	max  int       // the maximum length of lru
+	size int       // the sum of the weights in lru
 }
 
-// maxIdleBytes bounds the idle runs by what their frames weigh, for those of large Maps.
+// maxIdleBytes is the maximum total size of the frames of idle runs, in bytes: a run with a large Map may have many frames.
 const maxIdleBytes = 32 << 20
 
+// get returns the run with an id, which may not be loaded yet. The caller must call put when it no longer uses it.
 func (h *hotRuns) get(id store.ID) *run {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,19 +91,20 @@ func (h *hotRuns) get(id store.ID) *run {
 		h.byID[id] = r
 	}
 	if r.idle != nil {
-		h.rouse(r)
+		h.takeIdle(r)
 	}
 	r.refs++
 	return r
 }
 
-// rouse takes a run from the idle ones.
-func (h *hotRuns) rouse(r *run) {
+// takeIdle removes a run from the idle ones.
+func (h *hotRuns) takeIdle(r *run) {
 	h.lru.Remove(r.idle)
 	h.size -= r.weight
 	r.idle = nil
 }
 
+// put ends a use of a run. An unused run stays in memory if it is open, up to the limits.
 func (h *hotRuns) put(r *run) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,12 +119,12 @@ func (h *hotRuns) put(r *run) {
 	h.size += r.weight
 	for h.lru.Len() > h.max || h.size > maxIdleBytes {
 		old := h.lru.Back().Value.(*run)
-		h.rouse(old)
+		h.takeIdle(old)
 		delete(h.byID, old.id)
 	}
 }
 
-// step is what a few facts led to, for one commit.
+// step collects the decisions on a number of facts, for one commit.
 type step struct {
 	events      []history.Event
 	dirty, gone []interp.FrameID
@@ -130,29 +132,30 @@ type step struct {
 	stops       []string
 	maps        []interp.MapRun
 	stopMaps    []string
-	paid        []string
+	performed   []string
 	closed      bool
-	reopened    time.Time // when the run had closed that a redrive took up
-	// idle are the tasks to stop of a run that nothing drives: the commit notes the stops, and nothing follows it.
+	reopened    time.Time // if a redrive reopened the run: when it had closed
+	// idle has the tasks to stop of a run that no engine drives: the commit writes the stops to the outbox, and act does nothing.
 	idle map[string]interp.Task
-	// note is the note of the facts that are applied, before the event that the history had last.
-	note  noting
+	// note has the note on the fact that is being applied. after is the id of the last event before the step.
+	note  noteSlot
 	after int64
-	// survived are the steps that are done, of those during which an earlier process died.
+	// survived has the steps that are complete now and during which an earlier process died.
 	survived []string
 }
 
-// Bounds of what shares a commit.
+// The maximum numbers of facts and events in one commit.
 const (
 	maxFacts  = 256
 	maxEvents = 2000
 )
 
-// deliver applies a fact to a run and returns when what follows is on disk.
+// deliver applies a fact to a run and returns when the consequences are on disk.
 func (e *Engine) deliver(id store.ID, f interp.Fact) error {
 	return e.deliverChecked(id, &pending{fact: f})
 }
 
+// deliverChecked is deliver for a fact with a check.
 func (e *Engine) deliverChecked(id store.ID, p *pending) error {
 	r := e.hot.get(id)
 	defer e.hot.put(r)
@@ -165,10 +168,10 @@ func (e *Engine) deliverChecked(id store.ID, p *pending) error {
 	return p.err
 }
 
-// work applies what is in the inbox until nothing is left to do. The caller holds r.mu.
+// work applies the facts in the inbox until it is empty and the interpreter has nothing more to do. The caller holds r.mu.
 func (e *Engine) work(r *run) {
 	var queue []*pending
-	alone := 0 // so many facts get a commit each
+	alone := 0 // the number of facts that get a commit each
 	for {
 		queue = append(queue, r.take()...)
 		if len(queue) == 0 && !r.more {
@@ -179,7 +182,7 @@ func (e *Engine) work(r *run) {
 			most = 1
 		}
 		n, err := e.advance(r, queue[:min(most, len(queue))])
-		if errors.Is(err, errSpoiled) { // one fact of several is broken: they must not suffer for it
+		if errors.Is(err, errSpoiled) { // one of several facts failed: apply them one by one, so that the others are not lost
 			alone = n
 			continue
 		}
@@ -194,12 +197,11 @@ func (e *Engine) work(r *run) {
 	}
 }
 
-// errSpoiled means that a fact could not be applied, after others that could: all have to be applied again, to what the
-// disk has.
-var errSpoiled = errors.New("a broken fact among others")
+// errSpoiled means that one of several facts could not be applied. All of them have to be applied again, to the run as it is on disk.
+var errSpoiled = errors.New("one of several facts could not be applied")
 
-// advance decides upon the first facts of the queue, commits and acts, and says how many facts that were. When it
-// fails, memory forgets what the disk does not have.
+// advance applies the first facts of the queue, commits, and acts. It returns the number of facts that it handled. If it fails, it
+// unloads the run, whose state in memory may be ahead of the disk.
 func (e *Engine) advance(r *run, queue []*pending) (int, error) {
 	note := e.notes.begin()
 	defer note.end()
@@ -212,7 +214,7 @@ func (e *Engine) advance(r *run, queue []*pending) (int, error) {
 		err = e.commit(r, s)
 	}
 	if err != nil {
-		if n > 1 && r.mem == nil && r.born {
+		if n > 1 && r.mem == nil && r.stored {
 			err = errSpoiled
 		}
 		e.lose(r, err)
@@ -222,7 +224,7 @@ func (e *Engine) advance(r *run, queue []*pending) (int, error) {
 	return n, nil
 }
 
-// lose forgets a run whose memory may be ahead of the disk. An Express run has nothing but its memory: it ends.
+// lose unloads a run after a failure: the next use loads it from disk. An Express run is only in memory, so it ends as FAILED.
 func (e *Engine) lose(r *run, err error) {
 	if r.mem != nil {
 		x := e.executionOf(r.state.Params(), r.state.Head(), &r.meta)
@@ -232,9 +234,9 @@ func (e *Engine) lose(r *run, err error) {
 	r.state, r.more = nil, false
 }
 
-// decide applies facts, as many as fit a commit, and says how many. An error means that the last of them is broken, and
-// that the run in memory is not to be used any more.
-func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, error) {
+// decide applies as many facts as fit into a commit, and returns their number. An error means that the last of them could not be applied,
+// and that the run in memory must not be used any more.
+func (e *Engine) decide(r *run, queue []*pending, note noteSlot) (*step, int, error) {
 	s := &step{note: note, after: r.state.Head().LastEvent}
 	if r.more {
 		if err := e.apply(r, s, &pending{fact: interp.Continue{}}); err != nil {
@@ -245,7 +247,7 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 		if r.more || len(s.events) >= maxEvents {
 			return s, n, nil
 		}
-		if e.deaths.takesNot(r.id, p.fact) {
+		if e.crashes.defers(r.id, p.fact) {
 			p.err = ErrParked
 			continue
 		}
@@ -255,19 +257,20 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 			}
 		}
 		if err := e.apply(r, s, p); err != nil {
-			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", err)
+			e.logger.Error("could not apply a fact", "execution", r.state.Params().ExecutionARN, "problem", err)
 			return nil, n + 1, err
 		}
 		if p.idle != nil {
 			s.idle = p.idle
 		}
-		if p.pay != "" {
-			s.paid = append(s.paid, p.pay)
+		if p.effect != "" {
+			s.performed = append(s.performed, p.effect)
 		}
 	}
 	return s, len(queue), nil
 }
 
+// apply applies one fact and adds the decision to the step.
 func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if _, again := p.fact.(interp.Redrive); again {
 		s.reopened = r.state.Head().StopTime
@@ -278,13 +281,13 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
-	e.deaths.survive(r, s, p.fact)
+	e.crashes.survive(r, s, p.fact)
 	s.add(d)
 	r.more = d.More
 	return nil
 }
 
-// applyGuarded keeps a mistake of the interpreter from ending all executions: it is this one's error alone.
+// applyGuarded converts a panic of the interpreter to an error, so that a bug affects only this execution.
 func applyGuarded(state *interp.Run, f interp.Fact, at interp.Moment) (d interp.Decision, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -294,12 +297,13 @@ func applyGuarded(state *interp.Run, f interp.Fact, at interp.Moment) (d interp.
 	return state.ApplyAt(f, at)
 }
 
-// empty reports whether a step has nothing to store, because its facts came too late.
+// empty reports whether a step has nothing to store, for example because its facts arrived too late.
 func (s *step) empty() bool {
-	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.paid) == 0 &&
+	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.performed) == 0 &&
 		!s.closed && s.reopened.IsZero()
 }
 
+// add adds the decision on one fact.
 func (s *step) add(d interp.Decision) {
 	s.events = append(s.events, d.Events...)
 	s.dirty = append(s.dirty, d.Dirty...)
@@ -311,8 +315,8 @@ func (s *step) add(d interp.Decision) {
 	s.closed = s.closed || d.Closed
 }
 
-// momentFor is the time of a fact. The history of a run in memory shows the wall clock's time, but does not go back with it: it
-// continues with the latest time.
+// momentFor returns the time for a fact. The history shows the time of the wall clock; but if the clock is set back while the run is in
+// memory, the times in the history do not go back.
 func (e *Engine) momentFor(r *run) interp.Moment {
 	at := e.clock.now()
 	r.ahead, r.lead = at.Ahead, max(r.lead, at.Now.Sub(at.Steady))
@@ -320,8 +324,8 @@ func (e *Engine) momentFor(r *run) interp.Moment {
 	return at
 }
 
-// load reads a run that is not in memory.
-func (e *Engine) load(r *run, note noting) error {
+// load reads a run from the store unless it is loaded. note identifies the run, in case reading it kills the process.
+func (e *Engine) load(r *run, note noteSlot) error {
 	if r.state != nil {
 		return nil
 	}
@@ -344,10 +348,11 @@ func (e *Engine) load(r *run, note noting) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
-	r.more = r.more && !e.resting.holds(r.id) && !e.deaths.park(r.id) // the command that resumes it continues it
+	r.more = r.more && !e.resting.holds(r.id) && !e.crashes.park(r.id) // an interrupted run continues when it is resumed
 	return nil
 }
 
+// restore sets the run's state from its stored parts.
 func (r *run) restore(m *asl.Machine, kept store.Run) error {
 	frames := make([]interp.StoredFrame, len(kept.Frames))
 	r.weight = 0
@@ -360,7 +365,7 @@ func (r *run) restore(m *asl.Machine, kept store.Run) error {
 		return fmt.Errorf("load run %d: %w", r.id, err)
 	}
 	h := state.Head()
-	r.state, r.more, r.born, r.was = state, h.More, true, h.Status
+	r.state, r.more, r.stored, r.was = state, h.More, true, h.Status
 	r.open = openState{wake: millis(h.Wake), more: h.More}
 	return nil
 }

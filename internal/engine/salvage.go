@@ -11,20 +11,20 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Salvaged is what Salvage made of the executions of a damaged directory.
+// Salvaged is the result of Salvage.
 type Salvaged struct {
-	Runs int64 // complete ones
-	// Open are the ARNs of those that have not ended. They continue from the newest state that was found.
+	Runs int64 // the number of copied executions
+	// Open has the ARNs of the copied executions that have not ended. They continue from the newest state that was found.
 	Open []string
-	// Left are the executions that are not complete, and why.
+	// Left has the executions that were not copied because they are incomplete, and why.
 	Left []Problem
-	// LogDirs are the names of the complete executions' directories below logs/.
+	// LogDirs has the names of the copied executions' directories below logs/, which Salvage does not copy.
 	LogDirs []string
 }
 
-// Salvage copies the executions that are complete out of a damaged directory into a new one, with all documents. An execution is
-// complete if its record, its definition and its whole history exist, up to the event that the record names; indexes are built
-// again. Other executions are left out and reported.
+// Salvage copies the complete executions of a damaged state directory into a new one, with all documents, and builds the indexes again.
+// An execution is complete if its records and its definition are readable, and its history has all events up to the last one that the
+// records name. report gets each part of the database that cannot be read.
 func Salvage(ctx context.Context, from, to string, o store.Options, report func(store.Loss)) (s Salvaged, err error) {
 	st, err := store.Salvage(from, to, o, report)
 	if err != nil {
@@ -45,14 +45,16 @@ func Salvage(ctx context.Context, from, to string, o store.Options, report func(
 	return v.Salvaged, st.Sync()
 }
 
+// salvager removes the incomplete runs from a store that store.Salvage filled.
 type salvager struct {
 	Salvaged
 	st    *store.Store
 	check checker
-	kept  map[store.ID]bool
-	left  map[store.ID]*Problem
+	kept  map[store.ID]bool     // the complete runs
+	left  map[store.ID]*Problem // the incomplete runs
 }
 
+// all judges all runs, and then builds the indexes again: store.Salvage copied them, but they may refer to incomplete runs.
 func (v *salvager) all() error {
 	for _, do := range []func() error{
 		func() error { return v.st.Runs(v.judge) }, v.name, v.st.ClearIndexes, v.discard,
@@ -65,7 +67,7 @@ func (v *salvager) all() error {
 	return nil
 }
 
-// judge finds out whether a run is complete.
+// judge adds a run to kept or to left.
 func (v *salvager) judge(id store.ID) error {
 	r, problem, err := v.check.load(id)
 	if err != nil {
@@ -86,7 +88,7 @@ func (v *salvager) judge(id store.ID) error {
 	return nil
 }
 
-// name finds runs whose own records are lost, and the names of those that are left out.
+// name finds runs of which only traces are left, and the ARNs of incomplete runs.
 func (v *salvager) name() error {
 	return v.st.Traces(func(t store.Trace) {
 		if v.kept[t.ID] {
@@ -94,7 +96,7 @@ func (v *salvager) name() error {
 		}
 		p := v.left[t.ID]
 		if p == nil {
-			p = &Problem{Run: t.ID, Text: "the run's own record is missing"}
+			p = &Problem{Run: t.ID, Text: "the run's main record is missing"}
 			v.left[t.ID] = p
 		}
 		var s summary
@@ -116,7 +118,7 @@ func (v *salvager) discard() error {
 	return nil
 }
 
-// index writes the entries by which the store finds a run, and its pending effects.
+// index writes the index entries of a complete run. If it is open, index also adds its tasks and map runs to the outbox.
 func (v *salvager) index(id store.ID) error {
 	r, _, err := v.check.load(id)
 	if err != nil || r == nil {
@@ -131,10 +133,10 @@ func (v *salvager) index(id store.ID) error {
 	if r.state.Head().Status == stepfn.Running {
 		v.Open = append(v.Open, r.state.Params().ExecutionARN)
 		for _, t := range r.state.Running() {
-			b.Owe(id, debtTask+t.ID, nil)
+			b.AddEffect(id, effectTask+t.ID, nil)
 		}
 		for _, m := range r.state.RunningMaps() {
-			b.Owe(id, debtMap+m.ID, nil)
+			b.AddEffect(id, effectMap+m.ID, nil)
 		}
 	}
 	return v.st.CommitLazily(b)

@@ -17,8 +17,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// filled makes a state directory of some megabytes: executions that have ended, in one large sorted file, and later ones,
-// ended and open, in the log and in a file of their own.
+// filled creates a state directory of some megabytes. It has executions that have ended, in one large sorted file, and later executions,
+// ended and open, in the log and in another file.
 func filled(t *testing.T) (dir string, arns []string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "state")
@@ -42,7 +42,7 @@ func filled(t *testing.T) (dir string, arns []string) {
 	return dir, arns
 }
 
-// noise is an input of 8 kB that does not compress well.
+// noise returns an input of 8 kB that does not compress well.
 func noise(seed int) string {
 	text := make([]byte, 4<<10)
 	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(text)
@@ -63,7 +63,7 @@ func compact(t *testing.T, dir string) {
 	}
 }
 
-// largest is the largest file of the database with this name.
+// largest returns the largest file of the database that matches a pattern, and its content.
 func largest(t *testing.T, dir, pattern string) (name string, text []byte) {
 	t.Helper()
 	names, _ := filepath.Glob(filepath.Join(dir, "db", pattern))
@@ -85,15 +85,14 @@ func rewrite(t *testing.T, name string, text []byte) {
 	}
 }
 
-// What is left of a damaged directory comes into a new one: complete executions are as they were, the others are named, and the
-// damaged directory stays as it is.
+// Salvage copies complete executions of a damaged directory unchanged, reports the others, and does not change the damaged directory.
 func TestSalvage(t *testing.T) {
 	whole, arns := filled(t)
 	for _, c := range []struct {
 		name    string
 		damage  func(t *testing.T, dir string)
-		least   int  // so many executions are complete, at least
-		unnamed bool // what is lost may be lost with its name
+		least   int  // the minimum number of complete executions
+		unnamed bool // an execution may be lost without a trace
 	}{
 		{"none", func(*testing.T, string) {}, 190, false},
 		{"block flipped", func(t *testing.T, dir string) {
@@ -140,7 +139,7 @@ func TestSalvage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d complete, %d left out, %d open, lost: %v", s.Runs, len(s.Left), len(s.Open), losses)
+			t.Logf("%d complete, %d incomplete, %d open, lost: %v", s.Runs, len(s.Left), len(s.Open), losses)
 			if after := hashes(t, dir); after != before {
 				t.Error("the damaged directory has changed")
 			}
@@ -153,14 +152,14 @@ func TestSalvage(t *testing.T) {
 			}
 			for _, arn := range arns {
 				if !present[arn] && !c.unnamed {
-					t.Errorf("%s is neither complete nor named", arn)
+					t.Errorf("%s is neither complete nor reported", arn)
 				}
 			}
 		})
 	}
 }
 
-// hashes stands for the content and the times of all files of a directory.
+// hashes returns the names, modes, times and contents of all files of a directory, to compare.
 func hashes(t *testing.T, dir string) string {
 	t.Helper()
 	var all strings.Builder
@@ -186,8 +185,8 @@ func hashes(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// checkSalvaged checks that a salvaged directory is sound, and that its executions are those of the whole one. It gives the
-// executions that are there.
+// checkSalvaged checks that a salvaged directory is consistent, and that its executions are as in the undamaged directory. It returns the
+// ARNs of the executions.
 func checkSalvaged(t *testing.T, whole, dir string, s engine.Salvaged) map[string]bool {
 	t.Helper()
 	st, err := store.Open(dir, store.Options{Logger: quiet, ReadOnly: true})

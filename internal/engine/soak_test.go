@@ -21,8 +21,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestSoak kills a process with an engine under load, again and again at random moments (RAYORCH_SOAK times, 20 unless
-// told, 5 with -short), and wants every acknowledged execution to end, every job made once, and every history to be well-formed.
+// TestSoak repeatedly kills a process with an engine under load at random moments: RAYORCH_SOAK times, by default 20 times, 5 with
+// -short. Then it checks that all acknowledged executions end, that each job was created once, and that the store is consistent.
 func TestSoak(t *testing.T) {
 	if dir := os.Getenv("RAYORCH_SOAK_CHILD"); dir != "" {
 		soakChild(t, dir)
@@ -48,8 +48,8 @@ func TestSoak(t *testing.T) {
 	t.Logf("%d kills, %d executions", kills, len(acked))
 }
 
-// soakRound runs a child that starts executions under names that begin with tag, and kills it life after the first one.
-// Without a tag the child starts none, waits until all have ended, and leaves. A child that does not get on is killed, too.
+// soakRound runs a child process that starts executions whose names contain tag, and kills it when life has passed since the first start.
+// If tag is empty, the child starts none, waits until all have ended, and exits. A child without progress is killed, too.
 func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[string]bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +60,7 @@ func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := child.StdinPipe(); err != nil { // it closes when this process ends, however it does
+	if _, err := child.StdinPipe(); err != nil { // the pipe is closed when this process ends for any reason
 		t.Fatal(err)
 	}
 	if err := child.Start(); err != nil {
@@ -68,7 +68,7 @@ func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[stri
 	}
 	lines := bufio.NewScanner(out)
 	var killer *time.Timer
-	var last []string // lines
+	var last []string // the last lines of the child's output
 	began, ended := false, false
 	for lines.Scan() {
 		last = append(last, lines.Text())[max(0, len(last)-20):]
@@ -88,7 +88,7 @@ func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[stri
 	}
 	_ = child.Wait()
 	if killer == nil || tag == "" && !ended || tag != "" && !began {
-		t.Fatalf("round %q came to nothing. Its last lines:\n%s", tag, strings.Join(last, "\n"))
+		t.Fatalf("round %q made no progress. The last lines of the output:\n%s", tag, strings.Join(last, "\n"))
 	}
 	killer.Stop()
 }
@@ -98,9 +98,9 @@ const soakMachine = `{"StartAt":"A","States":{
  "W":{"Type":"Wait","Seconds":1,"Next":"B"},
  "B":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","Retry":[{"ErrorEquals":["Oops"],"IntervalSeconds":1}],"End":true}}}`
 
-// soakChild is the process that is killed: it starts executions as fast as it can and says which were acknowledged.
+// soakChild is the process that is killed. It starts executions as fast as it can, and prints those that were acknowledged.
 func soakChild(t *testing.T, dir string) {
-	go func() { // the parent is gone: nobody else ends this process
+	go func() { // exit when the parent has exited
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
@@ -139,9 +139,9 @@ func soakChild(t *testing.T, dir string) {
 		fmt.Println("acked", x.ARN)
 	}
 	if tag != "" {
-		select {} // until the parent kills it
+		select {} // wait until the parent kills this process
 	}
-	for before := -1; before != 0; time.Sleep(10 * time.Millisecond) { // the parent kills it if nothing changes
+	for before := -1; before != 0; time.Sleep(10 * time.Millisecond) { // the parent kills this process if nothing changes
 		n := len(names(t, e, engine.ListFilter{MachineARN: machineARN, Status: stepfn.Running}))
 		if n != before {
 			fmt.Println("running", n)
@@ -154,6 +154,7 @@ func soakChild(t *testing.T, dir string) {
 	fmt.Println("ended")
 }
 
+// soakEnds checks the state directory after the last round.
 func soakEnds(t *testing.T, dir string, acked map[string]bool) {
 	t.Helper()
 	e, err := engine.Open(t.Context(), engine.Config{Dir: filepath.Join(dir, "state"), Logger: quiet})
@@ -181,7 +182,7 @@ func soakEnds(t *testing.T, dir string, acked map[string]bool) {
 	}
 	for _, f := range made {
 		if strings.HasSuffix(f.Name(), ".twice") {
-			t.Errorf("made twice: %s", f.Name())
+			t.Errorf("created twice: %s", f.Name())
 		}
 	}
 }

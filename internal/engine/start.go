@@ -19,26 +19,26 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// birth is all that a new run is made of.
-type birth struct {
+// newRun has the parameters of a run that is to be created.
+type newRun struct {
 	StartRequest
 	arn    string
 	group  string
-	hash   string        // of the definition, when it is not in the request
-	params interp.Params // the fields that only a distributed Map's children have
-	parent *parent
-	items  int64
-	by     store.ID // the run for which it is started; 0 for a client
+	hash   string        // the hash of the definition, if the request does not contain the definition
+	params interp.Params // the fields that only the children of a distributed Map have
+	parent *parent       // set for the children of a distributed Map
+	items  int64         // the number of items of such a child
+	by     store.ID      // the run that starts it; 0 for a client
 }
 
-// Start starts an execution. It is on disk, and has run up to its first wait for anything outside, when Start returns.
-// The same name with the same input returns the execution while it is open; else AlreadyExistsError. store.ErrFull says
-// that the disk has no room for new work.
+// Start starts an execution. When Start returns, the execution is on disk and has run until its first wait. If an execution with the same
+// name exists, Start returns it if it is open and has the same input; otherwise the error is an AlreadyExistsError. The error is
+// store.ErrFull if the disk has no space for new work.
 func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
 	return e.startFor(ctx, 0, r)
 }
 
-// startFor is Start for another run.
+// startFor is Start with the run that starts the execution; by is 0 for a client.
 func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Execution, error) {
 	if err := e.enter(); err != nil {
 		return Execution{}, err
@@ -46,7 +46,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	defer e.leave()
 	named := r.Name != ""
 	r = r.withDefaults()
-	b := e.birthOf(r)
+	b := e.newRunOf(r)
 	b.by = by
 	switch {
 	case r.Type == stepfn.Express:
@@ -55,7 +55,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	case named:
 		return e.start(ctx, b)
 	}
-	return e.create(ctx, b) // a new UUID is nobody's name
+	return e.create(ctx, b) // the name is a new UUID: no other execution has it
 }
 
 func (r StartRequest) withDefaults() StartRequest {
@@ -74,16 +74,16 @@ func (r StartRequest) withDefaults() StartRequest {
 	return r
 }
 
-func (e *Engine) birthOf(r StartRequest) birth {
+func (e *Engine) newRunOf(r StartRequest) newRun {
 	kind, tail := stepfn.KindExecution, r.Name
 	if r.Type == stepfn.Express {
 		kind, tail = stepfn.KindExpress, r.Name+":"+uuid.NewString()
 	}
-	return birth{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
+	return newRun{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
 
-// start makes a run unless there is one of this ARN.
-func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
+// start creates a run, or returns the existing one with the same ARN.
+func (e *Engine) start(ctx context.Context, b newRun) (Execution, error) {
 	unlock, err := e.starting.lock(ctx, b.arn)
 	if err != nil {
 		return Execution{}, err
@@ -91,7 +91,7 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 	defer unlock()
 	id, err := e.st.Find(b.arn)
 	if err == nil {
-		return e.same(id, b)
+		return e.existing(id, b)
 	}
 	if !errors.Is(err, store.ErrNoRun) {
 		return Execution{}, err
@@ -99,8 +99,8 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 	return e.create(ctx, b)
 }
 
-// create makes a run whose name is free.
-func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
+// create creates a run. The caller makes sure that no run has its ARN.
+func (e *Engine) create(ctx context.Context, b newRun) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
 	}
@@ -116,8 +116,8 @@ func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 	return e.begin(b, m, hash)
 }
 
-// prepare calls Config.Prepare. No lock is held, because it may take long.
-func (e *Engine) prepare(ctx context.Context, b *birth) error {
+// prepare calls Config.Prepare. The caller must not hold a run's lock, because Prepare may take long.
+func (e *Engine) prepare(ctx context.Context, b *newRun) error {
 	if e.c.Prepare == nil || b.parent != nil {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (e *Engine) prepare(ctx context.Context, b *birth) error {
 	return nil
 }
 
-func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {
+func (e *Engine) machineOf(b *newRun) (*asl.Machine, string, error) {
 	if b.hash == "" {
 		return e.machines.of(b.Definition)
 	}
@@ -135,8 +135,8 @@ func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {
 	return m, b.hash, err
 }
 
-// begin makes the run and applies its first fact.
-func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) {
+// begin creates the run in memory and applies its first fact, whose commit stores it.
+func (e *Engine) begin(b newRun, m *asl.Machine, hash string) (Execution, error) {
 	r := e.hot.get(e.st.NewID())
 	defer e.hot.put(r)
 	r.mu.Lock()
@@ -153,7 +153,8 @@ func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) 
 	return e.executionOf(r.state.Params(), r.state.Head(), &r.meta), nil
 }
 
-func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
+// fill sets the state and the meta part of a new run. The seed makes random values of the run reproducible.
+func (e *Engine) fill(r *run, b newRun, m *asl.Machine, hash string) {
 	now := e.momentFor(r).Now.Truncate(time.Millisecond)
 	p := b.params
 	p.ExecutionARN, p.Name = b.arn, b.Name
@@ -170,8 +171,8 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	}
 }
 
-// same answers a start whose name is taken.
-func (e *Engine) same(id store.ID, b birth) (Execution, error) {
+// existing returns the result of a start whose name is taken by the run id.
+func (e *Engine) existing(id store.ID, b newRun) (Execution, error) {
 	x, err := e.describe(id)
 	if err != nil {
 		return Execution{}, err
@@ -188,19 +189,20 @@ func seed() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// hashUUID is a hash in the form of a UUID of version 4, for names that must be the same each time.
+// hashUUID formats a hash as a UUID of version 4, for names that must be reproducible.
 func hashUUID(sum [sha256.Size]byte) string {
 	b := uuid.UUID(sum[:16])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return b.String()
 }
 
-// nameLocks serialise the starts of one name.
+// nameLocks serializes the starts of executions with the same name.
 type nameLocks struct {
 	mu   sync.Mutex
-	held map[string]chan struct{}
+	held map[string]chan struct{} // closed when the lock is released
 }
 
+// lock locks a name, or returns the error of ctx.
 func (n *nameLocks) lock(ctx context.Context, name string) (unlock func(), err error) {
 	for {
 		n.mu.Lock()

@@ -18,7 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// taskKey names an attempt of a task in the state directory.
+// taskKey identifies an attempt of a task in the state directory.
 type taskKey struct {
 	run  store.ID
 	task string
@@ -28,25 +28,25 @@ type taskKey struct {
 type liveTask struct {
 	key    taskKey
 	task   interp.Task
-	kept   bool // its execution is: an Express one's is not
+	kept   bool // its execution is stored: it is not an Express execution
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when its work has ended, or when the engine closes
-	// gaveUp says that the attempt failed before its work ended: the next one waits for that end. It is also set for a stop that a
-	// previous engine did not confirm, because the attempt may have given up.
+	// gaveUp means that the attempt failed before its work ended, so that the next attempt must wait for that end. It is also set for a
+	// stop that a previous engine did not confirm, because that attempt may have given up.
 	gaveUp atomic.Bool
 }
 
-// taskTable are the tasks that runners work on.
+// taskTable has the tasks that runners work on.
 type taskTable struct {
 	mu   sync.Mutex
 	live map[taskKey]*liveTask
-	// reports are what runners said last of their work, by task, for the runs that have any.
+	// reports has the last report of each runner on its work, by run and task.
 	reports map[store.ID]map[string]string
-	// pending are the tasks whose work does not run yet, by run and task.
+	// pending has the tasks whose work does not run yet, by run and task.
 	pending map[store.ID]map[string]Pending
 }
 
-// report keeps what a runner says of its work until the task is dropped.
+// report stores a runner's report on its work until the task is dropped.
 func (t *taskTable) report(k taskKey, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,7 +62,8 @@ func (t *taskTable) report(k taskKey, text string) {
 	t.reports[k.run][k.task] = text
 }
 
-// reportsOf is a copy: the interpreter reads it while runners report.
+// reportsOf returns the last report of each task of a run, or its pending reason, which becomes the cause of a timeout. It returns a copy,
+// because the interpreter reads it while runners report.
 func (t *taskTable) reportsOf(id store.ID) map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,6 +102,7 @@ func (t *taskTable) stop(k taskKey) bool {
 	return live != nil
 }
 
+// drop removes a task whose runner has returned.
 func (t *taskTable) drop(k taskKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,7 +118,7 @@ func (t *taskTable) drop(k taskKey) {
 
 const callbackSuffix = ".waitForTaskToken"
 
-// startTask hands a task to its runner, or to the workers of its activity. The caller holds the run's lock.
+// startTask starts the runner of a task, or offers the task to the workers of its activity. The caller holds the run's lock.
 func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 	e.counters.tasks.Add(1)
 	if stepfn.KindOf(t.Resource) == stepfn.KindActivity {
@@ -124,18 +126,18 @@ func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 		return
 	}
 	if t.Submitted && strings.HasSuffix(t.Resource, callbackSuffix) {
-		return // somebody has the token
+		return // another system has the token and ends the task
 	}
 	if runner := e.runnerOf(t.Resource); runner != nil {
 		e.launch(runner, r, t, resumed, false)
 		return
 	}
 	id, fact := r.id, interp.TaskEnded{Task: t.ID, Error: stepfn.StatesRuntime, Cause: fmt.Sprintf(
-		"no task runner serves the resource %s", t.Resource)}
-	e.later(func() { e.settle(id, debtTask+t.ID, fact) })
+		"no task runner for the resource %s", t.Resource)}
+	e.later(func() { e.completeEffect(id, effectTask+t.ID, fact) })
 }
 
-// runnerOf finds the runner whose prefix of the resource is the longest.
+// runnerOf returns the runner with the longest prefix of a resource, nil if there is none.
 func (e *Engine) runnerOf(resource string) task.Runner {
 	var best task.Runner
 	length := -1
@@ -150,7 +152,7 @@ func (e *Engine) runnerOf(resource string) task.Runner {
 	return best
 }
 
-// launch runs a runner in the background. With stop its context has ended already: it only makes sure that the work of
+// launch runs a runner in the background. If stop is set, its context has ended already, and the runner only makes sure that the work of
 // the task is stopped.
 func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop bool) {
 	ctx, cancel := context.WithCancelCause(e.ctx)
@@ -160,32 +162,33 @@ func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop
 		cancel(task.ErrStop)
 	}
 	req := e.request(r, t, resumed)
-	former := e.tasks.get(taskKey{r.id, t.Former()})
+	previous := e.tasks.get(taskKey{r.id, t.Former()})
 	e.tasks.put(live)
 	ok := e.background(func(context.Context) {
 		defer cancel(nil)
-		e.awaitFormer(ctx, former, live)
+		e.awaitPrevious(ctx, previous, live)
 		e.run(ctx, runner, req, live)
 	})
-	if !ok { // closing: the next engine resumes it
+	if !ok { // the engine is closing, and the next one resumes the task
 		e.tasks.drop(live.key)
 		cancel(nil)
 	}
 }
 
-// awaitFormer waits for the end of the previous attempt's work, if that attempt failed before its work ended.
-func (e *Engine) awaitFormer(ctx context.Context, former, live *liveTask) {
-	if former == nil || !former.gaveUp.Load() {
+// awaitPrevious waits for the end of the previous attempt's work, if that attempt failed before its work ended.
+func (e *Engine) awaitPrevious(ctx context.Context, previous, live *liveTask) {
+	if previous == nil || !previous.gaveUp.Load() {
 		return
 	}
 	e.tasks.setPending(live, "the previous attempt is being stopped", e.c.Now())
 	defer e.tasks.setPending(live, "", time.Time{})
 	select {
-	case <-former.ended:
+	case <-previous.ended:
 	case <-ctx.Done():
 	}
 }
 
+// request returns the part of a runner's request that does not depend on its log and records. The caller holds the run's lock.
 func (e *Engine) request(r *run, t interp.Task, resumed bool) *task.Request {
 	id, mem := r.id, r.mem
 	req := &task.Request{
@@ -208,16 +211,16 @@ func (e *Engine) request(r *run, t interp.Task, resumed bool) *task.Request {
 	return req
 }
 
-// submitted records that the work was accepted. A task that waits for its token needs no runner from then on.
+// submitted records that the work of a task was accepted. From then on, a task with a callback needs no runner.
 func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
 	p := &pending{fact: interp.TaskSubmitted{Task: t.ID, Output: output}}
 	if strings.HasSuffix(t.Resource, callbackSuffix) {
-		p.pay = debtTask + t.ID
+		p.effect = effectTask + t.ID
 	}
 	return e.deliverChecked(id, p)
 }
 
-// run is the life of a task's goroutine.
+// run completes the request, calls the runner, and delivers its result.
 func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request, live *liveTask) {
 	var res task.Result
 	defer func() { e.finished(ctx, live, res) }()
@@ -225,14 +228,14 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	held := false
 	defer func() {
 		if !held {
-			_ = log.Close() // its last lines are on their way to the disk; nobody's decisions depend on them
+			_ = log.Close() // nothing depends on the last lines of a log
 		}
 	}()
 	req.Log = log
 	req.Report = func(text string) { e.tasks.report(live.key, text) }
 	req.Pending = func(reason string, since time.Time) { e.tasks.setPending(live, reason, since) }
 	req.GiveUp = func(name, cause string) error {
-		live.gaveUp.Store(true) // before the failure starts the next attempt
+		live.gaveUp.Store(true) // set before deliver, which starts the next attempt
 		return e.deliver(id, interp.TaskEnded{Task: req.ID, Error: name, Cause: cause, Stop: true})
 	}
 	req.HoldLog = func() func() {
@@ -242,7 +245,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	if req.Resumed {
 		var err error
 		if req.Records, err = e.st.Records(id, req.ID); err != nil {
-			e.logger.Error("read records", "execution", req.Execution, "task", req.ID, "problem", err)
+			e.logger.Error("could not read the records of a task", "execution", req.Execution, "task", req.ID, "problem", err)
 		}
 	}
 	defer e.watchStop(ctx, req)()
@@ -251,10 +254,10 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	case errors.Is(cause, task.ErrAbandon), errors.Is(cause, task.ErrStop):
 	case res.Error == "" && strings.HasSuffix(req.Resource, callbackSuffix):
 		if err := req.Submitted(res.Output); err != nil {
-			e.logger.Error("record submission", "execution", req.Execution, "task", req.ID, "problem", err)
+			e.logger.Error("could not record the submission of a task", "execution", req.Execution, "task", req.ID, "problem", err)
 		}
 	default:
-		e.settle(id, debtTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
+		e.completeEffect(id, effectTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
 		if !held && e.ctx.Err() == nil {
 			log.forgetPosition()
 		}
@@ -270,7 +273,7 @@ func (e *Engine) finished(ctx context.Context, live *liveTask, res task.Result) 
 	}
 }
 
-// guard keeps a runner's mistake from ending the engine.
+// guard calls a runner. It converts a panic to a failure of the task, so that a bug in a runner does not end the engine.
 func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Request) (res task.Result) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -284,16 +287,16 @@ func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Reques
 	return runner.Run(ctx, req)
 }
 
-// watchStop warns when a runner does not confirm a stop in time. The function that it returns ends the watch.
+// watchStop logs a warning if a runner does not confirm a stop within Config.StopGrace. The returned function ends the watch.
 func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
 	ended := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() { // may begin only after the runner has confirmed
+	unhook := context.AfterFunc(ctx, func() { // it may start after the runner has confirmed the stop
 		grace := time.NewTimer(e.c.StopGrace)
 		defer grace.Stop()
 		select {
 		case <-ended:
 		case <-grace.C:
-			e.logger.Warn("task does not confirm that it stopped", "execution", req.Execution, "state", req.State,
+			e.logger.Warn("the task runner has not confirmed that the work is stopped", "execution", req.Execution, "state", req.State,
 				"attempt", req.Attempt, "task", req.ID)
 		}
 	})
@@ -303,24 +306,25 @@ func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
 	}
 }
 
-// settle delivers the result of an effect and removes it from the outbox.
-func (e *Engine) settle(id store.ID, debt string, f interp.Fact) {
-	err := e.deliverChecked(id, &pending{fact: f, pay: debt})
+// completeEffect delivers the result of an effect and removes the effect from the outbox, in one commit.
+func (e *Engine) completeEffect(id store.ID, name string, f interp.Fact) {
+	err := e.deliverChecked(id, &pending{fact: f, effect: name})
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
-		e.logger.Error("record how a task ended", "run", uint64(id), "debt", debt, "problem", err)
+		e.logger.Error("could not record the result of an effect", "run", uint64(id), "effect", name, "problem", err)
 	}
 }
 
-// stopTask asks the runner of a task to stop its work. The caller holds the run's lock.
+// stopTask requests the runner of a task to stop its work, or withdraws the task from the workers of an activity. The caller holds the
+// run's lock.
 func (e *Engine) stopTask(r *run, id string) {
 	if e.tasks.stop(taskKey{r.id, id}) {
 		return
 	}
 	e.activities.withdraw(taskKey{r.id, id})
-	e.pay(r.id, debtStop+id)
+	e.removeEffect(r.id, effectStop+id)
 }
 
-// storedTask is a task that is to be stopped, as the outbox stores it: the run no longer has it.
+// storedTask is the value of an effectStop: the run no longer has the task.
 type storedTask struct {
 	ID, State, Resource, Token string
 	Attempt                    int
@@ -332,22 +336,22 @@ func encodeTask(t interp.Task) []byte {
 	return b
 }
 
-// stopAgain repeats a stop that the previous engine's runner had not confirmed.
-func (e *Engine) stopAgain(id store.ID, d owed) error {
+// repeatStop performs an effectStop that an earlier engine's runner did not confirm.
+func (e *Engine) repeatStop(id store.ID, f effect) error {
 	var t storedTask
-	if err := json.Unmarshal(d.v, &t); err != nil {
-		return fmt.Errorf("stop %s of run %d: the record is damaged: %w", d.name, id, err)
+	if err := json.Unmarshal(f.v, &t); err != nil {
+		return fmt.Errorf("stop task %s of run %d: the record in the outbox is damaged: %w", f.name[1:], id, err)
 	}
 	runner := e.runnerOf(t.Resource)
 	if runner == nil {
-		e.pay(id, d.name)
+		e.removeEffect(id, f.name)
 		return nil
 	}
 	r := e.hot.get(id)
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r, noting{}); err != nil {
+	if err := e.load(r, noteSlot{}); err != nil {
 		return err
 	}
 	e.launch(runner, r, interp.Task{

@@ -36,7 +36,7 @@ func TestWaitTakesItsTime(t *testing.T) {
 				t.Errorf("a wait of %d seconds took %s", seconds, took)
 			}
 			if got := x.Stopped.Sub(x.Started); got != time.Duration(seconds)*time.Second {
-				t.Errorf("its history says %s", got)
+				t.Errorf("a wait of %d seconds took %s according to its history", seconds, got)
 			}
 		}
 		closeEngine(t, e)
@@ -50,7 +50,7 @@ func closeEngine(t *testing.T, e *engine.Engine) {
 	}
 }
 
-// A timer survives a restart, also one that was due in between.
+// A timer survives a restart, even if its deadline passes while no engine runs.
 func TestWaitOverRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
@@ -62,17 +62,17 @@ func TestWaitOverRestart(t *testing.T) {
 		e = open(t, fs, nil)
 		end(t, e, short.ARN)
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("the one that was due took %s more", took)
+			t.Errorf("the wait whose deadline had passed took %s more", took)
 		}
 		end(t, e, long.ARN)
 		if took := time.Since(begin); took != 50*time.Second {
-			t.Errorf("the other took %s more", took)
+			t.Errorf("the other wait took %s more", took)
 		}
 		closeEngine(t, e)
 	})
 }
 
-func TestTaskTimeoutStopsIt(t *testing.T) {
+func TestTimeoutStopsTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stopped atomic.Bool
 		e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
@@ -80,7 +80,7 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 			req.Report("it waits for a machine")
 			<-ctx.Done()
 			stopped.Store(errors.Is(context.Cause(ctx), task.ErrStop))
-			time.Sleep(3 * time.Second) // confirming takes a while
+			time.Sleep(3 * time.Second) // the runner needs time to stop the work
 			return task.Result{Output: []byte(`"late"`)}
 		})
 		begin := time.Now()
@@ -99,7 +99,7 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 	})
 }
 
-// A runner that confirms a stop at once is not reported as one that does not, however late the watch of the stop gets to run.
+// No warning is logged for a runner that confirms a stop immediately, even if watchStop starts only after that.
 func TestConfirmedStopIsNotReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
@@ -113,7 +113,7 @@ func TestConfirmedStopIsNotReported(t *testing.T) {
 		if _, err := e.Stop(x.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
-		closeEngine(t, e) // the stop is not confirmed: the next engine asks for it again, with a context that has ended
+		closeEngine(t, e) // the stop is not confirmed: the next engine requests it again, with a context that has ended
 		var asked atomic.Int32
 		var logged bytes.Buffer
 		e = open(t, fs, func(context.Context, *task.Request) task.Result {
@@ -122,8 +122,8 @@ func TestConfirmedStopIsNotReported(t *testing.T) {
 		}, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
 		time.Sleep(time.Hour)
 		closeEngine(t, e)
-		if asked.Load() != 1 || strings.Contains(logged.String(), "does not confirm") {
-			t.Errorf("asked %d times to stop:\n%s", asked.Load(), logged.String())
+		if asked.Load() != 1 || strings.Contains(logged.String(), "has not confirmed") {
+			t.Errorf("the runner was called %d times to stop; the log:\n%s", asked.Load(), logged.String())
 		}
 	})
 }
@@ -147,7 +147,7 @@ func TestRetryWaits(t *testing.T) {
 	})
 }
 
-func TestRetentionForgets(t *testing.T) {
+func TestRetentionDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Retention = time.Hour })
 		x := start(t, e, "a", pass, `{}`)
@@ -157,7 +157,7 @@ func TestRetentionForgets(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		if _, err := e.Describe(x.ARN); !errors.Is(err, engine.ErrExecutionDoesNotExist) {
-			t.Errorf("after its time: %v", err)
+			t.Errorf("after the retention: %v", err)
 		}
 		closeEngine(t, e)
 	})

@@ -10,30 +10,30 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// Deadlines are of the steady clock. Where a run waits for a time of the wall clock, setting that one changes the deadline: the run
-// knows, and is woken up to arm its timer again.
+// Deadlines are times of the steady clock. A run that waits for a time of the wall clock needs another deadline when the wall clock is
+// set: then each run that has a timer is woken up, and the interpreter computes its next deadline again.
 
-// maxSleep is how soon a step of the wall clock is seen, or that the machine was suspended.
+// maxSleep is the maximum time until a step of the wall clock, or a suspension of the machine, is noticed.
 const maxSleep = time.Second
 
-// maxFiring is how many runs are woken at once.
+// maxFiring is the maximum number of runs that are woken up concurrently.
 const maxFiring = 64
 
 type timer struct {
 	id       store.ID
-	deadline int64 // in milliseconds
+	deadline int64 // on the steady clock, in milliseconds since 1970
 }
 
-// timers hold one deadline for each run that waits for one: 16 bytes in a heap and its place in a map.
+// timers has the next deadline of each run that waits for one. A timer costs 16 bytes in a heap and an entry in a map.
 type timers struct {
 	clock   *clock
-	fire    func(store.ID)
-	stepped func([]store.ID)
+	fire    func(store.ID)   // wakes up a run whose deadline has passed
+	stepped func([]store.ID) // gets all runs with timers when the wall clock was set
 
 	mu    sync.Mutex
 	heap  timerHeap
-	ahead time.Duration // of the wall clock, as last seen
-	kick  chan struct{}
+	ahead time.Duration // how far the wall clock was ahead when it was last read
+	kick  chan struct{} // makes run check the heap again
 }
 
 func newTimers(c *clock, fire func(store.ID), stepped func([]store.ID)) *timers {
@@ -42,7 +42,7 @@ func newTimers(c *clock, fire func(store.ID), stepped func([]store.ID)) *timers 
 	return t
 }
 
-// set arms the one timer of a run, or takes it away when deadline is zero.
+// set sets the deadline of a run; a zero deadline removes the timer.
 func (t *timers) set(id store.ID, deadline time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,6 +93,7 @@ func (t *timers) run(ctx context.Context) {
 	}
 }
 
+// sleep waits for d (0: without a limit), until a timer is set, or until ctx ends.
 func (t *timers) sleep(ctx context.Context, d time.Duration) {
 	var alarm <-chan time.Time
 	if d > 0 {
@@ -107,7 +108,7 @@ func (t *timers) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// next takes the timer that is due, or says how long to sleep (0: until something is armed).
+// next removes and returns a timer that is due, or returns how long to sleep until the next one (0: until a timer is set).
 func (t *timers) next(now time.Time) (timer, time.Duration, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -120,7 +121,7 @@ func (t *timers) next(now time.Time) (timer, time.Duration, bool) {
 	return heap.Pop(&t.heap).(timer), 0, true
 }
 
-// follow reports a step of the wall clock.
+// follow calls stepped if the wall clock was set since the last call.
 func (t *timers) follow(ahead time.Duration) {
 	t.mu.Lock()
 	same := ahead == t.ahead
@@ -141,7 +142,7 @@ func (t *timers) len() int {
 	return t.heap.Len()
 }
 
-// timerHeap orders timers by when they are due and knows where each run's is.
+// timerHeap is a heap of timers by deadline. at has the index of each run's timer.
 type timerHeap struct {
 	timers []timer
 	at     map[store.ID]int32
@@ -169,9 +170,9 @@ func (h *timerHeap) Pop() any {
 	return tm
 }
 
-// fire wakes a run whose deadline has come, or may have changed.
+// fire wakes up a run whose deadline has passed or may have changed.
 func (e *Engine) fire(id store.ID) {
 	if err := e.deliver(id, interp.Wake{Reports: e.tasks.reportsOf(id)}); err != nil {
-		e.logger.Error("wake a run", "run", uint64(id), "problem", err)
+		e.logger.Error("could not wake up a run", "run", uint64(id), "problem", err)
 	}
 }

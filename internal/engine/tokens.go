@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TaskSuccess ends the task of a token with success; output is one JSON text.
+// TaskSuccess ends the task of a token with success. output is JSON.
 func (e *Engine) TaskSuccess(token string, output []byte) error {
 	return e.byToken(token, func(task string) interp.Fact {
 		return interp.TaskEnded{Task: task, Output: output}
@@ -24,13 +24,13 @@ func (e *Engine) TaskFailure(token, name, cause string) error {
 	})
 }
 
-// TaskHeartbeat reports that the work for a token is alive.
+// TaskHeartbeat records a heartbeat for the task of a token.
 func (e *Engine) TaskHeartbeat(token string) error {
 	return e.byToken(token, func(task string) interp.Fact { return interp.TaskHeartbeat{Task: task} })
 }
 
-// byToken applies a fact to the task of a token: ErrInvalidToken if the token is not ours, ErrTaskDoesNotExist if
-// its execution was deleted, ErrTaskTimedOut if nothing waits for the task any more.
+// byToken applies a fact to the task of a token. The error is ErrInvalidToken if the token is malformed, ErrTaskDoesNotExist if its
+// execution was deleted, and ErrTaskTimedOut if the task has ended.
 func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error {
 	if err := e.enter(); err != nil {
 		return err
@@ -54,12 +54,12 @@ func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error
 		return nil
 	}}
 	if _, ended := p.fact.(interp.TaskEnded); ended {
-		p.pay = debtTask + task
+		p.effect = effectTask + task
 	}
 	return e.deliverChecked(id, p)
 }
 
-// tooLate is ErrTaskTimedOut, with the activity if the token is a worker's.
+// tooLate returns ErrTaskTimedOut, or a LateActivityError if the token belongs to an activity worker.
 func tooLate(token string) error {
 	if activity := interp.TokenActivity(token); activity != "" {
 		return &LateActivityError{activity}

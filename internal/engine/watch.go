@@ -8,14 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// WatchResult is how far an execution has come.
+// WatchResult is the progress of an execution.
 type WatchResult struct {
 	LastEventID int64
 	Status      stepfn.Status
 	Closed      bool
 }
 
-// Watch waits until the execution has an event later than after or is closed, or ctx is done.
+// Watch waits until the execution has an event with an id greater than after, is closed, or ctx is done.
 func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResult, error) {
 	if err := e.enter(); err != nil {
 		return WatchResult{}, err
@@ -45,10 +45,10 @@ func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResul
 	}
 }
 
-// watchers wait for runs to change. Runs that nobody watches cost nothing.
+// watchers notifies callers of changes of runs. A run that is not watched needs no entry.
 type watchers struct {
-	mu  sync.Mutex
-	byN map[store.ID]*watcher
+	mu   sync.Mutex
+	byID map[store.ID]*watcher
 }
 
 type watcher struct {
@@ -56,17 +56,17 @@ type watcher struct {
 	refs    int
 }
 
-// on returns a channel that is closed at the run's next change; forget must be called unless it was.
+// on returns a channel that is closed at the run's next change. The caller must call forget if it stops waiting earlier.
 func (w *watchers) on(id store.ID) (changed <-chan struct{}, forget func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.byN == nil {
-		w.byN = map[store.ID]*watcher{}
+	if w.byID == nil {
+		w.byID = map[store.ID]*watcher{}
 	}
-	it := w.byN[id]
+	it := w.byID[id]
 	if it == nil {
 		it = &watcher{changed: make(chan struct{})}
-		w.byN[id] = it
+		w.byID[id] = it
 	}
 	it.refs++
 	return it.changed, func() { w.forget(id, it) }
@@ -75,16 +75,16 @@ func (w *watchers) on(id store.ID) (changed <-chan struct{}, forget func()) {
 func (w *watchers) forget(id store.ID, it *watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if it.refs--; it.refs == 0 && w.byN[id] == it {
-		delete(w.byN, id)
+	if it.refs--; it.refs == 0 && w.byID[id] == it {
+		delete(w.byID, id)
 	}
 }
 
 func (w *watchers) wake(id store.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if it := w.byN[id]; it != nil {
+	if it := w.byID[id]; it != nil {
 		close(it.changed)
-		delete(w.byN, id)
+		delete(w.byID, id)
 	}
 }

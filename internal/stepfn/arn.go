@@ -2,7 +2,7 @@ package stepfn
 
 import "strings"
 
-// The kinds of resource that an ARN of Step Functions names.
+// The kinds of resources that have an ARN of Step Functions.
 const (
 	KindMachine   = "stateMachine"
 	KindExecution = "execution"
@@ -11,14 +11,14 @@ const (
 	KindMapRun    = "mapRun"
 )
 
-// ARN is the parts of an ARN: arn:PARTITION:states:REGION:ACCOUNT:KIND:NAME[:QUALIFIER...].
+// ARN is a parsed ARN: arn:PARTITION:states:REGION:ACCOUNT:KIND:NAME[:QUALIFIER...].
 type ARN struct {
 	Partition, Region, Account, Kind, Name string
-	// Qualifier is what follows the name: a version's number, an alias, an execution's name.
+	// Qualifier is the part after the name: a version number, an alias, or the name of an execution.
 	Qualifier string
 }
 
-// ParseARN reports whether s is an ARN of Step Functions, and returns its parts.
+// ParseARN parses an ARN of Step Functions; false if s is not one.
 func ParseARN(s string) (ARN, bool) {
 	parts := strings.SplitN(s, ":", 8)
 	if len(parts) < 7 || parts[0] != "arn" || parts[2] != "states" || parts[6] == "" {
@@ -39,22 +39,22 @@ func (a ARN) String() string {
 	return s
 }
 
-// NewARN is the ARN of a resource in the partition aws; the qualifier may be empty.
+// NewARN returns the ARN of a resource in the partition aws. The qualifier may be empty.
 func NewARN(region, account, kind, name, qualifier string) string {
 	return ARN{Partition: "aws", Region: region, Account: account, Kind: kind, Name: name, Qualifier: qualifier}.String()
 }
 
-// KindOf is the kind of resource that an ARN names, or empty for any other text.
+// KindOf returns the kind of resource of an ARN, "" if the text is not an ARN.
 func KindOf(arn string) string {
 	a, _ := ParseARN(arn)
 	return a.Kind
 }
 
-// NameOf is the last part of an ARN: the name of an execution or of a state machine.
+// NameOf returns the last part of an ARN, such as the name of an execution or of a state machine.
 func NameOf(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
-// MachineOf is the ARN of the state machine of an execution or a map run, with the label of the Map for the map run and its children.
-// It is empty for any other text.
+// MachineOf returns the ARN of the state machine of an execution or a map run, "" if the text is not an ARN. For a map run
+// and its children, the label of the Map is a part of the name.
 func MachineOf(arn string) string {
 	a, ok := ParseARN(arn)
 	if !ok {
@@ -64,7 +64,7 @@ func MachineOf(arn string) string {
 	return a.String()
 }
 
-// Unqualified is the ARN of a state machine without its version or alias. Any other text stays as it is.
+// Unqualified returns the ARN of a state machine without its version or alias. It returns any other text unchanged.
 func Unqualified(machineARN string) string {
 	a, ok := ParseARN(machineARN)
 	if !ok {
@@ -74,17 +74,17 @@ func Unqualified(machineARN string) string {
 	return a.String()
 }
 
-// ExecutionOf is the ARN of a standard execution of a state machine, version or alias.
+// ExecutionOf returns the ARN of a Standard execution of a state machine, version or alias.
 func ExecutionOf(machineARN, name string) string {
 	a, _ := ParseARN(machineARN)
 	a.Kind, a.Qualifier = KindExecution, name
 	return a.String()
 }
 
-// Integration is what the ARN of a service integration starts with, which a Task names as its Resource.
+// Integration is the prefix of the ARNs of service integrations, which are Resources of Tasks.
 const Integration = "arn:aws:states:::"
 
-// The integrations that compiled pipelines use. Ray's and the local processes' are rayorch's own.
+// The integrations that compiled pipelines use. Those of Ray and of local processes exist only in rayorch.
 const (
 	RayPrefix      = Integration + "ray:"
 	RaySubmitJob   = RayPrefix + "submitJob.sync"
@@ -97,8 +97,8 @@ const (
 	StartExecution = Integration + "states:startExecution"
 )
 
-// CleanupSuffix ends the name of a cleanup machine. CleanupTag is the key of the tag by which a state machine names its cleanup machine,
-// with the ARN as its value. It is a tag because every client of the API can set one.
+// CleanupSuffix is the suffix of the names of cleanup machines. CleanupTag is the key of the tag whose value is the ARN of a state
+// machine's cleanup machine. It is a tag because every client of the API can set one.
 const (
 	CleanupSuffix = "-cleanup"
 	CleanupTag    = "rayorch:cleanup"

@@ -31,7 +31,7 @@ func TestARN(t *testing.T) {
 			t.Errorf("%s:\n got %q\nwant %q", c.arn, got, want)
 		}
 		if a, ok := stepfn.ParseARN(c.arn); ok && a.String() != c.arn {
-			t.Errorf("%s comes back as %s", c.arn, a)
+			t.Errorf("%s: String() is %s after ParseARN", c.arn, a)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package stepfn
 
 // The error names of the States Language and of Step Functions.
 const (
-	// StatesALL and StatesTaskFailed, in ErrorEquals, match errors of other names; StatesTaskFailed is also an error by itself.
+	// StatesALL and StatesTaskFailed in ErrorEquals match errors with other names; StatesTaskFailed is also an error itself.
 	StatesALL                             = "States.ALL"
 	StatesTaskFailed                      = "States.TaskFailed"
 	StatesTimeout                         = "States.Timeout"
@@ -20,34 +20,35 @@ const (
 	StatesExceedToleratedFailureThreshold = "States.ExceedToleratedFailureThreshold"
 )
 
-// The errors of a Ray step: one closed list for every target and submission mode (docs/pipeline.md).
+// The errors of a Ray step. The list is the same for every target and submission mode, and complete (docs/pipeline.md).
 const (
 	RayJobFailed    = "Ray.JobFailed"
 	RayJobStopped   = "Ray.JobStopped"
 	RayHeadLost     = "Ray.HeadLost"
 	RaySubmitFailed = "Ray.SubmitFailed"
-	// RayRuntimeEnvFailed also matches rules that name RaySubmitFailed, which included it in earlier releases.
+	// RayRuntimeEnvFailed is also matched by rules with RaySubmitFailed, because earlier releases did not distinguish the
+	// two.
 	RayRuntimeEnvFailed = "Ray.RuntimeEnvFailed"
 	RayPendingTimeout   = "Ray.PendingTimeout"
 	RayUnreachable      = "Ray.Unreachable"
 	RayUnauthorized     = "Ray.Unauthorized"
 )
 
-// The errors of a plain job, besides StatesTimeout.
+// The errors of a plain job, in addition to StatesTimeout.
 const (
 	JobFailed      = "Job.Failed"
 	JobStartFailed = "Job.StartFailed"
 	JobStopped     = "Job.Stopped"
 )
 
-// The errors of a step whose output is not what the pipeline file declares, and of one that refers to what is missing.
+// The errors of a step whose output does not match its declaration in the pipeline file, and of a step that references a missing value.
 const (
 	StepOutputInvalid = "Step.OutputInvalid"
 	StepInputMissing  = "Step.InputMissing"
 )
 
-// EKS is the prefix of the errors of eks:call and eks:runJob that the API server answers: EKS.404. Step Functions does not document
-// the names of the other two: an API server that does not answer in time, and a cluster that is not known.
+// EKS is the prefix of the errors of eks:call and eks:runJob; an HTTP status of the API server follows it, as in EKS.404. Step
+// Functions does not document the names of the other two: the API server does not respond in time, and the cluster is unknown.
 const (
 	EKS                = "EKS."
 	EKSUnreachable     = "EKS.Unreachable"

@@ -7,16 +7,16 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The labels that say what of an execution came over the network. The API sets them when the execution starts; no caller can. An
-// execution without them is its owner's own, as are those of older releases.
+// Labels that record which parts of an execution came over the network. The API sets them when the execution starts; callers cannot set
+// them. An execution without these labels belongs to the owner. So do all executions of releases that did not set them.
 const (
 	// OriginLabel is NetworkDefinition or NetworkInput.
 	OriginLabel = "rayorch.origin"
-	// OwnLabel holds the values that the owner's definition names, as a JSON list, where only the input came over the network.
+	// OwnLabel contains the values that the owner's definition names, as a JSON list of strings. It is set for NetworkInput.
 	OwnLabel = "rayorch.own"
 )
 
-// The values of OriginLabel.
+// Values of OriginLabel.
 const (
 	NetworkDefinition = "definition" // a caller over the network registered the definition
 	NetworkInput      = "input"      // the definition is the owner's; a caller over the network started the execution
@@ -25,7 +25,8 @@ const (
 // FromNetwork reports whether an execution's definition or input came over the network.
 func FromNetwork(labels map[string]string) bool { return labels[OriginLabel] != "" }
 
-// InheritOrigin returns the labels of an execution whose input comes from another execution.
+// InheritOrigin returns the labels of a child execution, whose input comes from its parent: if any part of the parent came over the
+// network, so did the child's input.
 func InheritOrigin(child, parent map[string]string) map[string]string {
 	if FromNetwork(child) || !FromNetwork(parent) {
 		return child
@@ -33,7 +34,7 @@ func InheritOrigin(child, parent map[string]string) map[string]string {
 	return WithLabel(child, OriginLabel, NetworkInput)
 }
 
-// WithLabel returns a copy of the labels with one more.
+// WithLabel returns a copy of labels in which the label name has the given value. labels may be nil.
 func WithLabel(labels map[string]string, name, value string) map[string]string {
 	all := maps.Clone(labels)
 	if all == nil {
@@ -43,12 +44,12 @@ func WithLabel(labels map[string]string, name, value string) map[string]string {
 	return all
 }
 
-// RefusedError says that an execution may not use something, and how the owner allows it.
+// RefusedError reports that an execution is not allowed to use a value. Text also says how the owner can allow it.
 type RefusedError struct{ Text string }
 
 func (e *RefusedError) Error() string { return e.Text }
 
-// Failure makes a failed result of an error: Permissions where something was refused, otherwise name.
+// Failure returns a failed result for err. The error name is States.Permissions if err contains a RefusedError, otherwise name.
 func Failure(err error, name string) Result {
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 		name = stepfn.StatesPermissions

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Append writes v as compact JSON after dst. Keys stay in order and nothing but what JSON demands is escaped.
+// Append appends v as compact JSON to dst. Keys keep their order, and only what JSON requires is escaped.
 func Append(dst []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -42,12 +42,12 @@ func Append(dst []byte, v any) []byte {
 		}
 		return append(dst, '}')
 	}
-	panic(fmt.Sprintf("value: %T is no JSON value; use FromGo", v))
+	panic(fmt.Sprintf("value: %T is not a JSON value: convert it with FromGo", v))
 }
 
-// appendNumber writes a number as Step Functions does once it has read one: it is a double when it has a fraction or an
-// exponent, and 1.00 comes out as 1.0 and 1e3 as 1000.0. Whole numbers keep their digits, and so do fractions outside of
-// what Java shows without an exponent, of which no recording tells.
+// appendNumber writes a number as Step Functions does. A number with a fraction or an exponent is a double there: 1.00
+// becomes 1.0, and 1e3 becomes 1000.0. Integers keep their digits. So do fractions that Java would write with an exponent,
+// for which there is no recording.
 func appendNumber(dst []byte, text string) []byte {
 	if text == "-0" {
 		return append(dst, '0')
@@ -62,11 +62,11 @@ func appendNumber(dst []byte, text string) []byte {
 	return append(dst, text...)
 }
 
-// appendScientific writes what was written with an exponent as Java's Double.toString does.
+// appendScientific writes a number that has an exponent, in the format of Java's Double.toString.
 func appendScientific(dst []byte, text string) []byte {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return append(dst, text...) // too large for a double: as it was given
+		return append(dst, text...) // too large for a double: unchanged
 	}
 	if abs := math.Abs(f); abs == 0 || abs >= 1e-3 && abs < 1e7 {
 		shown := strconv.AppendFloat(nil, f, 'f', -1, 64)
@@ -79,12 +79,12 @@ func appendScientific(dst []byte, text string) []byte {
 	if !strings.Contains(mantissa, ".") {
 		mantissa += ".0"
 	}
-	power, _ := strconv.Atoi(exponent) // which Go pads and signs
+	power, _ := strconv.Atoi(exponent) // removes the sign and padding of Go's format
 	return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(power), 10)
 }
 
-// Len returns the length of v as compact JSON, in bytes. Beyond most, it stops counting: a value may hold the same part many times,
-// and its JSON may be far larger than the value in memory.
+// Len returns the length of v as compact JSON, in bytes. It stops counting when the length exceeds most: a value can contain
+// the same part many times, so that its JSON can be much larger than the value in memory.
 func Len(v any, most int) int {
 	left := most
 	within(v, &left)
@@ -114,7 +114,7 @@ func within(v any, left *int) {
 	}
 }
 
-// textLen returns the length of a string as AppendString writes it.
+// textLen returns the length of a string in the format of AppendString.
 func textLen(s string) int {
 	n := len(s) + 2
 	for i := range len(s) {
@@ -128,15 +128,15 @@ func textLen(s string) int {
 	return n
 }
 
-// Bytes is v as compact JSON.
+// Bytes returns v as compact JSON.
 func Bytes(v any) []byte { return Append(nil, v) }
 
-// Text is v as compact JSON in a string.
+// Text returns v as compact JSON, in a string.
 func Text(v any) string { return string(Append(nil, v)) }
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString writes s as a JSON string after dst.
+// AppendString appends s as a JSON string to dst.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	from := 0
@@ -167,8 +167,9 @@ func AppendString(dst []byte, s string) []byte {
 	return append(append(dst, s[from:]...), '"')
 }
 
-// FromGo turns Go data into a value: what encoding/json decodes into any, the integer and float types, and values
-// themselves. Keys of maps are sorted. It panics on other types: it is for data made in code.
+// FromGo converts Go data to a value: the types that encoding/json decodes into any, integers, floats, lists and maps of
+// strings, and values themselves. Keys of maps are sorted. It panics on other types, because its arguments are created in
+// code.
 func FromGo(v any) any {
 	switch v := v.(type) {
 	case nil, bool, string, Number, *Object:
@@ -206,7 +207,7 @@ func FromGo(v any) any {
 		}
 		return o
 	}
-	panic(fmt.Sprintf("value: cannot take %T", v))
+	panic(fmt.Sprintf("value: cannot convert %T", v))
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -218,11 +219,11 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// Int is a whole number as a value.
+// Int returns an integer as a value.
 func Int(n int64) Number { return Number(strconv.FormatInt(n, 10)) }
 
-// Float is a number as a value: without a fraction where it has none, with an exponent only beyond 21 digits or below
-// a millionth, as JavaScript writes numbers. JSON knows no infinity and no NaN: they become 0.
+// Float returns a number as a value, in the format of JavaScript: no fraction for an integer, and an exponent only from 1e21
+// or below 1e-6. Infinity and NaN do not exist in JSON and become 0.
 func Float(f float64) Number {
 	switch abs := math.Abs(f); {
 	case math.IsNaN(f) || math.IsInf(f, 0):
@@ -233,7 +234,7 @@ func Float(f float64) Number {
 	return Number(strconv.FormatFloat(f, 'f', -1, 64))
 }
 
-// Double is a number that keeps a fraction, as Java writes its doubles: 1.0.
+// Double returns a number that always has a fraction, like a double in Java: 1.0.
 func Double(f float64) Number {
 	n := Float(f)
 	if !strings.ContainsAny(string(n), ".e") {
@@ -242,13 +243,13 @@ func Double(f float64) Number {
 	return n
 }
 
-// Float64 is the number's nearest float.
+// Float64 returns the nearest float64.
 func (n Number) Float64() float64 {
 	f, _ := strconv.ParseFloat(string(n), 64)
 	return f
 }
 
-// Int64 is the number when it is a whole one that fits.
+// Int64 returns the number as an integer; false if it has a fraction or does not fit. 1e2 and 2.0 are integers.
 func (n Number) Int64() (int64, bool) {
 	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
 		return i, true
@@ -260,7 +261,7 @@ func (n Number) Int64() (int64, bool) {
 	return int64(f), true
 }
 
-// Equal compares two values: numbers by what they are worth, objects whatever the order of their keys.
+// Equal compares two values: numbers by their numeric value, objects regardless of the order of their keys.
 func Equal(a, b any) bool {
 	switch a := a.(type) {
 	case Number:
@@ -293,7 +294,7 @@ func Equal(a, b any) bool {
 	return a == b
 }
 
-// equal compares whole numbers exactly, as far as they fit in 64 bits, and others as floats.
+// equal compares integers of up to 64 bits exactly, and other numbers as float64.
 func (n Number) equal(m Number) bool {
 	i, err1 := strconv.ParseInt(string(n), 10, 64)
 	j, err2 := strconv.ParseInt(string(m), 10, 64)
@@ -303,7 +304,7 @@ func (n Number) equal(m Number) bool {
 	return n.Float64() == m.Float64()
 }
 
-// ToGo turns a value into what encoding/json would decode: maps, float64 and so on.
+// ToGo converts a value to the types that encoding/json decodes into any: maps, float64 and so on.
 func ToGo(v any) any {
 	switch v := v.(type) {
 	case Number:

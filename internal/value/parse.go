@@ -8,10 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest; beyond it Parse fails instead of using up the stack.
+// MaxDepth is the maximum nesting of arrays and objects. Parse returns an error for deeper nesting instead of exhausting the
+// stack.
 const MaxDepth = 1000
 
-// SyntaxError says where a text stops being JSON: Offset is in bytes from its start.
+// SyntaxError is the error of a text that is not valid JSON. Offset is in bytes from the start of the text.
 type SyntaxError struct {
 	Offset int
 	Msg    string
@@ -21,7 +22,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("invalid JSON at offset %d: %s", e.Offset, e.Msg)
 }
 
-// Parse reads one JSON text (RFC 8259, UTF-8). Of a key given twice the last value stays.
+// Parse parses a JSON text (RFC 8259, UTF-8). If a key occurs twice, its last value is kept.
 func Parse(data []byte) (any, error) {
 	p := parser{data: data}
 	p.space()
@@ -36,7 +37,7 @@ func Parse(data []byte) (any, error) {
 	return v, nil
 }
 
-// ParseObject is Parse for texts that must hold an object.
+// ParseObject is Parse for a text that must contain an object.
 func ParseObject(data []byte) (*Object, error) {
 	v, err := Parse(data)
 	if err != nil {
@@ -44,11 +45,12 @@ func ParseObject(data []byte) (*Object, error) {
 	}
 	o, ok := v.(*Object)
 	if !ok {
-		return nil, errors.New("the JSON text must be an object")
+		return nil, errors.New("the JSON value must be an object")
 	}
 	return o, nil
 }
 
+// parser is a recursive-descent parser. Its methods start at the first character of what they parse.
 type parser struct {
 	data []byte
 	pos  int
@@ -74,10 +76,10 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// value reads any value; depth counts the arrays and objects around it.
+// value parses any value. depth is the number of arrays and objects around it.
 func (p *parser) value(depth int) (any, error) {
 	if depth > MaxDepth {
-		return nil, p.fail("nested deeper than " + strconv.Itoa(MaxDepth))
+		return nil, p.fail("nested more than " + strconv.Itoa(MaxDepth) + " levels deep")
 	}
 	switch c := p.peek(); {
 	case c == '{':
@@ -93,7 +95,7 @@ func (p *parser) value(depth int) (any, error) {
 	}
 }
 
-// word reads true, false or null; what follows one without a break is found by the caller.
+// word parses true, false or null. The caller detects text that directly follows, as in truex.
 func (p *parser) word() (any, error) {
 	rest := p.data[p.pos:]
 	for _, w := range []struct {
@@ -188,7 +190,7 @@ func (p *parser) digits() bool {
 	return p.pos > start
 }
 
-// number checks the grammar and keeps the text: how large a number is matters only to who reckons with it.
+// number checks the syntax and keeps the text. The size of a number is only relevant when it is used.
 func (p *parser) number() (any, error) {
 	start := p.pos
 	if p.peek() == '-' {
@@ -217,11 +219,11 @@ func (p *parser) number() (any, error) {
 	return Number(p.data[start:p.pos]), nil
 }
 
-// str copies the string out of the input, so that a small part of it does not keep all of it alive.
+// str copies the string, so that a small part of the input does not keep all of it in memory.
 func (p *parser) str() (string, error) {
 	p.pos++
 	start := p.pos
-	for p.pos < len(p.data) { // the quick way: no escapes
+	for p.pos < len(p.data) { // fast path: no escapes
 		c := p.data[p.pos]
 		if c == '"' {
 			s := p.data[start:p.pos]
@@ -242,7 +244,7 @@ func (p *parser) str() (string, error) {
 	return "", p.fail("unterminated string")
 }
 
-// escaped reads on from the first backslash of a string.
+// escaped parses the rest of a string that starts at start, from its first backslash.
 func (p *parser) escaped(start int) (string, error) {
 	buf := append([]byte(nil), p.data[start:p.pos]...)
 	for p.pos < len(p.data) {
@@ -272,7 +274,7 @@ var simpleEscapes = map[byte]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escape reads one escape. Half a surrogate pair becomes U+FFFD, as in encoding/json.
+// escape parses an escape. Half a surrogate pair becomes U+FFFD, as in encoding/json.
 func (p *parser) escape(buf []byte) ([]byte, error) {
 	p.pos++
 	c := p.peek()
@@ -298,18 +300,18 @@ func (p *parser) escape(buf []byte) ([]byte, error) {
 		if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
 			return utf8.AppendRune(buf, pair), nil
 		}
-		p.pos = back // not a pair: the second escape stands for itself
+		p.pos = back // not a pair: the second escape is a separate character
 	}
 	return utf8.AppendRune(buf, r), nil
 }
 
 func (p *parser) hex4() (rune, error) {
 	if p.pos+4 > len(p.data) {
-		return 0, p.fail("short \\u escape")
+		return 0, p.fail("incomplete \\u escape")
 	}
 	n, err := strconv.ParseUint(string(p.data[p.pos:p.pos+4]), 16, 32)
 	if err != nil {
-		return 0, p.fail("bad \\u escape")
+		return 0, p.fail("invalid \\u escape")
 	}
 	p.pos += 4
 	return rune(n), nil

@@ -1,22 +1,23 @@
-// Package value holds JSON as the States Language sees it: objects keep the order of their keys, numbers keep their
-// text. It is no query language (see asl/expr) and knows nothing of states; every package that carries payloads uses it.
+// Package value represents JSON values as the States Language needs them: objects keep the order of their keys, and numbers
+// keep their text, which encoding/json does not support. All packages that handle payloads use it.
 //
-// A value is one of: nil, bool, Number, string, []any, *Object. Values are immutable once they are shared: whoever
-// changes one makes a copy first (Object.With).
+// A value is one of: nil, bool, Number, string, []any, *Object. Values that are shared are immutable: to change one, copy it
+// first (Object.With).
 package value
 
-// Number is a JSON number in its original text, so that 12345678901234567890 passes through unharmed. Append writes 1e3 as
+// Number is a JSON number in its original text, so that 12345678901234567890 keeps all of its digits. Append writes 1e3 as
 // 1000.0, as Step Functions does.
 type Number string
 
-// Object is a JSON object that keeps its keys in order. The zero value is an empty object.
+// Object is a JSON object that keeps the order of its keys. The zero value and a nil *Object are empty objects.
 type Object struct {
 	keys  []string
 	vals  []any
-	index map[string]int // made when the object grows past linearKeys
+	index map[string]int // created when there are more than linearKeys keys
 }
 
-// linearKeys is how many keys are searched one by one: for the small objects of most payloads a map costs more.
+// linearKeys is the number of keys up to which Get searches linearly: for the small objects of most payloads, a map is
+// slower.
 const linearKeys = 8
 
 // NewObject returns an empty object with room for n keys.
@@ -24,7 +25,7 @@ func NewObject(n int) *Object {
 	return &Object{keys: make([]string, 0, n), vals: make([]any, 0, n)}
 }
 
-// Obj makes an object from alternating keys and values; it is for literals in code and tests.
+// Obj returns an object from alternating keys and values. It is for literals in code and tests.
 func Obj(kv ...any) *Object {
 	o := NewObject(len(kv) / 2)
 	for i := 0; i+1 < len(kv); i += 2 {
@@ -33,7 +34,7 @@ func Obj(kv ...any) *Object {
 	return o
 }
 
-// Len is the number of keys; a nil object has none.
+// Len returns the number of keys.
 func (o *Object) Len() int {
 	if o == nil {
 		return 0
@@ -41,10 +42,10 @@ func (o *Object) Len() int {
 	return len(o.keys)
 }
 
-// At is the i-th key with its value, in order.
+// At returns the i-th key and its value.
 func (o *Object) At(i int) (string, any) { return o.keys[i], o.vals[i] }
 
-// Keys are the keys in order; the caller must not change them.
+// Keys returns the keys in order. The caller must not change the slice.
 func (o *Object) Keys() []string {
 	if o == nil {
 		return nil
@@ -52,7 +53,7 @@ func (o *Object) Keys() []string {
 	return o.keys
 }
 
-// find is the place of a key, -1 when it is not there.
+// find returns the index of a key, -1 if it is missing.
 func (o *Object) find(k string) int {
 	if o == nil {
 		return -1
@@ -71,7 +72,7 @@ func (o *Object) find(k string) int {
 	return -1
 }
 
-// Get is the value of a key.
+// Get returns the value of a key; false if the key is missing.
 func (o *Object) Get(k string) (any, bool) {
 	if i := o.find(k); i >= 0 {
 		return o.vals[i], true
@@ -79,10 +80,10 @@ func (o *Object) Get(k string) (any, bool) {
 	return nil, false
 }
 
-// Has says whether the key is there, whatever its value.
+// Has reports whether the object has the key, even with the value null.
 func (o *Object) Has(k string) bool { return o.find(k) >= 0 }
 
-// Set puts a value under a key, in the key's old place when it has one. Only for objects that nobody else holds yet.
+// Set sets the value of a key; an existing key keeps its position. Use it only on an object that is not shared yet.
 func (o *Object) Set(k string, v any) {
 	if i := o.find(k); i >= 0 {
 		o.vals[i] = v
@@ -100,7 +101,7 @@ func (o *Object) Set(k string, v any) {
 	}
 }
 
-// Clone is a shallow copy that may be changed.
+// Clone returns a shallow copy that can be changed.
 func (o *Object) Clone() *Object {
 	c := NewObject(o.Len() + 1)
 	for i := range o.Len() {
@@ -109,14 +110,14 @@ func (o *Object) Clone() *Object {
 	return c
 }
 
-// With is a copy of the object with one more, or one changed, key.
+// With returns a shallow copy in which k is v.
 func (o *Object) With(k string, v any) *Object {
 	c := o.Clone()
 	c.Set(k, v)
 	return c
 }
 
-// Without is a copy of the object that lacks a key.
+// Without returns a shallow copy without a key.
 func (o *Object) Without(k string) *Object {
 	c := NewObject(o.Len())
 	for i := range o.Len() {
@@ -125,4 +126,25 @@ func (o *Object) Without(k string) *Object {
 		}
 	}
 	return c
+}
+
+// Map returns a copy of an array or object in which each element or member is replaced by f of it; keys do not change. It
+// returns any other value unchanged. A function that calls Map with itself converts a value at every depth.
+func Map(v any, f func(any) any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = f(item)
+		}
+		return out
+	case *Object:
+		out := NewObject(v.Len())
+		for i := range v.Len() {
+			k, item := v.At(i)
+			out.Set(k, f(item))
+		}
+		return out
+	}
+	return v
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-func TestParseKeepsWhatIsThere(t *testing.T) {
+func TestParseKeepsText(t *testing.T) {
 	for _, text := range []string{
 		`null`, `true`, `false`, `0`, `1.0`, `0.1`, `-1.5E-7`, `12345678901234567890123`, `12345678.5`, `1e999`, `""`, `"é\n\"\\"`, `[]`, `{}`, `[1,[2,{"a":[]}]]`,
 		`{"z":1,"a":{"y":2,"b":null},"":0}`, `"\u0001"`, `"a/b"`, `"😀"`,
@@ -23,7 +23,7 @@ func TestParseKeepsWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if got := value.Text(v); got != text {
-			t.Errorf("%s became %s", text, got)
+			t.Errorf("%s: got %s", text, got)
 		}
 	}
 }
@@ -43,7 +43,7 @@ func TestParseNormalizes(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if got := value.Text(v); got != want {
-			t.Errorf("%s became %s", text, got)
+			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}
 }
@@ -70,7 +70,7 @@ func TestParseLargeInput(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if got := value.Text(v); got != text {
-		t.Error("the text changed")
+		t.Error("Text does not return the parsed text")
 	}
 }
 
@@ -107,7 +107,7 @@ func TestObject(t *testing.T) {
 		}
 	}
 	if big.Without("a").Has("a") || big.Len() != 100 {
-		t.Error("without failed")
+		t.Error("Without did not remove the key from the copy only")
 	}
 	var none *value.Object
 	if none.Len() != 0 || none.Has("a") || none.Keys() != nil {
@@ -122,10 +122,10 @@ func TestNumbers(t *testing.T) {
 	} {
 		got := value.Float(f)
 		if string(got) != want {
-			t.Errorf("%v became %s, want %s", f, got, want)
+			t.Errorf("%v: got %s, want %s", f, got, want)
 		}
 		if !json.Valid([]byte(got)) {
-			t.Errorf("%v became %s, which is no JSON", f, got)
+			t.Errorf("%v: got %s, which is not valid JSON", f, got)
 		}
 	}
 	for text, want := range map[value.Number]int64{"1": 1, "-3": -3, "1e2": 100, "2.0": 2, "9007199254740993": 9007199254740993} {
@@ -158,7 +158,7 @@ func TestEqual(t *testing.T) {
 		{`"a"`, `"a"`, true}, {`[]`, `[null]`, false},
 	} {
 		if got := value.Equal(parse(c.a), parse(c.b)); got != c.want {
-			t.Errorf("%s and %s: %v", c.a, c.b, got)
+			t.Errorf("Equal(%s, %s): got %v", c.a, c.b, got)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestLen(t *testing.T) {
 		}
 	}
 	var v any = "x"
-	for range 100 { // its JSON would fill any disk
+	for range 100 { // its JSON would be larger than any disk
 		v = []any{v, v}
 	}
 	if got := value.Len(v, 1000); got <= 1000 || got > 2000 {
@@ -201,7 +201,31 @@ func TestLen(t *testing.T) {
 	}
 }
 
-// FuzzParse compares with encoding/json: what one takes the other takes, and they mean the same.
+func TestMap(t *testing.T) {
+	var double func(v any) any
+	double = func(v any) any {
+		if n, ok := v.(value.Number); ok {
+			return value.Float(2 * n.Float64())
+		}
+		return value.Map(v, double)
+	}
+	for text, want := range map[string]string{
+		`1`: `2`, `"1"`: `"1"`, `null`: `null`, `[]`: `[]`, `{}`: `{}`, `{"b":1,"a":[2,{"c":3}],"d":true}`: `{"b":2,"a":[4,{"c":6}],"d":true}`,
+	} {
+		v, err := value.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := value.Text(double(v)); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+		if value.Text(v) != text {
+			t.Errorf("%s: Map changed its argument to %s", text, value.Text(v))
+		}
+	}
+}
+
+// FuzzParse compares Parse with encoding/json: both must accept the same texts, with the same meaning.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2.50,-0,1e5],"b":{"c":null}}`, `"\u00e9\ud83d\ude00\n"`, ` [ true , false ] `, `{"a":1,"a":2}`, `"\ud800"`, `01`, "\"\xff\""} {
 		f.Add([]byte(seed))
@@ -216,47 +240,41 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			var syntax *value.SyntaxError
 			if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(data) {
-				t.Fatalf("refused with %v", err)
+				t.Fatalf("got %v, want a SyntaxError", err)
 			}
 			if valid && !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "nested") {
-				t.Fatalf("refused valid JSON: %v", err)
+				t.Fatalf("error for valid JSON: %v", err)
 			}
 			return
 		}
 		if !valid || wantErr != nil {
-			t.Fatalf("took what is no JSON: %v", wantErr)
+			t.Fatalf("no error for invalid JSON: %v", wantErr)
 		}
 		if diff := cmp.Diff(value.Text(value.FromGo(want)), value.Text(sorted(v))); diff != "" {
 			t.Fatal(diff)
 		}
 		if n := len(value.Bytes(v)); value.Len(v, n) != n {
-			t.Fatalf("the length is %d, not %d", value.Len(v, n), n)
+			t.Fatalf("Len: got %d, want %d", value.Len(v, n), n)
 		}
 		again, err := value.Parse(value.Bytes(v))
 		if err != nil || !value.Equal(v, again) {
-			t.Fatalf("does not read back: %v", err)
+			t.Fatalf("Parse of Bytes gives another value: %v", err)
 		}
 	})
 }
 
-// sorted is a value with the keys in alphabetical order, as encoding/json's maps come out.
+// sorted returns a value with its keys in alphabetical order, like the maps of encoding/json.
 func sorted(v any) any {
-	switch v := v.(type) {
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = sorted(item)
-		}
-		return out
-	case *value.Object:
-		m := make(map[string]any, v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			m[k] = sorted(item)
-		}
-		return value.FromGo(m)
+	o, ok := v.(*value.Object)
+	if !ok {
+		return value.Map(v, sorted)
 	}
-	return v
+	m := make(map[string]any, o.Len())
+	for i := range o.Len() {
+		k, item := o.At(i)
+		m[k] = sorted(item)
+	}
+	return value.FromGo(m)
 }
 
 var document = []byte(`{"id":"order-1","total":12.50,"items":[{"sku":"a","n":1},{"sku":"b","n":2}],"address":{"street":"Main \"St\"","zip":"12345"},` +

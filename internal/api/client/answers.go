@@ -40,7 +40,7 @@ func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
 	q.Set("after", strconv.FormatInt(after, 10))
 	resp, err := c.call(ctx, watch, q, nil)
 	if errors.Is(err, errNothing) {
-		return pause(ctx, awsPoll)
+		return Sleep(ctx, awsPoll)
 	}
 	if err != nil {
 		return err
@@ -48,7 +48,8 @@ func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
 	return resp.Body.Close()
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// Sleep waits between two requests of a caller that polls a server. It returns the context's error if the context is done earlier.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -1,9 +1,13 @@
-// Package check finds what is wrong with a state machine's definition: every problem at once, each with AWS's code, its
-// place, and AWS's words where they are known. It works on the raw JSON, so that it can say more than that a definition
-// does not compile; it changes nothing and runs nothing. CreateStateMachine, UpdateStateMachine,
-// ValidateStateMachineDefinition and TestState answer with it.
+// Package check validates the definition of a state machine. It reports all problems, each with its AWS code, a location,
+// and a message in AWS's words where they are known. It works on the raw JSON instead of the parsed model (package asl), so
+// that it can report more than the first error. It does not execute anything. CreateStateMachine, UpdateStateMachine,
+// ValidateStateMachineDefinition and TestState use it.
 //
-// Words and places follow recorded answers of AWS; where none is recorded they follow their manner.
+// Messages and locations follow recorded answers of AWS. Where there is no recording, they follow the style of the recorded
+// ones.
+//
+// A definition is checked in two passes: fields.go checks each object against a table of its fields (machine.go, states.go
+// and the files of the types have the tables), then flow.go checks the transitions between states.
 package check
 
 import (
@@ -12,13 +16,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The severities of a problem. Only errors make a definition unusable.
+// The severities of a problem. A definition with warnings can be used; one with errors cannot.
 const (
 	Error   = "ERROR"
 	Warning = "WARNING"
 )
 
-// The codes of problems, as AWS documents them at ValidateStateMachineDefinitionDiagnostic.
+// The codes of problems, documented by AWS at ValidateStateMachineDefinitionDiagnostic, and limits of names and fields.
 const (
 	codeJSON          = "INVALID_JSON_DESCRIPTION"
 	codeSchema        = "SCHEMA_VALIDATION_FAILED"
@@ -37,20 +41,20 @@ const (
 	codeNoDollar      = "NO_DOLLAR"
 	codeNoPath        = "NO_PATH"
 	codeStaticResult  = "PASS_RESULT_IS_STATIC"
-	noLocation        = "null" // how AWS prints a place that it does not know
+	noLocation        = "null" // how AWS prints an unknown location
 	maxStateName      = 80
 	maxLabel          = 40
 	maxRetryDelay     = 31_622_400
 	maxReaderMaxItems = 100_000_000
 )
 
-// Problem is one thing that is wrong. Location is empty where it has none.
+// Problem is an error or a warning. Location is empty if it is unknown.
 type Problem struct{ Severity, Code, Message, Location string }
 
-// Result is everything that was found: first what stands in the wrong place, then what leads nowhere.
+// Result has all problems: first those of fields, then those of transitions.
 type Result struct{ Problems []Problem }
 
-// OK says that there is no error; there may be warnings.
+// OK reports whether there is no error. There may be warnings.
 func (r Result) OK() bool {
 	for _, p := range r.Problems {
 		if p.Severity == Error {
@@ -60,7 +64,7 @@ func (r Result) OK() bool {
 	return true
 }
 
-// Refusal is the message of the InvalidDefinition exception, when there is an error.
+// Refusal returns the message of the InvalidDefinition exception; bad is false if there is no error.
 func (r Result) Refusal() (message string, bad bool) {
 	var texts []string
 	for _, p := range r.Problems {
@@ -79,7 +83,7 @@ func (r Result) Refusal() (message string, bad bool) {
 	return "Invalid State Machine Definition: '" + strings.Join(texts, ", ") + "'", true
 }
 
-// Definition checks the text of a whole definition.
+// Definition checks the text of a complete definition.
 func Definition(text string, express bool) Result {
 	c := &checker{names: map[string]bool{}, labels: map[string]bool{}}
 	root, ok := c.parse(text)
@@ -89,10 +93,10 @@ func Definition(text string, express bool) Result {
 	return Result{c.problems}
 }
 
-// StateName is what a state is called that TestState is given without its machine.
+// StateName is the name of a state that TestState gets without its machine.
 const StateName = "StateName"
 
-// State checks the text of one state alone, as TestState takes it: where it goes next is not looked at.
+// State checks the text of a single state, as TestState gets it. It does not check where the transitions lead.
 func State(text string) Result {
 	c := &checker{names: map[string]bool{}, labels: map[string]bool{}}
 	if root, ok := c.parse(text); ok {
@@ -101,12 +105,12 @@ func State(text string) Result {
 	return Result{c.problems}
 }
 
-// checker collects problems.
+// checker collects the problems of a definition.
 type checker struct {
 	problems []Problem
-	names    map[string]bool // of states, in the whole machine
-	labels   map[string]bool
-	caught   bool // inside a catcher, where there is an error's output
+	names    map[string]bool // of the states of the whole machine
+	labels   map[string]bool // of the Maps of the whole machine
+	caught   bool            // inside a catcher, where $states.errorOutput exists
 }
 
 // add reports an error.
@@ -114,15 +118,15 @@ func (c *checker) add(code, location, message string) {
 	c.problems = append(c.problems, Problem{Error, code, message, location})
 }
 
-// warn reports what is allowed but hardly meant.
+// warn reports something that is allowed but probably not intended.
 func (c *checker) warn(code, location, message string) {
 	c.problems = append(c.problems, Problem{Warning, code, message, location})
 }
 
-// schema reports what AWS calls a violation of the schema, which is most of what can be wrong.
+// schema reports a violation of the schema, AWS's code for most errors.
 func (c *checker) schema(location, message string) { c.add(codeSchema, location, message) }
 
-// parse gives up here when there is no object: nothing else can be said about such a text.
+// parse returns false if the text is not a JSON object: then nothing else can be checked.
 func (c *checker) parse(text string) (*value.Object, bool) {
 	if strings.TrimSpace(text) == "" {
 		c.schema("", "Definition must be a valid JSON object")

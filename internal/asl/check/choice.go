@@ -10,7 +10,7 @@ import (
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// comparisons are the operators of a choice rule with the rule for their operand.
+// comparisons are the comparison operators, with the rule for their operand.
 var comparisons = func() rules {
 	all := rules{
 		"StringMatches": {check: isString}, "BooleanEquals": {check: isBoolean}, "BooleanEqualsPath": {check: referencePath},
@@ -32,7 +32,7 @@ func isNumber(a at, v any) {
 	}
 }
 
-// choice is one rule of a Choice state.
+// choice checks one element of Choices.
 func choice(a at, v any) {
 	if o, ok := v.(*value.Object); !ok {
 		a.schema("Expected value of type [OBJECT]")
@@ -43,7 +43,7 @@ func choice(a at, v any) {
 	}
 }
 
-// A rule of JSONata has one condition; comparisons are part of the expression.
+// jsonataChoiceFields are the fields of a rule in JSONata: comparisons are part of the expression in Condition.
 var jsonataChoiceFields = fieldTable{
 	required: []string{"Next"},
 	rules: rules{
@@ -52,7 +52,7 @@ var jsonataChoiceFields = fieldTable{
 	},
 }
 
-// condition is a boolean or an expression.
+// condition accepts a boolean or an expression.
 func condition(a at, v any) {
 	_, constant := v.(bool)
 	switch {
@@ -64,11 +64,11 @@ func condition(a at, v any) {
 	}
 }
 
-// only names the fields of which a choice rule has exactly one.
+// onlyOne names the fields of which a rule must have exactly one.
 const onlyOne = "The object must have only one of the following fields, [And, Or, Not, Variable, Condition]"
 
-// jsonataChoice stops at a comparison: the rule was written for the other language, and each of its fields would be
-// an error.
+// jsonataChoice stops at the first comparison operator: the rule was written for JSONPath, and each of its fields would be an
+// error.
 func jsonataChoice(a at, o *value.Object) {
 	for _, name := range o.Keys() {
 		if _, comparison := comparisons[name]; comparison || slices.Contains(combiners, name) {
@@ -82,10 +82,10 @@ func jsonataChoice(a at, o *value.Object) {
 	a.c.fields(a.loc, o, jsonataChoiceFields, a.lang)
 }
 
-// What makes up a rule of JSONPath: it has exactly one of these.
+// combiners are the fields of which a rule in JSONPath has exactly one.
 var combiners = []string{"And", "Or", "Not", "Variable"}
 
-// pathChoice checks a rule of JSONPath; only the outermost one says where to go.
+// pathChoice checks a rule in JSONPath. Only the outermost rule has Next and Assign.
 func pathChoice(a at, o *value.Object, outermost bool) {
 	has := slices.DeleteFunc(slices.Clone(combiners), func(name string) bool { return !o.Has(name) })
 	switch {
@@ -110,7 +110,7 @@ func pathChoice(a at, o *value.Object, outermost bool) {
 	}
 }
 
-// choiceTable holds for rules of one kind. Assign belongs to the rule that is taken, so only to the outermost.
+// choiceTable returns the fields of a rule in JSONPath that has the combiner kind.
 func choiceTable(kind string, outermost bool) fieldTable {
 	t := fieldTable{rules: rules{"Comment": {check: isString}, kind: {}}}
 	if kind == "Variable" {
@@ -133,7 +133,7 @@ func nested(a at, v any) {
 	}
 }
 
-// oneComparison wants one operator: AWS lists those that are too many.
+// oneComparison requires exactly one operator. AWS lists all of them if there are several.
 func oneComparison(a at, o *value.Object) {
 	var found []string
 	for _, name := range o.Keys() {

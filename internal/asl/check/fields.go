@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// at is the place of a value with what a rule needs to know there.
+// at is the context of a value that a rule checks: its location, and the query language of its state.
 type at struct {
 	c    *checker
 	loc  string
@@ -19,7 +19,7 @@ func (a at) schema(format string, args ...any) { a.c.schema(a.loc, fmt.Sprintf(f
 
 func (a at) field(name string) at { return at{a.c, join(a.loc, name), a.lang} }
 
-// join appends a field's name to the place of its object; the machine's own is "/".
+// join appends a field's name to the location of its object. The location of the machine itself is "/".
 func join(loc, name string) string {
 	if loc == "/" {
 		return loc + name
@@ -27,33 +27,37 @@ func join(loc, name string) string {
 	return loc + "/" + name
 }
 
-// rule checks the value of a field.
+// rule checks the value of a field, and reports what is wrong with it.
 type rule func(a at, v any)
 
-// fieldRule is what holds for one field of an object.
+// fieldRule is the rule for one field of an object. A nil check accepts any value.
 type fieldRule struct {
 	check rule
-	// expression says that JSONata may compute the value: a string of the form {% ... %} is then checked as such only.
+	// expression means that JSONata can compute the value: a string of the form {% ... %} is then only checked as an
+	// expression.
 	expression bool
 }
 
-// fieldTable is what holds for an object: fields that it does not name are not supported.
+// fieldTable describes the fields of an object. Other fields are reported as not supported. To support a new field of a
+// state, add it to the table of its type (states.go, map.go); if it exists in only one query language, add it to onlyIn as
+// well.
 type fieldTable struct {
 	required []string
 	rules    map[string]fieldRule
-	// oneOf lists groups of fields of which there may be one at most, and must be one where must is set.
+	// oneOf are groups of fields that exclude each other.
 	oneOf []group
-	// ofState says that it is a state's: fields of the other query language are reported elsewhere.
+	// ofState means that the object is a state or a part of one, whose fields of the other query language otherLanguage
+	// reports.
 	ofState bool
 }
 
-// group is a set of fields that exclude each other.
+// group is a set of fields of which an object has at most one, or exactly one with must.
 type group struct {
 	fields []string
 	must   bool
 }
 
-// fields checks an object by its table.
+// fields checks an object against its table.
 func (c *checker) fields(loc string, o *value.Object, table fieldTable, lang language) {
 	if missing := table.missing(o); len(missing) > 0 {
 		c.schema(loc, "These fields are required: ["+strings.Join(missing, ", ")+"]")
@@ -76,6 +80,7 @@ func (c *checker) fields(loc string, o *value.Object, table fieldTable, lang lan
 	}
 }
 
+// missing returns the required fields that the object does not have.
 func (t fieldTable) missing(o *value.Object) []string {
 	var names []string
 	for _, name := range t.required {
@@ -86,7 +91,8 @@ func (t fieldTable) missing(o *value.Object) []string {
 	return names
 }
 
-// group names all of its fields when there are too many, and only the language's own when there is none.
+// group checks a group. As in AWS's messages, it names all fields of the group if there are too many, but only those of the
+// query language if there is none.
 func (c *checker) group(loc string, o *value.Object, g group, lang language) {
 	n := 0
 	for _, name := range g.fields {
@@ -103,7 +109,7 @@ func (c *checker) group(loc string, o *value.Object, g group, lang language) {
 	}
 }
 
-// isExpression says whether JSONata computes a value: both marks must be there, at its very ends.
+// isExpression reports whether JSONata computes the value: a string that starts with {% and ends with %}.
 func isExpression(v any) bool {
 	s, ok := v.(string)
 	return ok && strings.HasPrefix(s, "{%") && strings.HasSuffix(s, "%}") && len(s) >= 4
@@ -149,7 +155,7 @@ func isNonEmptyArray(a at, v any) {
 	}
 }
 
-// eachOf checks the items of a list that must not be empty, one by one: an item that is wrong hides no other.
+// eachOf returns a rule for a list that must not be empty. It checks every item, so that one error does not hide others.
 func eachOf(check rule) rule {
 	return func(a at, v any) {
 		isNonEmptyArray(a, v)
@@ -160,6 +166,7 @@ func eachOf(check rule) rule {
 	}
 }
 
+// oneOf returns a rule for a string with a fixed set of values.
 func oneOf(allowed ...string) rule {
 	return func(a at, v any) {
 		s, ok := v.(string)
@@ -171,13 +178,13 @@ func oneOf(allowed ...string) rule {
 	}
 }
 
-// integer is a rule for whole numbers in a range; high 0 means no upper bound.
+// integer returns a rule for integers in a range; high 0 means that there is no upper bound.
 func integer(low, high int64) rule {
 	return func(a at, v any) {
 		n, ok := v.(value.Number)
-		i, whole := n.Int64()
+		i, isInteger := n.Int64()
 		switch {
-		case !ok || !whole:
+		case !ok || !isInteger:
 			a.schema("Expected value of type Integer")
 		case i < low:
 			a.schema("Minimum value is %d", low)
@@ -187,7 +194,8 @@ func integer(low, high int64) rule {
 	}
 }
 
-// number is a rule for numbers in a range; AWS prints the bounds of fractions with one place.
+// number returns a rule for numbers in a range; high 0 means that there is no upper bound. AWS prints these bounds with one
+// decimal.
 func number(low, high float64) rule {
 	return func(a at, v any) {
 		n, ok := v.(value.Number)

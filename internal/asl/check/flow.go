@@ -2,11 +2,15 @@ package check
 
 import "github.com/rayorch/rayorch/internal/value"
 
-// target is a transition: the name of a state and where it stands.
+// The functions in this file check transitions: their targets must exist, all states must be reachable, and a state must end the
+// machine. Branches and item processors are checked as separate graphs.
+
+// target is a transition: the name of the next state, and the location of the field that contains it.
 type target struct{ loc, name string }
 
-// textAt is the transition in a field; a field that holds no text was reported as such.
-func textAt(o *value.Object, loc, field string) []target {
+// transitionIn returns the transition in a field. If the field is not a string, it returns none: the rules of the fields report
+// that.
+func transitionIn(o *value.Object, loc, field string) []target {
 	v, _ := o.Get(field)
 	if name, ok := v.(string); ok {
 		return []target{{loc + "/" + field, name}}
@@ -14,29 +18,29 @@ func textAt(o *value.Object, loc, field string) []target {
 	return nil
 }
 
-// targets are the transitions of a state, in the order AWS reports them.
+// targets returns the transitions of a state, in the order in which AWS reports them.
 func targets(loc string, state *value.Object) []target {
-	out := textAt(state, loc, "Next")
+	out := transitionIn(state, loc, "Next")
 	for _, list := range []string{"Choices", "Catch"} {
 		v, _ := state.Get(list)
 		items, _ := v.([]any)
 		for i, item := range items {
 			if o, ok := item.(*value.Object); ok {
-				out = append(out, textAt(o, loc+"/"+indexed(list, i), "Next")...)
+				out = append(out, transitionIn(o, loc+"/"+indexed(list, i), "Next")...)
 			}
 		}
 	}
-	return append(out, textAt(state, loc, "Default")...)
+	return append(out, transitionIn(state, loc, "Default")...)
 }
 
-// startable says that the definition is complete enough for its graph to be looked at.
+// startable reports whether the definition is complete enough for a check of its transitions.
 func startable(root *value.Object) bool {
 	v, _ := root.Get("StartAt")
 	_, ok := v.(string)
 	return ok && statesOf(root).Len() > 0
 }
 
-// endable says that some state of the scope ends it, or that it is not known which do.
+// endable reports whether a state of the scope ends it, or could: a state may be too incomplete to tell.
 func endable(root *value.Object) bool {
 	states := statesOf(root)
 	for i := range states.Len() {
@@ -49,7 +53,8 @@ func endable(root *value.Object) bool {
 	return false
 }
 
-// ends counts a state without Next and End as an end: it was reported already, and one mistake makes one message.
+// ends also returns true for a state with neither Next nor End: that is already reported, and one error should give one
+// message.
 func ends(state *value.Object) bool {
 	kind, _ := state.Get("Type")
 	end, _ := state.Get("End")
@@ -57,7 +62,7 @@ func ends(state *value.Object) bool {
 	return end == true || kind == "Succeed" || kind == "Fail" || unclear
 }
 
-// flow reports the transitions of a scope, and of those inside it, that lead to no state.
+// flow reports transitions to missing states, in a scope and the scopes inside it.
 func (c *checker) flow(loc string, root *value.Object) {
 	if !startable(root) {
 		return
@@ -68,7 +73,7 @@ func (c *checker) flow(loc string, root *value.Object) {
 			c.add(codeTransition, t.loc, "Missing 'Next' target: "+t.name)
 		}
 	}
-	missing(textAt(root, loc, "StartAt")[0])
+	missing(transitionIn(root, loc, "StartAt")[0])
 	for i := range states.Len() {
 		name, v := states.At(i)
 		state, _ := v.(*value.Object)
@@ -79,7 +84,7 @@ func (c *checker) flow(loc string, root *value.Object) {
 	}
 }
 
-// reach reports the states of a scope, and of those inside it, that nothing leads to.
+// reach reports unreachable states, in a scope and the scopes inside it.
 func (c *checker) reach(loc string, root *value.Object) {
 	if !startable(root) {
 		return
@@ -95,10 +100,10 @@ func (c *checker) reach(loc string, root *value.Object) {
 	}
 }
 
-// reachable follows transitions; those that lead nowhere end there.
+// reachable returns the names that transitions from StartAt lead to. Missing states have no transitions.
 func reachable(root *value.Object) map[string]bool {
 	states, reached := statesOf(root), map[string]bool{}
-	todo := textAt(root, "", "StartAt")
+	todo := transitionIn(root, "", "StartAt")
 	for len(todo) > 0 {
 		name := todo[len(todo)-1].name
 		todo = todo[:len(todo)-1]
@@ -113,7 +118,7 @@ func reachable(root *value.Object) map[string]bool {
 	return reached
 }
 
-// inside visits the scopes within a state.
+// inside visits the scopes inside a state: its branches or its item processor.
 func inside(loc string, state *value.Object, visit func(string, *value.Object)) {
 	v, _ := state.Get("Branches")
 	branches, _ := v.([]any)

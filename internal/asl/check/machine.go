@@ -24,17 +24,17 @@ func (l language) other() language {
 	return jsonPath
 }
 
-// scope is a set of states: the machine's own, a branch's, or an item processor's.
+// scope is a set of states: those of the machine, of a branch, or of an item processor.
 type scope struct {
-	loc     string // of the object that holds States; empty for the machine
-	top     language
-	express bool
-	// outer are the variables that the scopes around assign: they can be read here but not assigned. visible are those
-	// and the scope's own.
+	loc     string   // of the object that has the field States; empty for the machine
+	top     language // of the machine
+	express bool     // the execution that runs the states is an Express one
+	// outer are the variables that the surrounding scopes assign: states can read them, but not assign them. visible are
+	// these and the variables of the scope itself.
 	outer, visible map[string]bool
 }
 
-// machine looks at the graph even when fields are wrong: whoever mends a definition sees all there is to mend.
+// machine checks the transitions even if fields are invalid, so that the user sees all problems at once.
 func (c *checker) machine(root *value.Object, express bool) {
 	s := scope{top: jsonPath, express: express}
 	c.fields("/", root, machineFields, jsonPath)
@@ -49,7 +49,7 @@ func (c *checker) machine(root *value.Object, express bool) {
 	}
 }
 
-// A timeout of 0 is accepted for the whole machine, though not for a Task.
+// machineFields are the fields of a definition. A timeout of 0 is valid for the machine, but not for a Task.
 var machineFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -60,13 +60,13 @@ var machineFields = fieldTable{
 	},
 }
 
-// subMachine is a branch or an item processor.
+// subMachine checks a branch or an item processor.
 func (c *checker) subMachine(s scope, root *value.Object, table fieldTable) {
 	c.fields(s.loc, root, table, jsonPath)
 	c.states(s, root)
 }
 
-// A branch has no query language of its own, nor a timeout.
+// branchFields are the fields of a branch, which has neither QueryLanguage nor TimeoutSeconds.
 var branchFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -74,7 +74,7 @@ var branchFields = fieldTable{
 	},
 }
 
-// An item processor says besides how its iterations are run.
+// processorFields are the fields of an item processor, which also describes how its iterations run.
 var processorFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -83,7 +83,8 @@ var processorFields = fieldTable{
 	},
 }
 
-// queryLanguage checks a QueryLanguage and says what it stands for: anything but the exact JSONPath is JSONata.
+// queryLanguage checks a QueryLanguage and returns its effective value: anything except exactly JSONPath is treated as
+// JSONata.
 func (c *checker) queryLanguage(loc string, v any) language {
 	name, ok := v.(string)
 	switch {
@@ -97,13 +98,14 @@ func (c *checker) queryLanguage(loc string, v any) language {
 	return jsonata
 }
 
-// statesOf is nil for what is no object: a nil object is empty.
+// statesOf returns the States of a scope, or nil if they are not an object. A nil object is empty.
 func statesOf(root *value.Object) *value.Object {
 	v, _ := root.Get("States")
 	states, _ := v.(*value.Object)
 	return states
 }
 
+// states checks all states of a scope. Names of states must be unique in the whole machine.
 func (c *checker) states(s scope, root *value.Object) {
 	states := statesOf(root)
 	s.visible = assigned(s.outer, states)
@@ -132,7 +134,7 @@ func (c *checker) stateName(loc, name string) {
 	}
 }
 
-// state checks one state and what is inside it.
+// state checks one state and everything inside it.
 func (c *checker) state(s scope, name string, state *value.Object) {
 	loc := s.loc + "/States/" + name
 	v, ok := state.Get("Type")
@@ -167,7 +169,8 @@ func (c *checker) state(s scope, name string, state *value.Object) {
 	}
 }
 
-// stateLanguage is the state's effective query language: its own, or the machine's, whatever the states around declare.
+// stateLanguage returns the effective query language of a state: its own or the machine's, not that of the states around it.
+// downgraded means that it is JSONPath in a machine of JSONata, which is an error.
 func (c *checker) stateLanguage(s scope, loc string, state *value.Object) (lang language, downgraded bool) {
 	v, ok := state.Get("QueryLanguage")
 	switch {
@@ -182,7 +185,7 @@ func (c *checker) stateLanguage(s scope, loc string, state *value.Object) (lang 
 	return jsonPath, false
 }
 
-// otherLanguage reports fields that the state's query language does not have, at the state.
+// otherLanguage reports fields that the query language of the state does not have. The location is that of the state.
 func (c *checker) otherLanguage(loc string, state *value.Object, lang language) {
 	for _, name := range state.Keys() {
 		if only, ok := onlyIn[name]; ok && only != lang {
@@ -192,7 +195,7 @@ func (c *checker) otherLanguage(loc string, state *value.Object, lang language) 
 	}
 }
 
-// onlyIn are the fields of states that one query language has and the other has not.
+// onlyIn are the fields of states that exist in only one query language.
 var onlyIn = map[string]language{
 	"InputPath": jsonPath, "OutputPath": jsonPath, "ResultPath": jsonPath, "Parameters": jsonPath, "ResultSelector": jsonPath,
 	"Result": jsonPath, "ItemsPath": jsonPath, "SecondsPath": jsonPath, "TimestampPath": jsonPath, "ErrorPath": jsonPath,
@@ -201,7 +204,7 @@ var onlyIn = map[string]language{
 	"Arguments": jsonata, "Output": jsonata, "Items": jsonata,
 }
 
-// nextOrEnd takes End: false for no End.
+// nextOrEnd treats End: false like a missing End.
 func (c *checker) nextOrEnd(loc string, state *value.Object) {
 	end, _ := state.Get("End")
 	switch next := state.Has("Next"); {

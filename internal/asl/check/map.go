@@ -9,9 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// mapTable allows Iterator and Parameters, the older names of ItemProcessor and ItemSelector.
+// mapTable also accepts Iterator and Parameters, the older names of ItemProcessor and ItemSelector.
 func mapTable() fieldTable {
-	whole := fieldRule{check: integer(0, 0), expression: true}
+	count := fieldRule{check: integer(0, 0), expression: true}
 	return stateTable(nil,
 		[]group{
 			{fields: []string{"ItemProcessor", "Iterator"}, must: true},
@@ -23,14 +23,14 @@ func mapTable() fieldTable {
 			"ItemProcessor": {check: isObject}, "Iterator": {check: isObject}, "Label": {check: isString},
 			"ItemsPath": {check: referencePath}, "Items": {check: items, expression: true}, "ItemSelector": {check: template},
 			"ItemReader": {check: itemReader}, "ItemBatcher": {check: itemBatcher}, "ResultWriter": {check: resultWriter},
-			"MaxConcurrency": whole, "MaxConcurrencyPath": {check: referencePath},
-			"ToleratedFailureCount": whole, "ToleratedFailureCountPath": {check: referencePath},
+			"MaxConcurrency": count, "MaxConcurrencyPath": {check: referencePath},
+			"ToleratedFailureCount": count, "ToleratedFailureCountPath": {check: referencePath},
 			"ToleratedFailurePercentage":     {check: number(0, 100), expression: true},
 			"ToleratedFailurePercentagePath": {check: referencePath},
 		})
 }
 
-// items is an array, or (in newer definitions) an object; either may hold expressions.
+// items accepts an array, or (in newer definitions) an object. Both can contain expressions.
 func items(a at, v any) {
 	switch v.(type) {
 	case []any, *value.Object:
@@ -40,7 +40,7 @@ func items(a at, v any) {
 	}
 }
 
-// mapState looks into both names of the processor: with both there, each may be wrong.
+// mapState checks the processor under both of its names: if both exist, each can have errors.
 func (c *checker) mapState(s stateAt) {
 	distributed := false
 	for _, name := range []string{"ItemProcessor", "Iterator"} {
@@ -54,7 +54,7 @@ func (c *checker) mapState(s stateAt) {
 		config := c.processorConfig(&inner, processor)
 		distributed = distributed || config
 		if config {
-			inner.outer = nil // a child execution sees nothing of its parent's variables
+			inner.outer = nil // a child execution does not see the variables of its parent
 		}
 		c.subMachine(inner, processor, processorFields)
 	}
@@ -64,7 +64,7 @@ func (c *checker) mapState(s stateAt) {
 	c.label(s)
 }
 
-// processorConfig says whether the Map is distributed, and sets the kind of execution of its children.
+// processorConfig reports whether the Map is distributed. If so, it sets inner.express to the type of the child executions.
 func (c *checker) processorConfig(inner *scope, processor *value.Object) (distributed bool) {
 	v, _ := processor.Get("ProcessorConfig")
 	config, _ := v.(*value.Object)
@@ -84,7 +84,8 @@ func (c *checker) processorConfig(inner *scope, processor *value.Object) (distri
 	return distributed
 }
 
-// configTable: only distributed Maps start executions, so only they have a type of execution.
+// configTable returns the fields of ProcessorConfig. Only distributed Maps start executions, so that only they have
+// ExecutionType.
 func configTable(distributed bool) fieldTable {
 	t := fieldTable{rules: rules{"Mode": {check: oneOf("INLINE", "DISTRIBUTED")}}}
 	if distributed {
@@ -94,7 +95,7 @@ func configTable(distributed bool) fieldTable {
 	return t
 }
 
-// inlineOnly reports the fields that only a distributed Map has.
+// inlineOnly reports the fields that an inline Map does not have.
 func (c *checker) inlineOnly(s stateAt) {
 	for _, name := range []string{"ItemReader", "ResultWriter"} {
 		if s.state.Has(name) {
@@ -103,15 +104,15 @@ func (c *checker) inlineOnly(s stateAt) {
 	}
 }
 
-// ForbiddenInName says whether a name holds what AWS refuses in names that become a part of an ARN: some punctuation,
-// white space, control characters and what Unicode keeps for itself.
+// ForbiddenInName reports whether a name contains characters that AWS does not allow in names that become part of an ARN:
+// some punctuation, white space, control characters, and code points that Unicode reserves.
 func ForbiddenInName(name string) bool {
 	return strings.ContainsAny(name, "<>{}[]?*\"#%\\^|~`$&,;:/") || strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f && r <= 0xa0 || r == '\u2028' || r == '\u2029' || r == utf8.RuneError || r >= 0xfffe && r <= 0xffff
 	})
 }
 
-// label checks what becomes a part of the map run's ARN.
+// label checks Label, which becomes part of the map run's ARN.
 func (c *checker) label(s stateAt) {
 	v, ok := s.state.Get("Label")
 	label, isText := v.(string)
@@ -132,8 +133,7 @@ func (c *checker) label(s stateAt) {
 	c.labels[label] = true
 }
 
-// parts of a distributed Map
-
+// batchFields are the fields of ItemBatcher.
 var batchFields = fieldTable{
 	oneOf: []group{
 		{fields: []string{"MaxItemsPerBatch", "MaxItemsPerBatchPath"}},
@@ -170,7 +170,8 @@ func itemReader(a at, v any) {
 	}, a.lang)
 }
 
-// readerResource: items come from S3, or from what answers as S3 does.
+// readerResource accepts the actions of S3 that list or read objects. The engine also reads from directories and
+// S3-compatible storage through them.
 func readerResource(a at, v any) {
 	s, _ := v.(string)
 	service, action, ok := integration(s)
@@ -179,6 +180,8 @@ func readerResource(a at, v any) {
 	}
 }
 
+// readerConfig also checks fields that depend on each other: CSVHeaderLocation is required for CSV unless there is a
+// manifest, and CSVHeaders if the headers are given.
 func readerConfig(a at, v any) {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -196,7 +199,7 @@ func readerConfig(a at, v any) {
 	}
 }
 
-// readerTable refuses what describes CSV files when the items are JSON.
+// readerTable returns the fields of ReaderConfig. Those that describe CSV files are not supported if the items are JSON.
 func readerTable(o *value.Object) fieldTable {
 	t := fieldTable{
 		oneOf: []group{{fields: []string{"MaxItems", "MaxItemsPath"}}},

@@ -17,7 +17,7 @@ type recordedCase struct {
 	Validated  bool
 }
 
-// What AWS ran, it had accepted: there must be no error in it.
+// TestAcceptsRecordedDefinitions checks that definitions which ran on AWS have no errors, because AWS had validated them.
 func TestAcceptsRecordedDefinitions(t *testing.T) {
 	for _, file := range []string{"history.json", "choice.json"} {
 		var cases []recordedCase

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// An interval of 0 is accepted; a delay of more than a year is not.
+// retrierFields are the fields of an element of Retry. AWS accepts an interval of 0, but not a delay of more than a year.
 var retrierFields = fieldTable{
 	required: []string{"ErrorEquals"},
 	rules: rules{
@@ -20,7 +20,7 @@ var retrierFields = fieldTable{
 	},
 }
 
-// catcherFields holds ResultPath for one query language and Output for the other.
+// catcherFields are the fields of an element of Catch: ResultPath in JSONPath, and Output in JSONata.
 var catcherFields = fieldTable{
 	ofState:  true,
 	required: []string{"ErrorEquals", "Next"},
@@ -32,14 +32,14 @@ var catcherFields = fieldTable{
 
 func retriers(a at, v any) { handlers(a, v, retrierFields) }
 
-// catchers may read $states.errorOutput, which nothing else may.
+// catchers sets c.caught, because expressions can read $states.errorOutput only in Catch.
 func catchers(a at, v any) {
 	a.c.caught = true
 	handlers(a, v, catcherFields)
 	a.c.caught = false
 }
 
-// handlers checks retriers and catchers alike.
+// handlers checks the elements of Retry or Catch.
 func handlers(a at, v any, table fieldTable) {
 	list, ok := v.([]any)
 	if !ok {
@@ -59,7 +59,7 @@ func handlers(a at, v any, table fieldTable) {
 	}
 }
 
-// catchAll holds States.ALL to the last place: what came after it could never be reached.
+// catchAll requires States.ALL to be alone in the last element: later elements could never match.
 func catchAll(c *checker, loc string, o *value.Object, last bool) {
 	v, _ := o.Get("ErrorEquals")
 	names, _ := v.([]any)

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// stateAt is a state with its surroundings.
+// stateAt is a state in its context.
 type stateAt struct {
 	scope scope
 	loc   string
@@ -15,16 +15,17 @@ type stateAt struct {
 	lang  language
 }
 
-// stateType is what holds for the states of a type.
+// stateType describes the states of one type.
 type stateType struct {
 	table    fieldTable
-	transits bool // has Next or End
-	check    func(*checker, stateAt)
+	transits bool                    // has Next or End
+	check    func(*checker, stateAt) // checks that the table cannot express; may be nil
 }
 
+// stateTypes are the types of states by name. init sets them, because their rules refer to them.
 var stateTypes map[string]stateType
 
-// The fields that many types share, by what they are for.
+// Fields that several types of states have, grouped by purpose.
 var (
 	everyState = rules{
 		"Type": {}, "QueryLanguage": {}, "Comment": {check: isString},
@@ -41,9 +42,10 @@ var (
 	}
 )
 
+// rules are the rules of fields, by name.
 type rules = map[string]fieldRule
 
-// stateTable puts a type's table together of the parts that it shares with others.
+// stateTable builds the table of a type from its own fields and the groups of fields that it shares with other types.
 func stateTable(required []string, oneOf []group, parts ...rules) fieldTable {
 	all := maps.Clone(everyState)
 	for _, p := range parts {
@@ -93,7 +95,7 @@ func init() {
 	}
 }
 
-// parallel checks the branches, each a scope of its own.
+// parallel checks the branches. Each of them is a scope.
 func (c *checker) parallel(s stateAt) {
 	v, _ := s.state.Get("Branches")
 	branches, _ := v.([]any)

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// expectedValue ends the messages of the JSON parser (Jackson) behind AWS's API where a value is missing.
+// expectedValue is the end of messages about a missing value, in the wording of Jackson, the JSON parser behind AWS's API.
 const expectedValue = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 
-// sourceShown is how much of a text Jackson repeats in its messages.
+// sourceShown is the maximum length of the text that Jackson repeats in a message, in bytes.
 const sourceShown = 500
 
-// SyntaxMessage says in the words of AWS's JSON parser what is wrong with a text that is no JSON, and where. err is what our
-// own parser said: it stands in where the other would have been content.
+// SyntaxMessage describes the first error of a text that is not valid JSON, and its location, in the wording of AWS's JSON
+// parser (Jackson). err is the error of our own parser; SyntaxMessage returns its text if it finds no error itself.
 func SyntaxMessage(text string, err error) (message, source string) {
 	s := &syntax{text: text}
 	s.scan()
@@ -24,16 +24,17 @@ func SyntaxMessage(text string, err error) (message, source string) {
 	return s.message, s.source()
 }
 
-// syntax walks over a text up to its first error.
+// syntax scans a text up to its first error.
 type syntax struct {
 	text    string
 	pos     int
 	message string
 }
 
-// source counts columns in characters from 1, and stands behind what was read last, as Jackson does.
+// source returns the location after what was read last, as Jackson does. Columns count characters, from 1.
 func (s *syntax) source() string { return s.sourceAt(s.pos) }
 
+// sourceAt formats a position as Jackson does, with the text itself, truncated to sourceShown bytes.
 func (s *syntax) sourceAt(pos int) string {
 	before := s.text[:min(pos, len(s.text))]
 	line := strings.Count(before, "\n") + 1
@@ -49,7 +50,7 @@ func (s *syntax) fail(message string) { s.message = message }
 
 func (s *syntax) failed() bool { return s.message != "" }
 
-// unexpected complains about the character at the position, which Jackson has read by then.
+// unexpected reports the character at the current position, after which Jackson reports the location.
 func (s *syntax) unexpected(expecting string) {
 	r, size := utf8.DecodeRuneInString(s.text[s.pos:])
 	s.pos += size
@@ -75,7 +76,7 @@ func (s *syntax) peek() byte {
 
 func (s *syntax) atEnd() bool { return s.pos >= len(s.text) }
 
-// scan keeps its own stack of open brackets: the text may nest as deep as it likes.
+// scan has its own stack of open brackets instead of recursion, because the nesting of the text is not bounded.
 func (s *syntax) scan() {
 	var open []opened
 	s.value(&open)
@@ -98,12 +99,12 @@ func (s *syntax) scan() {
 	if s.failed() {
 		return
 	}
-	if s.space(); !s.atEnd() { // there is more text after the value
+	if s.space(); !s.atEnd() { // text after the value
 		s.value(&open)
 	}
 }
 
-// opened is a bracket that is not closed yet.
+// opened is a bracket that is not closed yet: its closing bracket, and its position.
 type opened struct {
 	closer byte
 	at     int
@@ -116,7 +117,7 @@ func container(closer byte) string {
 	return "Array"
 }
 
-// entry reads a member of the innermost open container, up to its end or to where it opens another.
+// entry reads an entry of the innermost open container: to its end, or to the bracket of a container inside it.
 func (s *syntax) entry(open *[]opened) {
 	if (*open)[len(*open)-1].closer == '}' && !s.key() {
 		return
@@ -124,7 +125,7 @@ func (s *syntax) entry(open *[]opened) {
 	s.value(open)
 }
 
-// key reads a member's name and its colon.
+// key reads the name of a member, and the colon.
 func (s *syntax) key() bool {
 	switch s.space(); {
 	case s.atEnd():
@@ -148,6 +149,7 @@ func (s *syntax) key() bool {
 	return !s.failed()
 }
 
+// value reads a scalar value, or enters a container, which scan then continues.
 func (s *syntax) value(open *[]opened) {
 	s.space()
 	switch c := s.peek(); {
@@ -166,7 +168,7 @@ func (s *syntax) value(open *[]opened) {
 	}
 }
 
-// enter opens a container and reads its first member, unless it is empty.
+// enter opens a container and reads its first entry, unless it is empty.
 func (s *syntax) enter(open *[]opened, closer byte) {
 	*open = append(*open, opened{closer, s.pos})
 	s.pos++
@@ -179,7 +181,7 @@ func isWordPart(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '$'
 }
 
-// word reads on to the end of the word, which the message repeats.
+// word reads to the end of the word, because the message contains the whole word.
 func (s *syntax) word() {
 	from := s.pos
 	for !s.atEnd() {
@@ -198,7 +200,8 @@ func (s *syntax) word() {
 	}
 }
 
-// number takes what looks like one: our own parser finds what is wrong inside.
+// number reads everything that can belong to a number. Our own parser reports what is wrong inside it, except for leading
+// zeros.
 func (s *syntax) number() {
 	from := s.pos
 	for !s.atEnd() && strings.IndexByte("+-.eE0123456789", s.peek()) >= 0 {
@@ -210,6 +213,7 @@ func (s *syntax) number() {
 	}
 }
 
+// str reads a string; unterminated is the message if its closing quote is missing.
 func (s *syntax) str(unterminated string) {
 	for s.pos++; !s.atEnd(); s.pos++ {
 		switch c := s.text[s.pos]; {

@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// task checks what depends on the resource. A resource that is no ARN says nothing about the rest.
+// task checks the fields that depend on the resource. If the resource is not an ARN, they cannot be checked.
 func (c *checker) task(s stateAt) {
 	v, _ := s.state.Get("Resource")
 	resource, ok := v.(string)
@@ -33,7 +33,7 @@ func (c *checker) task(s stateAt) {
 
 func isARN(s string) bool { return strings.HasPrefix(s, "arn:") && strings.Count(s, ":") >= 5 }
 
-// integration is the service and the action of a resource such as arn:aws:states:::sqs:sendMessage.
+// integration splits a resource such as arn:aws:states:::sqs:sendMessage into service and action.
 func integration(resource string) (service, action string, ok bool) {
 	parts := strings.SplitN(resource, ":", 7)
 	if len(parts) < 7 || parts[2] != "states" || parts[3] != "" || parts[4] != "" {
@@ -47,7 +47,7 @@ func isActivity(resource string) bool {
 	return len(parts) >= 7 && parts[2] == "states" && parts[5] == "activity"
 }
 
-// expressTask: Express executions end within minutes and keep no history, so they wait for nothing outside.
+// expressTask reports resources that wait for external work, which Express executions do not support.
 func (c *checker) expressTask(loc, resource string) {
 	if isActivity(resource) {
 		c.schema(loc, "Express state machine does not support Activity ARN")
@@ -55,21 +55,21 @@ func (c *checker) expressTask(loc, resource string) {
 	switch resource = strings.TrimSuffix(resource, ":2"); {
 	case strings.HasSuffix(resource, ".sync"):
 		c.schema(loc, "Express state machine does not support '.sync' service integration")
-	case strings.HasSuffix(resource, ".waitForTaskToken"): // recorded with a space at its end, unlike the other
+	case strings.HasSuffix(resource, ".waitForTaskToken"): // unlike the other message, this one ends with a space (recorded)
 		c.schema(loc, "Express state machine does not support '.waitForTaskToken' service integration ")
 	}
 }
 
-// heartbeat holds what the States Language demands: a heartbeat is more frequent than the timeout.
+// heartbeat requires a heartbeat that is shorter than the timeout, as the States Language does.
 func (c *checker) heartbeat(s stateAt) {
-	timeout, ok1 := s.whole("TimeoutSeconds")
-	heartbeat, ok2 := s.whole("HeartbeatSeconds")
+	timeout, ok1 := s.integer("TimeoutSeconds")
+	heartbeat, ok2 := s.integer("HeartbeatSeconds")
 	if ok1 && ok2 && heartbeat >= timeout {
 		c.schema(s.loc, "HeartbeatSeconds must be smaller than TimeoutSeconds")
 	}
 }
 
-func (s stateAt) whole(field string) (int64, bool) {
+func (s stateAt) integer(field string) (int64, bool) {
 	v, _ := s.state.Get(field)
 	n, ok := v.(value.Number)
 	if !ok {
@@ -78,7 +78,7 @@ func (s stateAt) whole(field string) (int64, bool) {
 	return n.Int64()
 }
 
-// credentials have no meaning for workers that come by themselves.
+// credentials checks Credentials, which activities do not support: their workers have their own.
 func (c *checker) credentials(s stateAt, resource string) {
 	v, ok := s.state.Get("Credentials")
 	o, _ := v.(*value.Object)
@@ -91,10 +91,10 @@ func (c *checker) credentials(s stateAt, resource string) {
 	}
 }
 
-// hasField says whether a payload template has a field, as it is or as a path.
+// hasField reports whether a payload template has a field, with a literal value or a path.
 func hasField(o *value.Object, name string) bool { return o.Has(name) || o.Has(name+".$") }
 
-// The services that never run a job to its end, or never wait for a token.
+// The services that do not support .sync, and those that do not support .waitForTaskToken.
 var (
 	withoutSync = []string{"lambda", "sns", "sqs", "dynamodb", "events", "apigateway", "aws-sdk", "bedrock-agentcore"}
 	withoutWait = []string{
@@ -103,7 +103,7 @@ var (
 	}
 )
 
-// pattern knows the services that lack a way of waiting; what else a service can do is not known here.
+// pattern reports integration patterns that the service does not support. It does not check the actions of services.
 func (c *checker) pattern(loc, resource, service, action string) {
 	base := strings.TrimSuffix(action, ":2")
 	unknown := strings.HasSuffix(base, ".sync") && slices.Contains(withoutSync, service) ||
@@ -115,7 +115,7 @@ func (c *checker) pattern(loc, resource, service, action string) {
 	}
 }
 
-// requiredArguments are fields that calls cannot do without, where AWS checks them with the definition.
+// requiredArguments are the arguments that AWS requires when it validates a definition.
 var requiredArguments = map[string][]string{
 	"lambda:invoke": {"FunctionName"}, "sqs:sendMessage": {"QueueUrl", "MessageBody"}, "sns:publish": {"Message"},
 	"dynamodb:putItem": {"TableName", "Item"}, "dynamodb:getItem": {"TableName", "Key"},
@@ -123,7 +123,7 @@ var requiredArguments = map[string][]string{
 	"glue:startJobRun": {"JobName"},
 }
 
-// arguments checks calls by their names only: values may be computed.
+// arguments checks only the names of arguments, because expressions can compute the values.
 func (c *checker) arguments(s stateAt, resource, service, action string) {
 	field := "Parameters"
 	if s.lang == jsonata {

@@ -14,14 +14,14 @@ import (
 
 func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
 
-// badSyntax tells a text that cannot be compiled from one that only fails when it is evaluated.
+// badSyntax returns the syntax error in err, if it has one. Other errors do not concern the definition.
 func badSyntax(err error) (*expr.SyntaxError, bool) {
 	var s *expr.SyntaxError
 	bad := errors.As(err, &s)
 	return s, bad
 }
 
-// path compiles a string as a JSONPath; nil, with the problem reported, when it is none.
+// path compiles a string as a JSONPath. If it is invalid, path reports the problem and returns nil.
 func path(a at, v any) *expr.Path {
 	text, ok := v.(string)
 	if !ok {
@@ -38,7 +38,7 @@ func path(a at, v any) *expr.Path {
 	return p
 }
 
-// nullablePath: null stands for an empty object, as the States Language says of InputPath and OutputPath.
+// nullablePath also accepts null: an InputPath or OutputPath that is null stands for an empty object.
 func nullablePath(a at, v any) {
 	if v != nil {
 		path(a, v)
@@ -47,7 +47,7 @@ func nullablePath(a at, v any) {
 
 const notReference = "Value is not a Reference Path"
 
-// referencePath names one place: of the input, of the context object, or in a variable.
+// referencePath requires a path that identifies exactly one node of the input, of the context object, or of a variable.
 func referencePath(a at, v any) {
 	text, ok := v.(string)
 	if ok && !strings.HasPrefix(text, "$") {
@@ -59,7 +59,7 @@ func referencePath(a at, v any) {
 	}
 }
 
-// resultPath is a reference path into the input, or null.
+// resultPath requires a reference path into the input, or null.
 func resultPath(a at, v any) {
 	if v == nil {
 		return
@@ -75,6 +75,7 @@ func resultPath(a at, v any) {
 	}
 }
 
+// pathOrIntrinsic requires a path or a call of an intrinsic function, as in ErrorPath.
 func pathOrIntrinsic(a at, v any) {
 	text, ok := v.(string)
 	if !ok {
@@ -88,8 +89,8 @@ func pathOrIntrinsic(a at, v any) {
 	}
 }
 
-// template checks a payload template of JSONPath: every key that ends in .$ holds a path or an intrinsic. In JSONata the
-// same fields (ItemSelector and such) hold expressions.
+// template checks a payload template: in JSONPath, every key that ends in .$ has a path or a call of an intrinsic function;
+// in JSONata, fields such as ItemSelector contain expressions.
 func template(a at, v any) {
 	if a.lang == jsonata {
 		jsonataTemplate(a, v)
@@ -114,7 +115,7 @@ func template(a at, v any) {
 	}
 }
 
-// dollarField names the field but stands at its object, as AWS has it.
+// dollarField reports problems at the location of the object, and names the field in the message, as AWS does.
 func dollarField(a at, key string, v any) {
 	text, ok := v.(string)
 	if !ok {
@@ -128,6 +129,7 @@ func dollarField(a at, key string, v any) {
 	}
 }
 
+// typeName returns the type of a value in the wording of AWS's messages.
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:
@@ -144,14 +146,14 @@ func typeName(v any) string {
 	return "STRING"
 }
 
-// jsonataTemplate checks the expressions anywhere in a value.
+// jsonataTemplate checks the expressions in a value, at any depth.
 func jsonataTemplate(a at, v any) {
 	switch v := v.(type) {
 	case string:
 		switch {
 		case isExpression(v):
 			a.c.jsonata(a.loc, v)
-		case strings.HasPrefix(v, "{%"), strings.HasSuffix(v, "%}"): // with space around both it is a plain string
+		case strings.HasPrefix(v, "{%"), strings.HasSuffix(v, "%}"): // with white space around it, the text is a plain string
 			a.c.schema(a.loc, "JSONata string must start with {% and end with %}")
 		}
 	case []any:
@@ -166,7 +168,7 @@ func jsonataTemplate(a at, v any) {
 	}
 }
 
-// jsonata checks one expression of the form {% ... %}.
+// jsonata checks an expression of the form {% ... %}.
 func (c *checker) jsonata(loc, text string) {
 	body, ok := expr.JSONataBody(text)
 	if !ok {
@@ -190,7 +192,7 @@ func (c *checker) jsonata(loc, text string) {
 	}
 }
 
-// timestamp wants RFC 3339 with an upper-case T and a zone.
+// timestamp requires RFC 3339 with an uppercase T and a time zone.
 func timestamp(a at, v any) {
 	text, ok := v.(string)
 	if !ok {
@@ -202,7 +204,7 @@ func timestamp(a at, v any) {
 	}
 }
 
-// assignment checks the names of the variables, then their values.
+// assignment checks the names and values of variables in Assign.
 func assignment(a at, v any) {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -217,7 +219,7 @@ func assignment(a at, v any) {
 	template(a, v)
 }
 
-// assignedName is the variable that a key of Assign assigns.
+// assignedName returns the name of the variable that a key of Assign sets.
 func assignedName(key string, lang language) string {
 	if lang == jsonPath {
 		return strings.TrimSuffix(key, ".$")
@@ -225,7 +227,7 @@ func assignedName(key string, lang language) string {
 	return key
 }
 
-// variableName: $states is the one name that is taken.
+// variableName checks the name of a variable. The only reserved name is states.
 func variableName(a at, name string) {
 	switch {
 	case name == "states":

@@ -10,7 +10,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// validVariable follows Unicode's identifiers, as the States Language does.
+// Variables have the scope of the states that assign them: a branch or an inline iteration can read those of the scopes around it. The
+// check is static and knows no order of states, so that a read of a variable that no state assigns is only a warning.
+
+// validVariable reports whether a name is a Unicode identifier, as the States Language requires.
 func validVariable(name string) bool {
 	for i, r := range name {
 		start := unicode.IsLetter(r) || unicode.Is(unicode.Nl, r)
@@ -22,7 +25,7 @@ func validVariable(name string) bool {
 	return name != ""
 }
 
-// assignments are the Assign objects of a state: its own, its choices' and its catchers'.
+// assignments visits the Assign fields of a state, of its rules and of its catchers.
 func assignments(loc string, state *value.Object, visit func(loc string, names *value.Object)) {
 	one := func(loc string, o *value.Object) {
 		v, _ := o.Get("Assign")
@@ -42,7 +45,8 @@ func assignments(loc string, state *value.Object, visit func(loc string, names *
 	}
 }
 
-// assigned is what can be read inside the states of a scope: what is outside, and what they assign themselves.
+// assigned returns the variables that the states of a scope can read: those of outer, and those that the states themselves
+// assign.
 func assigned(outer map[string]bool, states *value.Object) map[string]bool {
 	all := maps.Clone(outer)
 	if all == nil {
@@ -60,8 +64,8 @@ func assigned(outer map[string]bool, states *value.Object) map[string]bool {
 	return all
 }
 
-// variables checks a state's use of variables across scopes: one of a scope around cannot be assigned, and one that no
-// state assigns is hardly there when it is read.
+// variables checks how a state uses variables: it is an error to assign a variable of a surrounding scope, and a warning to
+// read one that no state assigns.
 func (c *checker) variables(s scope, loc string, state *value.Object, lang language) {
 	assignments(loc, state, func(loc string, names *value.Object) {
 		for _, key := range names.Keys() {
@@ -70,7 +74,7 @@ func (c *checker) variables(s scope, loc string, state *value.Object, lang langu
 			}
 		}
 	})
-	if s.visible == nil { // a state without its machine
+	if s.visible == nil { // a single state, without its machine
 		return
 	}
 	read := map[string]bool{}
@@ -82,14 +86,13 @@ func (c *checker) variables(s scope, loc string, state *value.Object, lang langu
 	}
 }
 
-// Reference is a state with the variables that it reads, sorted.
+// Reference lists the variables that a state reads, sorted.
 type Reference struct {
 	State     string
 	Variables []string
 }
 
-// References lists the states that read variables, in the order of the definition. Of a definition that is wrong it lists
-// what can be made out.
+// References lists the states that read variables, in the order of the definition. Invalid parts of a definition are skipped.
 func References(text string) []Reference {
 	v, err := value.Parse([]byte(text))
 	root, ok := v.(*value.Object)
@@ -105,7 +108,7 @@ func References(text string) []Reference {
 	return out
 }
 
-// collectReferences goes by the query language that each state really has.
+// collectReferences uses the query language of each state.
 func collectReferences(root *value.Object, top language, out *[]Reference) {
 	states := statesOf(root)
 	for i := range states.Len() {
@@ -130,7 +133,7 @@ func collectReferences(root *value.Object, top language, out *[]Reference) {
 	}
 }
 
-// readBy finds the variables that a state's own fields read, not those of the states inside it.
+// readBy adds the variables that a state reads, without those of states inside it.
 func readBy(v any, lang language, found map[string]bool) {
 	switch v := v.(type) {
 	case []any:
@@ -162,7 +165,7 @@ func add(found map[string]bool, names []string) {
 	}
 }
 
-// jsonataVariables ignores what does not compile: that was reported elsewhere.
+// jsonataVariables ignores invalid expressions, which jsonata reports.
 func jsonataVariables(text string) []string {
 	body, ok := expr.JSONataBody(text)
 	if !ok {
@@ -175,7 +178,8 @@ func jsonataVariables(text string) []string {
 	return e.Variables()
 }
 
-// pathVariables reads the fields that hold paths: "x.$" in templates, "...Path", and Variable in choice rules.
+// pathVariables returns the variables of fields that contain paths: "x.$" in templates, "...Path", and Variable in rules of a
+// Choice.
 func pathVariables(key, text string) []string {
 	if !strings.HasSuffix(key, ".$") && !strings.HasSuffix(key, "Path") && key != "Variable" {
 		return nil

@@ -8,14 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// warnings reports what is allowed in a JSONPath state but hardly meant.
+// warnings reports what is allowed in a JSONPath state but probably not intended.
 func (c *checker) warnings(loc, kind string, state *value.Object) {
 	for _, name := range []string{"Parameters", "ResultSelector", "ItemSelector"} {
 		if v, ok := state.Get(name); ok {
 			c.noDollar(loc+"/"+name, v)
 		}
 	}
-	if v, ok := state.Get("Result"); ok && kind == "Pass" && holdsPath(v) {
+	if v, ok := state.Get("Result"); ok && kind == "Pass" && containsPath(v) {
 		c.warn(codeStaticResult, loc+"/Result", "The result of a Pass state is static: paths in it are not evaluated")
 	}
 	for i := range state.Len() {
@@ -38,7 +38,8 @@ func looksLikeQuery(s string) bool {
 	return looksLikePath(s) || strings.HasPrefix(s, "States.") && strings.HasSuffix(s, ")")
 }
 
-// noDollar looks at every depth: a forgotten .$ passes the text on instead of the value.
+// noDollar reports, at any depth, a key without .$ whose value looks like a path: the text itself would be passed on instead
+// of the value.
 func (c *checker) noDollar(loc string, v any) {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -54,15 +55,15 @@ func (c *checker) noDollar(loc string, v any) {
 	}
 }
 
-// holdsPath says whether some key asks for a path in a value that is taken as it is.
-func holdsPath(v any) bool {
+// containsPath reports whether a literal value has a key that ends in .$.
+func containsPath(v any) bool {
 	o, ok := v.(*value.Object)
 	if !ok {
 		return false
 	}
 	for i := range o.Len() {
 		key, item := o.At(i)
-		if strings.HasSuffix(key, ".$") || holdsPath(item) {
+		if strings.HasSuffix(key, ".$") || containsPath(item) {
 			return true
 		}
 	}

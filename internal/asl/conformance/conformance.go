@@ -1,6 +1,5 @@
-// Package conformance reads what Step Functions itself answered (recorded histories, comparisons, API responses) and
-// grades what we answer against it. The recordings are shared data beside the module, not part of it: without them
-// nothing is graded, loudly. Only tests use this package.
+// Package conformance compares rayorch with recordings of Step Functions: histories, choices and API responses. The
+// recordings are not part of this repository; without them the tests are skipped with a message. Only tests use this package.
 package conformance
 
 import (
@@ -19,25 +18,26 @@ type Case struct {
 	ID             string
 	Key            string
 	Type           string
-	Status         string // "?" when the recording does not say
+	Status         string // "?" if the recording does not contain it
 	Definition     []byte
-	Input          []byte // nil when the execution was started without
-	Events         []any  // as GetExecutionHistory showed them, masked
-	ExpectedOutput any    // choice.json
+	Input          []byte // nil if the execution was started without an input
+	Events         []any  // as in GetExecutionHistory, masked
+	ExpectedOutput any    // only in choice.json
 	Masks          []Mask
 }
 
-// Mask is a replacement that was made in the recording.
+// Mask is a replacement that was applied to the recording.
 type Mask struct {
 	T           string `json:"t"`
 	Regex       string `json:"regex"`
 	Replacement string `json:"replacement"`
 }
 
-// ErrMissing says that the recordings are not there.
-var ErrMissing = errors.New("the recordings of Step Functions are not there: set RAYORCH_SHARED to the folder that holds conformance/")
+// ErrMissing means that the recordings were not found.
+var ErrMissing = errors.New("recordings of Step Functions not found: set RAYORCH_SHARED to the directory that contains conformance/")
 
-// Dir finds the recordings: in $RAYORCH_SHARED, or in a folder called shared beside one above the working directory.
+// Dir returns the directory of the recordings: in $RAYORCH_SHARED, or in a directory named shared in the working directory or
+// one of its parents.
 func Dir() (string, error) {
 	if dir := os.Getenv("RAYORCH_SHARED"); dir != "" {
 		return exists(filepath.Join(dir, "conformance"))
@@ -65,8 +65,8 @@ func exists(dir string) (string, error) {
 	return dir, nil
 }
 
-// Read decodes every file of that name, those of later recordings (in folders beside the first) included: into is a
-// slice to which their elements are appended.
+// Read decodes all files with this name, in the directory of the recordings and its subdirectories (which have later
+// recordings), and appends their elements to into.
 func Read[T any](name string, into *[]T) error {
 	dir, err := Dir()
 	if err != nil {
@@ -79,7 +79,7 @@ func Read[T any](name string, into *[]T) error {
 	for _, file := range append([]string{filepath.Join(dir, name)}, later...) {
 		data, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a set of recordings need not have all kinds
+			continue // a set of recordings need not have all files
 		}
 		if err != nil {
 			return err
@@ -109,6 +109,7 @@ func Load(name string) ([]Case, error) {
 	return cases, nil
 }
 
+// rawCase is a case in the format of the files.
 type rawCase struct {
 	ID, Key, Type  string
 	Status         string          `json:"expected_status"`
@@ -119,7 +120,7 @@ type rawCase struct {
 	Masks          []Mask          `json:"masks"`
 }
 
-// decode keeps definition and input as text: they go through our own parsers.
+// decode keeps definition and input as texts, because our own parsers read them.
 func (c *rawCase) decode() (Case, error) {
 	out := Case{ID: c.ID, Key: c.Key, Type: c.Type, Status: c.Status, Definition: c.Definition, Masks: c.Masks}
 	if c.Input != nil {

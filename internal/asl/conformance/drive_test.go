@@ -13,13 +13,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// masked are the names that the recordings show instead of the real ones: run under them, our history needs no masking.
+// The names that replace the real ones in the recordings. Our executions use them, so that our histories need no masking.
 const (
 	maskedExecution = "arn:<partition>:states:<region>:111111111111:execution:<ArnPart_0idx>:<ExecArnPart_0idx>"
 	maskedMachine   = "arn:<partition>:states:<region>:111111111111:stateMachine:<ArnPart_0idx>"
 )
 
-// driver plays the engine for one run: it wakes at once by moving the clock.
+// driver simulates the engine for one run. Instead of waiting for a timer, it advances its clock.
 type driver struct {
 	t      *testing.T
 	m      *asl.Machine
@@ -38,15 +38,15 @@ func params(input []byte, now time.Time) interp.Params {
 		MachineName: "<ArnPart_0idx>", RoleARN: "snf_role_arn", Region: "<region>", Input: input, StartTime: now, Seed: 42}
 }
 
-// finish runs an execution to its end. Every decision is stored and the run loaded again of it, so that what a case
-// needs of a run is also in its stored form.
+// finish runs an execution to its end. It stores every decision and loads the run again, so that the stored form is tested as
+// well.
 func (d *driver) finish(p interp.Params) interp.Head {
 	d.run = interp.New(p, d.m)
 	d.stored = map[interp.FrameID][]byte{}
 	facts := []interp.Fact{interp.Start{}}
 	for steps := 0; len(facts) > 0; steps++ {
 		if steps > 10000 {
-			d.t.Fatal("the run does not end")
+			d.t.Fatal("the run has not ended after 10000 facts")
 		}
 		fact := facts[0]
 		dec, err := d.run.Apply(fact, d.now)
@@ -109,7 +109,7 @@ func (d *driver) act(dec interp.Decision) []interp.Fact {
 	return facts
 }
 
-// mapRun runs a distributed Map's children one by one.
+// mapRun runs the children of a distributed Map, one after another.
 func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
 	v, err := value.Parse(m.Items)
 	if err != nil {
@@ -140,7 +140,7 @@ func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
 	return end
 }
 
-// answer is what the services that the recordings call said.
+// answer returns the responses of the services in the recordings.
 func answer(task interp.Task) interp.Fact {
 	switch task.Resource {
 	case "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess", "arn:aws:states:::aws-sdk:sfn:sendTaskFailure":
@@ -150,7 +150,7 @@ func answer(task interp.Task) interp.Fact {
 	return interp.TaskEnded{Task: task.ID, Error: "Test.NoService", Cause: task.Resource}
 }
 
-// api is the history as GetExecutionHistory shows it.
+// api returns the history as GetExecutionHistory shows it.
 func api(events []history.Event) []any {
 	out := make([]any, len(events))
 	for i := range events {

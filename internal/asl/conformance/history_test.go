@@ -26,7 +26,7 @@ func load(t *testing.T, name string) []conformance.Case {
 	return cases
 }
 
-// grade is how near a case came, each implying the next lower one only by rule, not by force.
+// grade is how well a case matches: the status, the types of the events, and the whole history.
 type grade struct{ status, types, equal bool }
 
 func run(t *testing.T, c *conformance.Case) (g grade, difference string) {
@@ -106,6 +106,6 @@ func TestChoice(t *testing.T) {
 	}
 	fmt.Fprintf(os.Stderr, "choice: equal %d of %d\n", equal, len(cases))
 	if equal < len(cases) {
-		t.Errorf("all of %d must be equal", len(cases))
+		t.Errorf("%d of %d cases are equal, want all", equal, len(cases))
 	}
 }

@@ -10,24 +10,23 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// words are masks that stand for a whole value; tokens, in angle brackets, may stand anywhere in a text.
+// words are masks that replace a whole value. tokens, in angle brackets, can replace any part of a text.
 var (
 	words = map[string]bool{"timestamp": true, "date": true, "datetime": true, "start-time": true, "entered-time": true,
 		"start-date": true, "stop-date": true, "creation-date": true, "RandomNumberGenerated": true}
 	tokens = regexp.MustCompile(`<[A-Za-z][\w-]*(:\d+)?>`)
 )
 
-// Match compares what was recorded, masked, with what we gave. It returns the first difference, empty when there is
-// none.
+// Match compares a masked recording with our result. It returns the first difference, or "" if there is none.
 func Match(want, got any) string { return match("", want, got) }
 
-// match treats an object that was recorded as a text, and parsed when it was recorded, as an object.
+// match also compares an object with a text that contains it: some recordings have parsed such texts.
 func match(at string, want, got any) string {
 	if text, ok := want.(string); ok {
 		return matchText(at, text, got)
 	}
 	if text, ok := got.(string); ok && text != "" && text[0] == '{' {
-		if v, err := value.Parse([]byte(text)); err == nil { // recorded parsed
+		if v, err := value.Parse([]byte(text)); err == nil { // the recording has it parsed
 			got = v
 		}
 	}
@@ -55,7 +54,7 @@ func show(v any) string {
 	return text
 }
 
-// matchText knows two kinds of masks: words, for whole values, and tokens within a text.
+// matchText supports both kinds of masks.
 func matchText(at, want string, got any) string {
 	if words[want] {
 		switch got.(type) {
@@ -74,7 +73,7 @@ func matchText(at, want string, got any) string {
 	return differ(at, want, got)
 }
 
-// pattern is a recorded text as a regular expression, its tokens matching anything.
+// pattern returns a regular expression for a recorded text, in which tokens match anything.
 func pattern(want string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -89,7 +88,7 @@ func pattern(want string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// matchObject wants the same keys on both sides, in any order.
+// matchObject requires the same keys on both sides, in any order.
 func matchObject(at string, want *value.Object, got any) string {
 	o, ok := got.(*value.Object)
 	if !ok {
@@ -131,8 +130,8 @@ func matchArray(at string, want []any, got any) string {
 	return ""
 }
 
-// Parallel brings a history into the form of the recordings whose branches were made comparable: between a Parallel's
-// start and its end the events are sorted by type and name, their ids are hidden, and the end itself is left out.
+// Parallel converts a history to the form of recordings in which branches were made comparable: between the start and the end
+// of a Parallel, events are sorted by type and name, their ids are hidden, and the end itself is omitted.
 func Parallel(events []any) []any {
 	out := make([]any, 0, len(events))
 	for i := 0; i < len(events); i++ {
@@ -155,7 +154,7 @@ func Parallel(events []any) []any {
 	return out
 }
 
-// hide takes away what depends on how branches interleave.
+// hide removes everything that depends on how branches interleave.
 func hide(events []any) []any {
 	out := make([]any, len(events))
 	for i, e := range events {
@@ -165,6 +164,7 @@ func hide(events []any) []any {
 	return out
 }
 
+// sortKey returns the type of an event and the name of its state, if it has one.
 func sortKey(e any) string {
 	o := e.(*value.Object)
 	for _, k := range []string{"stateEnteredEventDetails", "stateExitedEventDetails"} {
@@ -186,7 +186,7 @@ func typeOf(e any) string {
 	return s
 }
 
-// Types are the events' types.
+// Types returns the types of events.
 func Types(events []any) []string {
 	out := make([]string, len(events))
 	for i, e := range events {

@@ -47,15 +47,15 @@ const (
 	seenWait = `{"S":{"Type":"Wait","SecondsPath":"$.seconds","Next":"Done"},"Done":{"Type":"Succeed"}}`
 )
 
-// observed is one execution: it entered a Choice called Route, and from there its state S.
+// observed is an execution of a definition that starts with a Choice named Route, which leads to the state S.
 type observed struct {
 	name, states, input string
 	jsonata             bool
-	want                string // the output, or the error and the cause
+	want                string // the output, or the error and its cause
 	events              int
 }
 
-// What Step Functions made of these executions in September 2026, as github.com/radkawar/stackd published it
+// observedFlow are results of executions on Step Functions in September 2026, published by github.com/radkawar/stackd
 // (testdata/aws/stepfunctions/dataflow_execution.json). Names of states are shortened.
 var observedFlow = []observed{
 	{name: "pipeline", states: seenPipeline, input: `{"envelope":{"payload":{"n":7},"keep":"original"}}`, events: 12,
@@ -68,17 +68,17 @@ var observedFlow = []observed{
 			`"Map":{"Item":{"Index":0,"Value":{"value":1,"delay":1}}}}'`},
 	{name: "nested", states: fmt.Sprintf(seenBranches, fmt.Sprintf(seenMap, 2, "")), input: `{` + seenItems + `}`, events: 48,
 		want: `[[{"index":0,"value":11},{"index":1,"value":12},{"index":2,"value":13}],["first","last"]]`},
-	{name: "one after the other", states: `{"S":` + fmt.Sprintf(seenMap, 1, "") + `}`, input: `{"items":[{"value":1,"delay":0},{"value":2,"delay":0}]}`,
+	{name: "sequential", states: `{"S":` + fmt.Sprintf(seenMap, 1, "") + `}`, input: `{"items":[{"value":1,"delay":0},{"value":2,"delay":0}]}`,
 		want: `[{"index":0,"value":11},{"index":1,"value":12}]`, events: 24},
 	{name: "no items", states: `{"S":` + fmt.Sprintf(seenMap, 2, seenSource) + `}`, input: `{"items":[]}`, want: `[]`, events: 8},
 	{name: "null items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":null}`, events: 5,
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
 	{name: "object items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":{"value":1}}`, events: 5,
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
-	// This one and the next two are no recordings but what several who use Step Functions report of theirs.
-	{name: "no such items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
+	// This case and the next two are not recorded: several users of Step Functions have reported the results.
+	{name: "missing items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
 		want: `States.ReferencePathConflict: Unable to apply step "items" to input {"item":1}`},
-	{name: "result into a text", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
+	{name: "result path into a string", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
 		want: `States.ReferencePathConflict: Unable to apply ReferencePath $.some to input "text"`},
 	{name: "caught by the documented name", input: `4`, events: 12,
 		states: `{"S":{"Type":"Parallel","Branches":[{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}],"ResultPath":"$.some",` +
@@ -94,9 +94,9 @@ var observedFlow = []observed{
 	{name: "null input", states: `{"S":{"Type":"Pass","InputPath":null,"End":true}}`, input: `{"a":1}`, want: `{}`, events: 6},
 	{name: "fail", states: `{"S":{"Type":"Fail","ErrorPath":"$.error","CausePath":"States.Format('reason:{}', $.reason)"}}`,
 		input: `{"error":"Owned.Failure","reason":"native"}`, want: `Owned.Failure: reason:native`, events: 5},
-	{name: "no choice", states: `{"S":{"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Done"}]},"Done":{"Type":"Succeed"}}`, input: `{"value":2}`, events: 5,
+	{name: "no matching choice", states: `{"S":{"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Done"}]},"Done":{"Type":"Succeed"}}`, input: `{"value":2}`, events: 5,
 		want: `States.Runtime: An error occurred while executing the state 'S' (entered at the event id #4). Failed to transition out of the state. The state does not point to a next state.`},
-	{name: "no wait", states: seenWait, input: `{"seconds":0}`, want: `{"seconds":0}`, events: 8},
+	{name: "zero seconds", states: seenWait, input: `{"seconds":0}`, want: `{"seconds":0}`, events: 8},
 	{name: "seconds as a string", states: seenWait, input: `{"seconds":"1"}`, want: `{"seconds":"1"}`, events: 8},
 	{name: "scopes", states: seenScope, jsonata: true, input: `{"base":5}`, events: 48,
 		want: `{"result":{"parallel":{"branches":[{"outer":5,"local":15,"x":2},{"outer":5,"local":25,"x":2}],"outer":5,"x":2,"oldX":1,"before":{"outputSawX":1,"input":{"base":5}}},` +
@@ -106,7 +106,7 @@ var observedFlow = []observed{
 	{name: "type error", states: `{"S":{"Type":"Pass","Output":"{% $states.input.value + 1 %}","End":true}}`, jsonata: true, input: `{"value":"one"}`, events: 6,
 		want: `States.QueryEvaluationError: An error occurred while executing the state 'S' (entered at the event id #4). The JSONata expression '$states.input.value + 1' specified for the field 'Output' threw an error during evaluation. T2001: The left side of the "+" operator must evaluate to a number`},
 	{name: "null", states: `{"S":{"Type":"Pass","Output":null,"End":true}}`, jsonata: true, input: `{}`, want: `null`, events: 6},
-	{name: "no wait, JSONata", states: `{"S":{"Type":"Wait","Seconds":"{% $states.input.seconds %}","Next":"Done"},"Done":{"Type":"Succeed","Output":{"result":"{% $states.input %}"}}}`,
+	{name: "zero seconds, JSONata", states: `{"S":{"Type":"Wait","Seconds":"{% $states.input.seconds %}","Next":"Done"},"Done":{"Type":"Succeed","Output":{"result":"{% $states.input %}"}}}`,
 		jsonata: true, input: `{"seconds":0}`, want: `{"result":{"seconds":0}}`, events: 8},
 }
 
@@ -124,7 +124,7 @@ func TestObservedFlow(t *testing.T) {
 	}
 }
 
-// run puts the Choice before the states, so that ids are those that were recorded.
+// run adds the Choice, so that the ids of events are the recorded ones.
 func (c *observed) run(t *testing.T) (interp.Head, []history.Event) {
 	t.Helper()
 	language, rule := "JSONPath", `{"Variable":"$.never","IsPresent":true,"Next":"S"}`
@@ -136,7 +136,7 @@ func (c *observed) run(t *testing.T) (interp.Head, []history.Event) {
 	return execute(t, text, c.input)
 }
 
-// execute runs a definition to its end on a clock of its own.
+// execute runs a definition to its end, with a simulated clock.
 func execute(t *testing.T, definition, input string) (interp.Head, []history.Event) {
 	t.Helper()
 	m, err := asl.Parse([]byte(definition))
@@ -149,7 +149,7 @@ func execute(t *testing.T, definition, input string) (interp.Head, []history.Eve
 	return head, d.events
 }
 
-// ending is the output, or the error and its cause.
+// ending returns the output, or the error and its cause.
 func ending(head *interp.Head) string {
 	if head.Status == stepfn.Succeeded {
 		return string(head.Output)
@@ -157,7 +157,7 @@ func ending(head *interp.Head) string {
 	return head.Error + ": " + head.Cause
 }
 
-// links shows a history's events with the event that each follows.
+// links formats the events of a history, each with its previous event.
 func links(events []history.Event) string {
 	var b strings.Builder
 	for i := range events {
@@ -166,7 +166,7 @@ func links(events []history.Event) string {
 	return b.String()
 }
 
-// What came of variables and histories at their limits (variable_limits.json, the same source).
+// TestObservedLimits has results at the limits of variables and histories (variable_limits.json, from the same source).
 func TestObservedLimits(t *testing.T) {
 	assigns := func(n, size int) string {
 		var b strings.Builder
@@ -180,10 +180,10 @@ func TestObservedLimits(t *testing.T) {
 		`"Increment":{"Type":"Pass","Output":{"n":"{% $states.input.n + 1 %}"},"Next":"Check"},"Check":{"Type":"Choice",` +
 		`"Choices":[{"Condition":"{% $states.input.n < 7000 %}","Next":"Increment"}],"Default":"Done"},"Done":{"Type":"Succeed"}}}`
 	for _, c := range []struct{ name, definition, want, last string }{
-		{"more than one state may assign", assigns(2, 200000), "400000", "7 PassStateExited Assign3 <6\n8 ExecutionSucceeded  <7\n"},
-		{"more than an execution may hold", assigns(43, 250000), "States.DataLimitExceeded: Execution total variable size limit exceeded. " +
+		{"more than the limit of one state in total", assigns(2, 200000), "400000", "7 PassStateExited Assign3 <6\n8 ExecutionSucceeded  <7\n"},
+		{"more than the limit of an execution", assigns(43, 250000), "States.DataLimitExceeded: Execution total variable size limit exceeded. " +
 			"State 'Assign42' assigned variables that exceed the total execution limit by 14324 bytes.", "85 EvaluationFailed  <84\n86 ExecutionFailed  <85\n"},
-		{"more events than a history may have", loop, "States.Runtime: The execution reached the maximum number of history events (25000).",
+		{"more events than the limit of a history", loop, "States.Runtime: The execution reached the maximum number of history events (25000).",
 			"24999 ChoiceStateExited Check <24998\n25000 ExecutionFailed  <24999\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestObservedLimits(t *testing.T) {
 	}
 }
 
-// Events as they followed one another where branches and iterations ran beside one another.
+// TestObservedLinks has previous events of executions whose branches and iterations ran concurrently.
 func TestObservedLinks(t *testing.T) {
 	for _, c := range observedFlow {
 		if c.name != "nested" {

@@ -19,20 +19,20 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
-// publicVariable names a directory of definitions from public repositories and of index.tsv: a line for each, of its
-// file, repository, path and commit, parted by tabs.
+// publicVariable is the name of an environment variable: a directory with definitions from public repositories, and index.tsv, which
+// has the columns file, repository, path and commit.
 const publicVariable = "RAYORCH_PUBLIC_DEFINITIONS"
 
-// definition is one file that somebody published.
+// definition is a published file.
 type definition struct{ file, repository, path, commit string }
 
-// TestPublicDefinitions parses and validates what people wrote for Step Functions itself, and runs what parses. Whether
-// a refusal is right is for a reader to decide; docs/conformance.md tells. What fails is a panic, and a definition that
-// the validator takes and the parser does not.
+// TestPublicDefinitions validates and parses definitions that were written for Step Functions, and runs those that can be
+// parsed. It prints what rayorch rejects; whether that is right is discussed in docs/conformance.md. The test fails on a
+// panic, and on a definition that the validator accepts and the parser does not.
 func TestPublicDefinitions(t *testing.T) {
 	dir := os.Getenv(publicVariable)
 	if dir == "" {
-		t.Skip("SKIPPED: " + publicVariable + " names no directory of public definitions")
+		t.Skip("SKIPPED: " + publicVariable + " is not set to a directory of public definitions")
 	}
 	all := publicIndex(t, dir)
 	accepted := 0
@@ -59,14 +59,14 @@ func publicIndex(t *testing.T, dir string) (all []definition) {
 	for lines := bufio.NewScanner(bytes.NewReader(index)); lines.Scan(); {
 		f := strings.Split(lines.Text(), "\t")
 		if len(f) != 4 {
-			t.Fatalf("index.tsv: not four columns: %q", lines.Text())
+			t.Fatalf("index.tsv: want four columns, got %q", lines.Text())
 		}
 		all = append(all, definition{f[0], f[1], f[2], f[3]})
 	}
 	return all
 }
 
-// judge says what becomes of a definition here.
+// judge returns what happens to a definition in rayorch.
 func judge(t *testing.T, text []byte) string {
 	result := check.Definition(string(text), false)
 	m, err := asl.Parse(text)
@@ -74,20 +74,20 @@ func judge(t *testing.T, text []byte) string {
 		return "refused: " + strings.ReplaceAll(refusal, "\n", " ")
 	}
 	if err != nil {
-		t.Errorf("validated, but cannot be parsed: %v", err)
+		t.Errorf("valid, but cannot be parsed: %v", err)
 		return "refused: " + err.Error()
 	}
 	verdict := "ok"
 	if check.Definition(string(text), true).OK() {
 		verdict = "ok, EXPRESS too"
 	}
-	if !bytes.Contains(text, []byte(`"DISTRIBUTED"`)) { // the driver gives Maps no readers
+	if !bytes.Contains(text, []byte(`"DISTRIBUTED"`)) { // the driver does not support ItemReader
 		verdict += ", refused by services: " + outcome(newRun(t, m).finish(publicParams()))
 	}
 	return verdict + ", echoed: " + outcome(newRun(t, m).echo(publicParams()))
 }
 
-// publicInput gives the names that the definitions ask for most, so that some go beyond their first state.
+// publicInput has the fields that the definitions use most, so that some executions continue after their first state.
 const publicInput = `{"IsHelloWorldExample": "Yes", "type": "Private", "value": 22, "input": {"items": [1]}, "items": [1, 2],
 	"numbers": [1, 2, 3], "Process1ToComplete": true, "foo": 1, "data": {"items": [1]}, "path": "here", "wait_time": 1,
 	"array": [{"id": 1}], "objects": [{"bucket": "b", "key": "k"}],
@@ -103,10 +103,10 @@ func outcome(head interp.Head) string {
 	return strings.TrimSpace(string(head.Status) + " " + head.Error)
 }
 
-// echoSteps ends loops that wait for an answer which an echo never gives.
+// echoSteps bounds loops that wait for a response which an echo never gives.
 const echoSteps = 300
 
-// echo runs with services that answer with what they were asked. Distributed Maps are left waiting.
+// echo runs an execution with services that respond with their input. It does not run distributed Maps.
 func (d *driver) echo(p interp.Params) interp.Head {
 	d.run, d.stored = interp.New(p, d.m), map[interp.FrameID][]byte{}
 	facts := []interp.Fact{interp.Start{}}
@@ -131,13 +131,13 @@ func (d *driver) echo(p interp.Params) interp.Head {
 }
 
 var (
-	bare        = regexp.MustCompile(`"\s*:\s*\$\{[^}"]*\}`) // stands for a number or an object, without quotes
+	bare        = regexp.MustCompile(`"\s*:\s*\$\{[^}"]*\}`) // instead of a number or an object, without quotes
 	inTheARN    = regexp.MustCompile(`arn:\$\{[^}]*\}:`)
 	wholeTask   = regexp.MustCompile(`("?Resource"?:\s*["']?)\$\{[^}]*\}`)
 	placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
 )
 
-// definitionText reads a definition as a deployment tool hands it over: placeholders filled in, in JSON.
+// definitionText returns a definition as JSON, with placeholders replaced, as a deployment tool does.
 func definitionText(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -157,7 +157,7 @@ func definitionText(path string) ([]byte, error) {
 	return placeholder.ReplaceAll(text, []byte("placeholder")), nil
 }
 
-// features are what a definition shows of the language, by the words in it.
+// features are parts of the language, with patterns that find them in a definition.
 var features = []struct{ name, pattern string }{
 	{"JSONata", `"QueryLanguage"\s*:\s*"JSONata"`}, {"Assign", `"Assign"`}, {"distributed", `"DISTRIBUTED"`},
 	{"Map", `"Type"\s*:\s*"Map"`}, {"Iterator", `"Iterator"`}, {"reader", `"ItemReader"`}, {"writer", `"ResultWriter"`},

@@ -6,7 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestCase is one recorded call of TestState.
+// TestCase is a recorded call of TestState.
 type TestCase struct {
 	ID          string
 	Request     json.RawMessage

@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// request is TestState's request as the API takes it.
+// request is a request of TestState in the API.
 type request struct {
 	Definition, Input, Context, StateName, Variables, RoleArn, InspectionLevel string
 	RevealSecrets                                                              bool
@@ -30,7 +30,8 @@ type request struct {
 	}
 }
 
-// The floors, without the checks of mocks against AWS services' shapes, which the API does.
+// The minimum numbers of matching cases. The others need the validation of mocks against the models of AWS services, which package api
+// does.
 const (
 	testEqual  = 135
 	testStatus = 136
@@ -63,7 +64,7 @@ func TestTestState(t *testing.T) {
 	}
 	fmt.Fprintf(os.Stderr, "teststate (interp): equal %d, status %d of %d\n", equal, status, len(cases))
 	if equal < testEqual || status < testStatus {
-		t.Errorf("below the floor of %d equal, %d status", testEqual, testStatus)
+		t.Errorf("%d equal, %d status; want at least %d and %d", equal, status, testEqual, testStatus)
 	}
 }
 

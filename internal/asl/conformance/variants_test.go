@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Variants of what was recorded: the same operators, fields and functions with other values. What Step Functions answers
-// is not recorded but follows from the States Language, the Developer Guide, or a recording beside it.
+// This file has variants of recordings: the same operators, fields and functions with other values. The expected results are not
+// recorded, but follow from the States Language, the Developer Guide, or a similar recording.
 
 func choose(rule string) string {
 	return `{"StartAt":"S","States":{"S":{"Type":"Choice","Choices":[` + rule + `],"Default":"No"},` +
@@ -188,7 +188,7 @@ func TestJSONataVariants(t *testing.T) {
 	}
 }
 
-// Errors that are caught, retried, and not; a Fail inside a Parallel stands for a task.
+// TestErrorVariants has errors that are caught, retried, or neither. A Fail inside a Parallel replaces a task.
 func TestErrorVariants(t *testing.T) {
 	const boom = `"Branches":[{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"Boom","Cause":"why"}}}]`
 	const caught = `"C":{"Type":"Pass","End":true}`
@@ -196,9 +196,9 @@ func TestErrorVariants(t *testing.T) {
 		{"not caught", `"S":{"Type":"Parallel",` + boom + `,"End":true}`, `{}`, `Boom: why`},
 		{"another error", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["Bang"],"Next":"C"}],"End":true},` + caught, `{}`, `Boom: why`},
 		{"caught", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["Boom"],"Next":"C"}],"End":true},` + caught, `{"a":1}`, `{"Error":"Boom","Cause":"why"}`},
-		{"beside the input", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["Bang"],"Next":"D"},{"ErrorEquals":["States.ALL"],"ResultPath":"$.e.f","Next":"C"}],"End":true},` +
+		{"added to the input", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["Bang"],"Next":"D"},{"ErrorEquals":["States.ALL"],"ResultPath":"$.e.f","Next":"C"}],"End":true},` +
 			`"D":{"Type":"Succeed"},` + caught, `{"a":1}`, `{"a":1,"e":{"f":{"Error":"Boom","Cause":"why"}}}`},
-		{"thrown away", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["States.TaskFailed"],"ResultPath":null,"Next":"C"}],"End":true},` + caught, `{"a":1}`, `{"a":1}`},
+		{"discarded", `"S":{"Type":"Parallel",` + boom + `,"Catch":[{"ErrorEquals":["States.TaskFailed"],"ResultPath":null,"Next":"C"}],"End":true},` + caught, `{"a":1}`, `{"a":1}`},
 		{"after retries", `"S":{"Type":"Parallel",` + boom + `,"Retry":[{"ErrorEquals":["Boom"],"IntervalSeconds":1,"MaxAttempts":2,"BackoffRate":1.5}],` +
 			`"Catch":[{"ErrorEquals":["States.ALL"],"Next":"C"}],"End":true},` + caught, `{}`, `{"Error":"Boom","Cause":"why"}`},
 		{"no retries", `"S":{"Type":"Parallel",` + boom + `,"Retry":[{"ErrorEquals":["Boom"],"MaxAttempts":0}],"End":true}`, `{}`, `Boom: why`},
@@ -209,7 +209,7 @@ func TestErrorVariants(t *testing.T) {
 			`"V":{"Type":"Pass","Parameters":{"v.$":"$e"},"End":true}`, `{}`, `{"v":"Boom"}`},
 		{"old values", `"S":{"Type":"Pass","Assign":{"x":1,"y":2},"Next":"T"},"T":{"Type":"Pass","Assign":{"x.$":"$y","y.$":"$x"},"Next":"V"},` +
 			`"V":{"Type":"Pass","Parameters":{"x.$":"$x","y.$":"$y"},"End":true}`, `{}`, `{"x":2,"y":1}`},
-		{"branches see and do not set", `"S":{"Type":"Pass","Assign":{"x":1},"Next":"P"},"P":{"Type":"Parallel","Branches":[{"StartAt":"A","States":{"A":{"Type":"Pass",` +
+		{"branches read and cannot assign", `"S":{"Type":"Pass","Assign":{"x":1},"Next":"P"},"P":{"Type":"Parallel","Branches":[{"StartAt":"A","States":{"A":{"Type":"Pass",` +
 			`"Assign":{"z.$":"$x"},"Next":"B"},"B":{"Type":"Pass","Parameters":{"z.$":"$z"},"End":true}}}],"End":true}`, `{}`, `[{"z":1}]`},
 		{"in JSONata", `"S":{"Type":"Parallel","QueryLanguage":"JSONata",` + boom + `,"Catch":[{"ErrorEquals":["States.ALL"],"Output":{"e":"{% $states.errorOutput.Error %}",` +
 			`"in":"{% $states.input.a %}"},"Next":"C"}],"End":true},` + caught, `{"a":1}`, `{"e":"Boom","in":1}`},
@@ -233,15 +233,15 @@ func TestMapVariants(t *testing.T) {
 		{"index, value and more", `"ItemsPath":"$.a","ItemSelector":{"i.$":"$$.Map.Item.Index","v.$":"$$.Map.Item.Value","k.$":"$.k","n.$":"States.MathAdd($$.Map.Item.Index, 1)"},` + each,
 			`{"a":["x"],"k":{"z":1}}`, `[{"i":0,"v":"x","k":{"z":1},"n":1}]`},
 		{"selected results", `"ItemsPath":"$.a","ResultSelector":{"all.$":"$","first.$":"$[0]"},` + each, `{"a":[1,2]}`, `{"all":[1,2],"first":1}`},
-		{"one after the other", `"MaxConcurrency":1,` + each, `[1,2,3]`, `[1,2,3]`},
+		{"sequential", `"MaxConcurrency":1,` + each, `[1,2,3]`, `[1,2,3]`},
 		{"concurrency by path", `"ItemsPath":"$.a","MaxConcurrencyPath":"$.n",` + each, `{"a":[1,2],"n":1}`, `[1,2]`},
 		{"in a Map", `"ItemProcessor":{"StartAt":"J","States":{"J":{"Type":"Map","ItemSelector":{"o.$":"$$.Map.Item.Index","v.$":"$$.Map.Item.Value"},` +
 			`"ItemProcessor":{"StartAt":"K","States":{"K":{"Type":"Pass","End":true}}},"End":true}}},"End":true`, `[[1,2],[3]]`,
 			`[[{"o":0,"v":1},{"o":1,"v":2}],[{"o":0,"v":3}]]`},
-		{"old words", `"Iterator":{"StartAt":"I","States":{"I":{"Type":"Pass","End":true}}},"Parameters":{"v.$":"$$.Map.Item.Value"},"End":true`, `[1]`, `[{"v":1}]`},
+		{"older names", `"Iterator":{"StartAt":"I","States":{"I":{"Type":"Pass","End":true}}},"Parameters":{"v.$":"$$.Map.Item.Value"},"End":true`, `[1]`, `[{"v":1}]`},
 		{"filtered items", `"ItemsPath":"$.a[?(@.k == 1)]",` + each, `{"a":[{"k":1},{"k":2}]}`, `[{"k":1}]`},
-		{"no list", `"ItemsPath":"$.a",` + each, `{"a":"text"}`, `States.Runtime: Reference path "$.a" must point to array.`},
-		{"the first that fails", `"ItemProcessor":{"StartAt":"F","States":{"F":{"Type":"Fail","ErrorPath":"States.Format('E{}', $)","Cause":"c"}}},"MaxConcurrency":1,"End":true`, `[4,5]`, `E4: c`},
+		{"not an array", `"ItemsPath":"$.a",` + each, `{"a":"text"}`, `States.Runtime: Reference path "$.a" must point to array.`},
+		{"first failure", `"ItemProcessor":{"StartAt":"F","States":{"F":{"Type":"Fail","ErrorPath":"States.Format('E{}', $)","Cause":"c"}}},"MaxConcurrency":1,"End":true`, `[4,5]`, `E4: c`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			head, _ := execute(t, `{"StartAt":"S","States":{"S":{"Type":"Map",`+c.fields+`}}}`, c.input)

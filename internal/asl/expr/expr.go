@@ -1,9 +1,17 @@
-// Package expr evaluates what the States Language embeds in a definition: JSONPath with Jayway's semantics, intrinsic
-// functions, payload templates, and JSONata with Step Functions' own functions. Everything is compiled once, when a
-// definition is parsed, and is then safe for use by many goroutines. It is pure: data, time and randomness come in
-// with the Scope. It knows nothing of states; asl compiles with it, interp evaluates, the validator reads the errors.
+// Package expr compiles and evaluates the expressions that a definition in the States Language contains: JSONPath with the
+// semantics of Jayway, intrinsic functions, payload templates, and JSONata with the functions that Step Functions adds. An
+// expression is compiled once, when a definition is parsed; the compiled form is safe for concurrent use. The package is
+// pure: data, time and randomness come from the Scope. It does not depend on states: asl compiles expressions, interp
+// evaluates them, and asl/check reports their errors.
 //
-// Values are those of package value. A nil value is JSON's null; that something is missing is always an error.
+// Values are those of package value. A nil value is JSON's null; a missing value is always an error.
+//
+// # Files
+//
+//   - path*.go: JSONPath: parser, evaluation, filters, functions, and ResultPath (path_put.go)
+//   - intrinsic*.go: States.Format and the other intrinsic functions; java.go: what they have in common with Java
+//   - template.go, tree.go: payload templates
+//   - jsonata*.go: JSONata as Step Functions runs it; the language itself is in asl/jsonata
 package expr
 
 import (
@@ -15,12 +23,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// maxBuilt is the maximum length of a payload, or of the arguments of an intrinsic function, as JSON, in bytes, while it is built.
-// It is more than the limit of a state's output, because parts of a payload are often removed later. It bounds what a definition can
-// build from its input, which it can repeat any number of times.
+// maxBuilt is the maximum length of a payload, or of the arguments of an intrinsic function, in bytes of JSON, while it is
+// built. It is greater than the limit of a state's output, because parts of a payload are often removed later. A definition
+// can repeat its input any number of times, so that a bound is needed.
 const maxBuilt = 4 << 20
 
-// budget is the rest of maxBuilt, in bytes.
+// budget is the number of bytes that remain of maxBuilt.
 type budget int
 
 // take subtracts the length of a part.
@@ -33,25 +41,25 @@ func (b *budget) take(v any) error {
 
 var errTooLong = &Error{Name: stepfn.StatesDataLimitExceeded, Cause: "The payload exceeds the maximum size"}
 
-// Error is a failure of an evaluation that the execution sees. Cause lacks the sentence that names the state
-// ("An error occurred while executing the state ..."): the interpreter puts it in front.
+// Error is an evaluation error that is visible in the execution. Cause does not include the sentence that names the state
+// ("An error occurred while executing the state ..."): the interpreter prepends it.
 type Error struct {
 	Name     string
 	Cause    string
-	Location string // the field, such as "Output/result", where Step Functions names one (JSONata)
+	Location string // the field, such as "Output/result", if Step Functions reports it (JSONata)
 }
 
 func (e *Error) Error() string { return e.Name + ": " + e.Cause }
 
-// NoResultsError says that a definite path led nowhere. Its text is the one Step Functions shows after
-// "Invalid path '...' : ". Callers choose the error's name by the field the path stands in.
+// NoResultsError means that a definite path matches nothing. Its text is what Step Functions shows after "Invalid path '...'
+// : ". The caller chooses the name of the error, which depends on the field that contains the path.
 type NoResultsError struct {
-	Path string // as written in the definition
-	At   string // the shortest part that is missing, in brackets: $['a']['b']
-	Msg  string // replaces the usual sentence, for what is missing before the end
+	Path string // as it is written in the definition
+	At   string // the path in brackets: $['a']['b']
+	Msg  string // replaces the usual message if a step before the last one matches nothing
 
 	pastEnd bool          // the last step is an index past the end of an array
-	library func() string // the words of Step Functions' JSONPath library, which an intrinsic's argument shows
+	library func() string // the message of Step Functions' JSONPath library, shown for an argument of an intrinsic function
 }
 
 func (e *NoResultsError) Error() string {
@@ -61,7 +69,7 @@ func (e *NoResultsError) Error() string {
 	return "No results for path: " + e.At
 }
 
-// SyntaxError says what in a path, an intrinsic or a JSONata expression cannot be compiled, and where: Offset counts
+// SyntaxError means that a path, a call of an intrinsic function, or a JSONata expression cannot be compiled. Offset is in
 // bytes from the start of the text.
 type SyntaxError struct {
 	Text   string
@@ -73,29 +81,29 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s at offset %d of %q", e.Msg, e.Offset, e.Text)
 }
 
-// Scope is what an evaluation can see. It serves one goroutine at a time; compiled expressions serve any number.
+// Scope is everything that an evaluation can read. A Scope is not safe for concurrent use.
 type Scope struct {
 	// Input is $ in JSONPath and $states.input in JSONata.
 	Input any
-	// Context makes the context object, $$ and $states.context. It is called only when an expression asks for it,
-	// at most once an evaluation. Nil means that there is none.
+	// Context returns the context object, $$ and $states.context. It is called at most once per evaluation, and only if an
+	// expression uses it. Nil means that there is no context object.
 	Context func() any
-	// Result is $states.result, and there only when HasResult is set.
+	// Result is $states.result, which exists only if HasResult is set.
 	Result    any
 	HasResult bool
-	// ErrorOutput is $states.errorOutput, and there only when HasErrorOutput is set.
+	// ErrorOutput is $states.errorOutput, which exists only if HasErrorOutput is set.
 	ErrorOutput    any
 	HasErrorOutput bool
-	// Vars looks up a workflow variable by its name without the $. Nil means that there are none.
+	// Vars looks up a workflow variable by its name without $. Nil means that there are no variables.
 	Vars func(name string) (any, bool)
-	// Random is drawn from by $random, $uuid, $shuffle, States.MathRandom and States.UUID. With the same state it gives the
-	// same values, so that a replay agrees. Defaults to a source of fixed seed.
+	// Random is the source for $random, $uuid, $shuffle, States.MathRandom and States.UUID. The same source gives the same
+	// values, so that a replay is identical. Default: a source with a fixed seed.
 	Random rand.Source
 	// Now is the time of $now and $millis.
 	Now time.Time
 }
 
-// context makes the context object; false says that this scope has none.
+// context returns the context object, or false if the scope has none.
 func (s *Scope) context() (any, bool) {
 	if s.Context == nil {
 		return nil, false
@@ -103,7 +111,7 @@ func (s *Scope) context() (any, bool) {
 	return s.Context(), true
 }
 
-// variable looks a workflow variable up; a scope without variables has none.
+// variable looks up a workflow variable.
 func (s *Scope) variable(name string) (any, bool) {
 	if s.Vars == nil {
 		return nil, false
@@ -111,7 +119,7 @@ func (s *Scope) variable(name string) (any, bool) {
 	return s.Vars(name)
 }
 
-// random is the source to draw from. A caller who gave none still gets the same values in every replay.
+// random returns the source of random numbers.
 func (s *Scope) random() rand.Source {
 	if s.Random == nil {
 		s.Random = rand.NewPCG(0, 0)

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// fuzzScope is small, so that evaluations stay short.
+// fuzzScope returns a small scope, so that evaluations are fast.
 func fuzzScope() *expr.Scope {
 	in, err := value.Parse([]byte(`{"a":[1,2,{"b":"x"}],"s":"text","n":1.5,"o":{"k":null}}`))
 	if err != nil {
@@ -23,18 +23,18 @@ func fuzzScope() *expr.Scope {
 	}
 }
 
-// checkValue fails when a result is no value that JSON can show and read again.
+// checkValue reports an error if v cannot be written as JSON and parsed again.
 func checkValue(t *testing.T, v any) {
 	if _, err := value.Parse(value.Bytes(v)); err != nil {
-		t.Errorf("the result is no JSON: %v", err)
+		t.Errorf("the result is not valid JSON: %v", err)
 	}
 }
 
-// checkSyntax fails when a text was refused with anything but a position inside it.
+// checkSyntax reports an error if err is not a *SyntaxError with a position inside the text.
 func checkSyntax(t *testing.T, text string, err error) {
 	var syntax *expr.SyntaxError
 	if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(text) {
-		t.Errorf("refused with %v", err)
+		t.Errorf("got %v, want a SyntaxError", err)
 	}
 }
 
@@ -57,11 +57,11 @@ func FuzzPath(f *testing.F) {
 		if v, err := p.Put(s.Input, "new"); err == nil {
 			checkValue(t, v)
 			if again, err := p.Eval(v); err != nil || again != "new" {
-				t.Errorf("put is not found again: %v, %v", again, err)
+				t.Errorf("Eval after Put: got %v, %v", again, err)
 			}
 		}
 		if value.Text(s.Input) != before {
-			t.Error("put changed its input")
+			t.Error("Put changed its input")
 		}
 	})
 }
@@ -130,7 +130,7 @@ func FuzzJSONata(f *testing.F) {
 		}
 		var e *expr.Error
 		if !errors.As(err, &e) || e.Name != stepfn.StatesQueryEvaluationError || e.Location != "Output" {
-			t.Errorf("failed with %v", err)
+			t.Errorf("got %v, want a States.QueryEvaluationError", err)
 		}
 	})
 }

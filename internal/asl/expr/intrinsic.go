@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// maxIntrinsicDepth is how deep calls of intrinsic functions may stand in each other, as Step Functions has it.
+// maxIntrinsicDepth is the limit of Step Functions on nested calls of intrinsic functions.
 const maxIntrinsicDepth = 10
 
 // Intrinsic is a compiled call of an intrinsic function: States.Format('...', $.x).
@@ -21,15 +21,15 @@ type Intrinsic struct {
 	args []intrinsicArg
 }
 
-// intrinsicArg is one argument; exactly one of path and call is set, else it is a literal.
+// intrinsicArg is an argument: a path, a call, or, if both are nil, a literal.
 type intrinsicArg struct {
 	path    *Path
 	call    *Intrinsic
 	literal any
 }
 
-// CompileIntrinsic reads a call of an intrinsic function. The number and types of arguments are not looked at: Step
-// Functions tells of them when the call is evaluated.
+// CompileIntrinsic compiles a call of an intrinsic function. It does not check the number and types of the arguments: as in
+// Step Functions, they are checked by Eval.
 func CompileIntrinsic(text string) (*Intrinsic, error) {
 	if !utf8.ValidString(text) {
 		return nil, &SyntaxError{text, 0, "invalid UTF-8"}
@@ -46,13 +46,13 @@ func CompileIntrinsic(text string) (*Intrinsic, error) {
 	return f, nil
 }
 
-// Text is the call as written.
+// Text returns the call as it is written.
 func (f *Intrinsic) Text() string { return f.text }
 
-// intrinsic reads a call where one stands, also as an argument of another; depth counts from 1.
+// intrinsic parses a call, which may be an argument of another one. depth counts from 1.
 func (p *pathParser) intrinsic(depth int) (*Intrinsic, error) {
 	if depth > maxIntrinsicDepth {
-		return nil, p.fail("intrinsic functions nest deeper than 10")
+		return nil, p.fail("calls of intrinsic functions are nested more than 10 levels deep")
 	}
 	start := p.pos
 	for c := p.peek(); c == '.' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'; c = p.peek() {
@@ -61,7 +61,7 @@ func (p *pathParser) intrinsic(depth int) (*Intrinsic, error) {
 	f := &Intrinsic{name: p.text[start:p.pos]}
 	if f.fn = intrinsics[f.name]; f.fn == nil {
 		p.pos = start
-		return nil, p.fail("there is no such intrinsic function")
+		return nil, p.fail("unknown intrinsic function")
 	}
 	if !p.skip('(') {
 		return nil, p.fail("expected (")
@@ -73,7 +73,8 @@ func (p *pathParser) intrinsic(depth int) (*Intrinsic, error) {
 	return f, nil
 }
 
-// intrinsicArgs reads what follows the opening parenthesis. White space is free between arguments, not inside names.
+// intrinsicArgs parses the part after the opening parenthesis. White space is allowed between arguments, but not inside
+// names.
 func (p *pathParser) intrinsicArgs(f *Intrinsic, depth int) error {
 	p.space()
 	if p.skip(')') {
@@ -96,7 +97,8 @@ func (p *pathParser) intrinsicArgs(f *Intrinsic, depth int) error {
 	}
 }
 
-// intrinsicArg reads one argument. Arrays and objects cannot be written out: States.Array and States.StringToJson make them.
+// intrinsicArg parses an argument. There are no literals for arrays and objects: States.Array and States.StringToJson create
+// them.
 func (p *pathParser) intrinsicArg(depth int) (intrinsicArg, error) {
 	switch c := p.peek(); {
 	case c == '\'':
@@ -121,8 +123,8 @@ func (p *pathParser) intrinsicArg(depth int) (intrinsicArg, error) {
 	return intrinsicArg{}, p.fail("expected a path, a call, or a literal ('...', a number, true, false, null)")
 }
 
-// intrinsicString reads a string in single quotes. Only ' { } \ may be escaped; the escapes of braces stay, for
-// States.Format reads them. A double quote cannot be escaped: Step Functions refuses \" .
+// intrinsicString parses a string in single quotes. Only ' { } \ can be escaped; Step Functions rejects \" . Escaped braces
+// and backslashes stay escaped, because States.Format needs them.
 func (p *pathParser) intrinsicString() (string, error) {
 	p.pos++
 	var b strings.Builder
@@ -147,24 +149,24 @@ func (p *pathParser) intrinsicString() (string, error) {
 			b.WriteByte(c)
 		}
 	}
-	return "", p.fail("a string does not end")
+	return "", p.fail("unterminated string")
 }
 
-// Eval evaluates the call. What fails is an *Error; its cause names the outermost call, as Step Functions does.
+// Eval evaluates the call. An error is an *Error; its cause contains the outermost call, as in Step Functions.
 func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	v, err := f.eval(s)
 	var e *Error
 	if errors.As(err, &e) && e.Name != stepfn.StatesDataLimitExceeded {
-		words := "The function '" + f.text + "' had the following error: "
+		prefix := "The function '" + f.text + "' had the following error: "
 		if strings.HasPrefix(e.Cause, "Invalid arguments") { // recorded
-			words = "There was an error while evaluating the intrinsic function: " + f.text + ". "
+			prefix = "There was an error while evaluating the intrinsic function: " + f.text + ". "
 		}
-		return nil, &Error{Name: e.Name, Cause: words + e.Cause}
+		return nil, &Error{Name: e.Name, Cause: prefix + e.Cause}
 	}
 	return v, err
 }
 
-// eval evaluates a call at any depth; its error carries no more than the reason.
+// eval evaluates a call at any depth. The cause of its error is only the reason.
 func (f *Intrinsic) eval(s *Scope) (any, error) {
 	args := make([]any, len(f.args))
 	for i := range f.args {
@@ -184,8 +186,8 @@ func (f *Intrinsic) eval(s *Scope) (any, error) {
 	return v, nil
 }
 
-// fits returns an error if the arguments are too long in total. It does not measure a few paths, which cannot be too long: the input
-// of a state is at most a sixteenth of maxBuilt.
+// fits returns an error if the arguments are too long in total. It does not measure a small number of paths, which cannot be
+// too long: the input of a state is at most a sixteenth of maxBuilt.
 func (f *Intrinsic) fits(args []any) error {
 	few := len(args) <= 8
 	for i := range f.args {
@@ -200,8 +202,8 @@ func (f *Intrinsic) fits(args []any) error {
 	return nil
 }
 
-// arg is the value of one argument. The template of States.Format keeps its backslashes: format itself reads them, for \{
-// must not become a place to fill.
+// arg returns the value of an argument. The template of States.Format keeps its backslashes, so that format can distinguish
+// \{\} from a placeholder.
 func (f *Intrinsic) arg(s *Scope, i int) (any, error) {
 	switch a := &f.args[i]; {
 	case a.call != nil:
@@ -217,8 +219,8 @@ func (f *Intrinsic) arg(s *Scope, i int) (any, error) {
 	}
 }
 
-// resolve evaluates a path that is an argument. When it leads nowhere the cause shows the path without its root's
-// second $, and the state's input whatever the root was.
+// resolve evaluates a path. If it matches nothing, the message contains the path with one $ instead of two, and the state's
+// input, even for a path from the context object or a variable.
 func (a *intrinsicArg) resolve(s *Scope) (any, error) {
 	v, err := a.path.Resolve(s)
 	var missing *NoResultsError
@@ -236,7 +238,7 @@ func (a *intrinsicArg) resolve(s *Scope) (any, error) {
 		"' could not be found in the input '" + value.Text(s.Input) + "'"}
 }
 
-// unescapeBraces takes the backslashes away that intrinsicString left.
+// unescapeBraces removes the backslashes that intrinsicString kept.
 func unescapeBraces(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -261,7 +263,7 @@ func (f *Intrinsic) variables(add func(string)) {
 	}
 }
 
-// truncated is a number without its fraction, which is how Step Functions takes sizes, indices and bounds.
+// truncated returns a number without its fraction. Step Functions treats sizes, indices and bounds this way.
 func truncated(v any) (int64, bool) {
 	n, ok := v.(value.Number)
 	if !ok {

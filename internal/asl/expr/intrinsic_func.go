@@ -1,8 +1,8 @@
 package expr
 
 import (
-	"crypto/md5"  //nolint:gosec // States.Hash offers it
-	"crypto/sha1" //nolint:gosec // States.Hash offers it
+	"crypto/md5"  //nolint:gosec // an algorithm of States.Hash
+	"crypto/sha1" //nolint:gosec // an algorithm of States.Hash
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -16,24 +16,24 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Limits of the intrinsic functions, as the developer guide has them.
+// Limits of the intrinsic functions, from the developer guide.
 const (
 	maxRangeItems   = 1000
 	maxIntrinsicStr = 10_000
 )
 
-// call is what a function may know beside its arguments.
+// call is the context of a function call in addition to its arguments.
 type call struct {
 	*Intrinsic
 	scope *Scope
 }
 
-// intrinsicFunc evaluates a function; false says that its arguments are not right, in number, type or value.
+// intrinsicFunc evaluates a function. It returns false if the number, type or value of an argument is invalid.
 type intrinsicFunc func(c *call, args []any) (any, bool)
 
 var intrinsics map[string]intrinsicFunc
 
-func init() { // not in the declaration, for States.Format looks at calls in its arguments
+func init() { // an initializer of the variable would be an initialization cycle: States.Format inspects calls in its arguments
 	intrinsics = map[string]intrinsicFunc{
 		"States.Array":          func(_ *call, args []any) (any, bool) { return args, true },
 		"States.ArrayPartition": arrayPartition,
@@ -56,7 +56,7 @@ func init() { // not in the declaration, for States.Format looks at calls in its
 	}
 }
 
-// arrayArg is the array that comes first when there are n arguments.
+// arrayArg returns the first argument if it is an array and there are n arguments.
 func arrayArg(args []any, n int) ([]any, bool) {
 	if len(args) != n {
 		return nil, false
@@ -65,7 +65,7 @@ func arrayArg(args []any, n int) ([]any, bool) {
 	return a, ok
 }
 
-// stringArg is the string that comes first when there are n arguments.
+// stringArg returns the first argument if it is a string and there are n arguments.
 func stringArg(args []any, n int) (string, bool) {
 	if len(args) != n {
 		return "", false
@@ -74,7 +74,7 @@ func stringArg(args []any, n int) (string, bool) {
 	return s, ok
 }
 
-// arrayPartition cuts the size off after the point, though the developer guide says that it is rounded: so AWS answers.
+// arrayPartition truncates the size, as AWS does. The developer guide says that it is rounded.
 func arrayPartition(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 2)
 	if !ok {
@@ -87,7 +87,7 @@ func arrayPartition(_ *call, args []any) (any, bool) {
 	return partition(a, size), true
 }
 
-// partition cuts an array in parts that share its memory; the last one may be shorter.
+// partition splits an array into parts that share its memory. The last part can be shorter.
 func partition(a []any, size int64) []any {
 	out := []any{}
 	for len(a) > 0 {
@@ -98,8 +98,8 @@ func partition(a []any, size int64) []any {
 	return out
 }
 
-// arrayContains compares texts: on Step Functions the string "true" is found for true, and objects differ by the order
-// of their keys.
+// arrayContains compares texts: in Step Functions, the string "true" matches true, and objects with a different order of keys
+// differ.
 func arrayContains(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 2)
 	if !ok {
@@ -114,7 +114,7 @@ func arrayContains(_ *call, args []any) (any, bool) {
 	return false, true
 }
 
-// arrayRange includes its end when the step meets it. Fractions are cut off, and a step of nothing is refused, after that.
+// arrayRange includes the end if a step reaches it. It truncates its arguments before it checks that the step is not 0.
 func arrayRange(_ *call, args []any) (any, bool) {
 	if len(args) != 3 {
 		return nil, false
@@ -135,7 +135,7 @@ func arrayRange(_ *call, args []any) (any, bool) {
 	return out, true
 }
 
-// arrayGetItem gives null for any index of an empty array, as Step Functions does.
+// arrayGetItem returns null for any index of an empty array, as Step Functions does.
 func arrayGetItem(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 2)
 	if !ok {
@@ -158,7 +158,7 @@ func arrayLength(_ *call, args []any) (any, bool) {
 	return value.Int(int64(len(a))), ok
 }
 
-// arrayUnique gives Java's order and not the first appearance's: that is what the executions on AWS showed.
+// arrayUnique returns the items in Java's order instead of the order of their first occurrence, as executions on AWS do.
 func arrayUnique(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 1)
 	if !ok {
@@ -167,7 +167,7 @@ func arrayUnique(_ *call, args []any) (any, bool) {
 	return javaSet(a), true
 }
 
-// base64Encode counts its limit in UTF-16 units, as Java does.
+// base64Encode limits the length in UTF-16 units, as Java does.
 func base64Encode(_ *call, args []any) (any, bool) {
 	s, ok := stringArg(args, 1)
 	if !ok || utf16Len(s) > maxIntrinsicStr {
@@ -176,7 +176,7 @@ func base64Encode(_ *call, args []any) (any, bool) {
 	return base64.StdEncoding.EncodeToString([]byte(s)), true
 }
 
-// base64Decode passes over what is no base64 character, and takes missing padding, as Step Functions does.
+// base64Decode ignores characters outside the base64 alphabet, and missing padding, as Step Functions does.
 func base64Decode(_ *call, args []any) (any, bool) {
 	s, ok := stringArg(args, 1)
 	if !ok || utf16Len(s) > maxIntrinsicStr {
@@ -188,7 +188,7 @@ func base64Decode(_ *call, args []any) (any, bool) {
 		}
 		return -1
 	}, s)
-	if len(clean)%4 == 1 { // six bits make no byte
+	if len(clean)%4 == 1 { // six bits are less than a byte
 		clean = clean[:len(clean)-1]
 	}
 	out, err := base64.RawStdEncoding.DecodeString(clean)
@@ -198,7 +198,7 @@ func base64Decode(_ *call, args []any) (any, bool) {
 	return strings.ToValidUTF8(string(out), "\uFFFD"), true
 }
 
-// hashIntrinsic takes any data: what is no string is hashed as Java would print it.
+// hashIntrinsic accepts any value: if it is not a string, it is hashed in the format of Java.
 func hashIntrinsic(_ *call, args []any) (any, bool) {
 	if len(args) != 2 {
 		return nil, false
@@ -211,15 +211,15 @@ func hashIntrinsic(_ *call, args []any) (any, bool) {
 	return digest(data, algorithm)
 }
 
-// digest is a hash in hexadecimal; names of algorithms are told apart by case.
+// digest returns a hash in hexadecimal. The names of algorithms are case-sensitive.
 func digest(data, algorithm string) (any, bool) {
 	var sum []byte
 	switch algorithm {
 	case "MD5":
-		h := md5.Sum([]byte(data)) //nolint:gosec // the definition asks for it
+		h := md5.Sum([]byte(data)) //nolint:gosec // the definition selects it
 		sum = h[:]
 	case "SHA-1":
-		h := sha1.Sum([]byte(data)) //nolint:gosec // the definition asks for it
+		h := sha1.Sum([]byte(data)) //nolint:gosec // the definition selects it
 		sum = h[:]
 	case "SHA-256":
 		h := sha256.Sum256([]byte(data))
@@ -236,7 +236,7 @@ func digest(data, algorithm string) (any, bool) {
 	return hex.EncodeToString(sum), true
 }
 
-// jsonMerge is shallow: Step Functions has no deep mode, and takes anything but true for "shallow".
+// jsonMerge merges only the top level: Step Functions has no deep mode, and treats every third argument except true as false.
 func jsonMerge(_ *call, args []any) (any, bool) {
 	if len(args) != 3 || args[2] == true {
 		return nil, false
@@ -253,7 +253,7 @@ func jsonMerge(_ *call, args []any) (any, bool) {
 	return out, true
 }
 
-// stringToJSON gives null for a blank text.
+// stringToJSON returns null for blank text.
 func stringToJSON(_ *call, args []any) (any, bool) {
 	s, ok := stringArg(args, 1)
 	if !ok {
@@ -265,7 +265,7 @@ func stringToJSON(_ *call, args []any) (any, bool) {
 	return parseJSON(s)
 }
 
-// parseJSON is value.Parse with a minus zero made plain, as Step Functions' own parser has it.
+// parseJSON is value.Parse, but returns 0 for -0, as the parser of Step Functions does.
 func parseJSON(s string) (any, bool) {
 	v, err := value.Parse([]byte(s))
 	if v == value.Number("-0") {
@@ -274,7 +274,7 @@ func parseJSON(s string) (any, bool) {
 	return v, err == nil
 }
 
-// jsonToString shows any value, strings in quotes.
+// jsonToString returns the JSON text of any value.
 func jsonToString(_ *call, args []any) (any, bool) {
 	if len(args) != 1 {
 		return nil, false
@@ -282,7 +282,7 @@ func jsonToString(_ *call, args []any) (any, bool) {
 	return value.Text(args[0]), true
 }
 
-// mathRandom draws from start to end, end not included. A seed makes the result depend on the seed alone.
+// mathRandom returns an integer from start to end, excluding end. With a seed, the result depends only on the seed.
 func mathRandom(c *call, args []any) (any, bool) {
 	if len(args) != 2 && len(args) != 3 {
 		return nil, false
@@ -302,10 +302,10 @@ func mathRandom(c *call, args []any) (any, bool) {
 	} else {
 		source = c.scope.random()
 	}
-	return value.Int(from + rand.New(source).Int64N(to-from)), true //nolint:gosec // no secret
+	return value.Int(from + rand.New(source).Int64N(to-from)), true //nolint:gosec // not a secret
 }
 
-// mathAdd rounds both halves up at .5, then adds in 32 bits.
+// mathAdd rounds both numbers half up, then adds them. The result must fit in 32 bits.
 func mathAdd(_ *call, args []any) (any, bool) {
 	if len(args) != 2 {
 		return nil, false
@@ -316,7 +316,7 @@ func mathAdd(_ *call, args []any) (any, bool) {
 	return value.Int(sum), ok1 && ok2 && sum >= math.MinInt32 && sum <= math.MaxInt32
 }
 
-// rounded is a number rounded half up, in 32 bits.
+// rounded rounds a number half up. The result must fit in 32 bits.
 func rounded(v any) (int64, bool) {
 	n, ok := v.(value.Number)
 	if !ok {
@@ -326,7 +326,7 @@ func rounded(v any) (int64, bool) {
 	return int64(f), f >= math.MinInt32 && f <= math.MaxInt32
 }
 
-// stringSplit splits at each of the delimiter's characters and drops what is empty.
+// stringSplit splits at each character of the delimiter, and omits empty parts.
 func stringSplit(_ *call, args []any) (any, bool) {
 	s, ok := stringArg(args, 2)
 	if !ok {
@@ -343,7 +343,7 @@ func stringSplit(_ *call, args []any) (any, bool) {
 	return out, true
 }
 
-// newUUID makes a version 4 UUID from a source of randomness.
+// newUUID returns a UUID of version 4 from a source of random numbers.
 func newUUID(source rand.Source) string {
 	var b uuid.UUID
 	hi, lo := source.Uint64(), source.Uint64()
@@ -354,7 +354,7 @@ func newUUID(source rand.Source) string {
 	return b.String()
 }
 
-// format fills {} in a template. Braces and backslashes are escaped by a backslash.
+// format replaces each {} in a template by an argument. Braces and backslashes are escaped with a backslash.
 func format(c *call, args []any) (any, bool) {
 	if len(args) == 0 {
 		return nil, false
@@ -386,7 +386,7 @@ func format(c *call, args []any) (any, bool) {
 	return b.String(), next == len(args)
 }
 
-// formatArg shows what States.StringToJson made as JSON and all else as Java does.
+// formatArg formats a result of States.StringToJson as JSON, and any other value like Java.
 func (c *call) formatArg(args []any, i int) string {
 	if inner := c.args[i].call; inner != nil && inner.name == "States.StringToJson" {
 		return value.Text(args[i])

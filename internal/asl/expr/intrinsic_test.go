@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// scope has an input, a context object and a few variables.
+// scope returns a scope with an input, a context object and a few variables.
 func scope(t testing.TB, input string) *expr.Scope {
 	vars := map[string]any{"v": value.Number("7"), "w": value.Obj("x", "deep"), "wrapped": parse(t, `[{"a":[1]}]`),
 		"two": parse(t, `[{"a":[1]},{"a":2,"b":5}]`)}
@@ -53,7 +53,7 @@ func TestIntrinsics(t *testing.T) {
 		{"States.ArrayPartition($.a, 2147483647)", `[[1,2,3,4,5]]`},
 		{"States.ArrayPartition($.e, 2)", `[]`},
 		{"States.ArrayContains($.a, 3)", `true`},
-		{"States.ArrayContains($.a, '3')", `true`}, // by text, as seen on AWS
+		{"States.ArrayContains($.a, '3')", `true`}, // compares texts (observed on AWS)
 		{"States.ArrayContains($.a, 9)", `false`},
 		{"States.ArrayContains($.mix, null)", `true`},
 		{"States.ArrayContains(States.Array($.o), $.o)", `true`},
@@ -194,7 +194,7 @@ func TestIntrinsicSyntaxErrors(t *testing.T) {
 		}
 	}
 	if _, err := expr.CompileIntrinsic(deep[len("States.Array(") : len(deep)-1]); err != nil {
-		t.Errorf("ten levels: %v", err)
+		t.Errorf("10 levels: %v", err)
 	}
 }
 
@@ -219,11 +219,11 @@ func TestIntrinsicRandomness(t *testing.T) {
 	first, _ := evalIntrinsic(t, "States.UUID()", s)
 	second, _ := evalIntrinsic(t, "States.UUID()", s)
 	if first == second || !regexp.MustCompile(`^"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"$`).MatchString(first) {
-		t.Errorf("uuids %s, %s", first, second)
+		t.Errorf("got the UUIDs %s and %s", first, second)
 	}
 	seeded1, _ := evalIntrinsic(t, "States.MathRandom(1, 1000, 42)", s)
 	seeded2, _ := evalIntrinsic(t, "States.MathRandom(1, 1000, 42)", s)
 	if seeded1 != seeded2 {
-		t.Errorf("one seed gives %s and %s", seeded1, seeded2)
+		t.Errorf("the same seed gives %s and %s", seeded1, seeded2)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Step Functions is written in Java, and that shows in a few places: States.Format prints objects as Java's maps, and
-// States.ArrayUnique gives the order of Java's hash sets. This file holds what is needed to agree with it.
+// Step Functions is written in Java, which is visible in a few results: States.Format prints objects like Java's maps, and
+// States.ArrayUnique has the order of Java's hash sets. The functions in this file reproduce such results.
 
-// javaText is a value as Java's String.valueOf shows it: {Id=1, Tags=[a, b]}.
+// javaText formats a value like Java's String.valueOf: {Id=1, Tags=[a, b]}.
 func javaText(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -22,7 +22,7 @@ func javaText(v any) string {
 	return string(appendJava(nil, v))
 }
 
-// appendJava writes strings bare, which is why this cannot be read back.
+// appendJava does not quote strings, so that the text is ambiguous.
 func appendJava(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
@@ -51,7 +51,7 @@ func appendJava(b []byte, v any) []byte {
 	return value.Append(b, v)
 }
 
-// utf16Len is a string's length as Java and JavaScript count it; limits are given so.
+// utf16Len returns a string's length as Java and JavaScript count it. Limits of Step Functions are in this unit.
 func utf16Len(s string) int {
 	n := 0
 	for _, r := range s {
@@ -60,7 +60,7 @@ func utf16Len(s string) int {
 	return n
 }
 
-// javaSet are the different items of an array in the order in which a java.util.HashSet made from it gives them.
+// javaSet returns the distinct items of an array in the iteration order of a java.util.HashSet.
 func javaSet(items []any) []any {
 	type entry struct {
 		bucket uint32
@@ -89,7 +89,7 @@ func javaSet(items []any) []any {
 	return out
 }
 
-// appendKey writes a text that is the same for equal values only; the order of keys does not count.
+// appendKey appends a text that is equal exactly for equal values. The order of an object's keys does not matter.
 func appendKey(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case value.Number:
@@ -117,7 +117,7 @@ func appendKey(b []byte, v any) []byte {
 	return value.Append(b, v)
 }
 
-// integer says whether a number is written as a whole one that fits in 64 bits: Java then holds no double.
+// integer parses a number that Java represents as an integer: without a fraction or exponent, and within 64 bits.
 func integer(n value.Number) (int64, bool) {
 	if strings.ContainsAny(string(n), ".eE") {
 		return 0, false
@@ -126,7 +126,7 @@ func integer(n value.Number) (int64, bool) {
 	return i, err == nil
 }
 
-// javaHash is hashCode of the Java value that Step Functions makes of v.
+// javaHash returns the hashCode of the Java object that represents v in Step Functions.
 func javaHash(v any) int32 {
 	switch v := v.(type) {
 	case bool:
@@ -159,7 +159,7 @@ func javaHash(v any) int32 {
 	return 0
 }
 
-// javaNumberHash is the hash of an Integer, a Long or a Double: the smallest that holds the number as written.
+// javaNumberHash returns the hashCode of an Integer, a Long or a Double, the first of these that can represent the number.
 func javaNumberHash(n value.Number) int32 {
 	i, ok := integer(n)
 	if !ok {
@@ -170,7 +170,7 @@ func javaNumberHash(n value.Number) int32 {
 	return int32(i ^ int64(uint64(i)>>32))
 }
 
-// javaRandom returns the first result of nextDouble of a java.util.Random with a seed.
+// javaRandom returns the first nextDouble of a java.util.Random with this seed.
 func javaRandom(seed int64) float64 {
 	const multiplier, increment, mask = 0x5DEECE66D, 0xB, 1<<48 - 1
 	state := (uint64(seed) ^ multiplier) & mask

@@ -11,17 +11,17 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language without $eval,
-// and with the functions $partition, $range, $hash, $random, $uuid and $parse.
+// JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language without $eval, but
+// with the functions $partition, $range, $hash, $random, $uuid and $parse.
 type JSONata struct {
 	text        string
 	expr        *jsonata.Expr
-	free        []string
-	states      []string
+	free        []string // the variables of the workflow that it uses
+	states      []string // see States
 	unsupported []*SyntaxError
 }
 
-// JSONataBody is the expression inside {% %}, when the string is of this form.
+// JSONataBody returns the expression inside {% %}, if the string has this form.
 func JSONataBody(s string) (body string, ok bool) {
 	if len(s) < 4 || !strings.HasPrefix(s, "{%") || !strings.HasSuffix(s, "%}") {
 		return "", false
@@ -29,16 +29,16 @@ func JSONataBody(s string) (body string, ok bool) {
 	return strings.TrimSpace(s[2 : len(s)-2]), true
 }
 
-// CompileJSONata reads what stands between {% and %}. The error is a *SyntaxError.
+// CompileJSONata compiles an expression without {% %}. An error is a *SyntaxError.
 func CompileJSONata(body string) (*JSONata, error) {
 	x, err := jsonata.Compile(body)
 	var coded *jsonata.Error
-	var refused *jsonata.CompileError
+	var rejected *jsonata.CompileError
 	switch {
 	case errors.As(err, &coded):
 		return nil, &SyntaxError{body, coded.Position, coded.Message()}
-	case errors.As(err, &refused):
-		return nil, &SyntaxError{body, refused.Position, refused.Text}
+	case errors.As(err, &rejected):
+		return nil, &SyntaxError{body, rejected.Position, rejected.Text}
 	case err != nil:
 		return nil, &SyntaxError{body, 0, err.Error()}
 	}
@@ -48,15 +48,16 @@ func CompileJSONata(body string) (*JSONata, error) {
 	return j, nil
 }
 
-// refer records a reference of the expression. An expression in a definition does not have a context item.
+// refer records a reference in the expression. References to the context item are unsupported, because expressions in a
+// definition have none.
 func (j *JSONata) refer(r jsonata.Ref) {
 	switch {
 	case r.Kind == jsonata.RefRoot:
-		j.refuse(r, "Reference to '$$' is not supported.")
+		j.reject(r, "Reference to '$$' is not supported.")
 	case r.Kind == jsonata.RefContext:
-		j.refuse(r, "Reference to '$' at the top level is not supported.")
+		j.reject(r, "Reference to '$' at the top level is not supported.")
 	case r.Kind == jsonata.RefField:
-		j.refuse(r, "Reference to '"+r.Name+"' at the top level is not supported.")
+		j.reject(r, "Reference to '"+r.Name+"' at the top level is not supported.")
 	case r.Name == "states":
 		j.states = append(j.states, r.Field)
 	case !builtinFunctions[r.Name] && !slices.Contains(j.free, r.Name):
@@ -64,18 +65,17 @@ func (j *JSONata) refer(r jsonata.Ref) {
 	}
 }
 
-// refuse reports each message once, as Step Functions does.
-func (j *JSONata) refuse(r jsonata.Ref, msg string) {
+// reject records an unsupported reference; each message only once, as in Step Functions.
+func (j *JSONata) reject(r jsonata.Ref, msg string) {
 	if !slices.ContainsFunc(j.unsupported, func(e *SyntaxError) bool { return e.Msg == msg }) {
 		j.unsupported = append(j.unsupported, &SyntaxError{j.text, r.Position, msg})
 	}
 }
 
-// Text is the expression as written, without {% %}.
+// Text returns the expression as it is written, without {% %}.
 func (j *JSONata) Text() string { return j.text }
 
-// Variables are the names of the variables that the expression takes from outside, without $, sorted; functions and
-// $states are none.
+// Variables returns the names of the workflow variables that the expression uses, without $, sorted.
 func (j *JSONata) Variables() []string { return collect(j.variables) }
 
 func (j *JSONata) variables(add func(string)) {
@@ -84,15 +84,14 @@ func (j *JSONata) variables(add func(string)) {
 	}
 }
 
-// Unsupported lists what Step Functions refuses when a definition is made: $$, and names that would be looked up in a
-// context item, which no expression has there. Messages are Step Functions' own.
+// Unsupported lists the references that Step Functions rejects when a state machine is created: $$, and names that would be
+// looked up in a context item. The messages are those of Step Functions.
 func (j *JSONata) Unsupported() []*SyntaxError { return j.unsupported }
 
-// States are the fields of $states that the expression names (input, result, errorOutput, context and what else is
-// written), in order; "" stands for $states as a whole.
+// States returns the fields of $states that the expression uses, in order. The name "" means that it uses $states as a whole.
 func (j *JSONata) States() []string { return j.states }
 
-// Eval evaluates the expression for the field at location, such as "Items". Every error is an *Error.
+// Eval evaluates the expression for the field at location, such as "Items". An error is an *Error.
 func (j *JSONata) Eval(s *Scope, location string) (any, error) {
 	v, defined, err := j.run(s)
 	switch {
@@ -104,7 +103,7 @@ func (j *JSONata) Eval(s *Scope, location string) (any, error) {
 	return v, nil
 }
 
-// fail words an error as Step Functions does; the expression shows without its {% %}.
+// fail returns an error in the wording of Step Functions.
 func (j *JSONata) fail(location, what string) *Error {
 	return &Error{Name: stepfn.StatesQueryEvaluationError, Location: location,
 		Cause: "The JSONata expression '" + j.text + "' specified for the field '" + location + "' " + what}
@@ -114,13 +113,13 @@ func (j *JSONata) undefined(location string) *Error {
 	return j.fail(location, "returned nothing (undefined).")
 }
 
-// WrongType is the error for an expression that gave a value of another type than its field wants ("array", "number").
+// WrongType returns the error for an expression whose result has another type than its field requires ("array", "number").
 func (j *JSONata) WrongType(location, want string, got any) *Error {
 	return j.fail(location, "returned an unexpected result type. Expected '"+want+"', but was '"+TypeName(got)+
 		"' for value: "+value.Text(got))
 }
 
-// TypeName is what error texts call a value's type.
+// TypeName returns the name of a value's type in error messages.
 func TypeName(v any) string {
 	switch v.(type) {
 	case bool:
@@ -140,7 +139,7 @@ func TypeName(v any) string {
 // JSONataTemplate is a JSON value in which strings of the form {% ... %} are expressions: Arguments, Output, Assign.
 type JSONataTemplate struct{ root tree }
 
-// located is an expression, nil if it could not be compiled, and the location of its field.
+// located is an expression and the location of its field. The expression is nil if it could not be compiled.
 type located struct {
 	expr     *JSONata
 	location string
@@ -153,7 +152,8 @@ func (l *located) variables(add func(string)) {
 	}
 }
 
-// CompileJSONataTemplate reads a template. location is the field's name, such as "Output". The error is a *TemplateError.
+// CompileJSONataTemplate compiles a template. location is the name of the field, such as "Output". An error is a
+// *TemplateError, the first of those that CompileJSONataTemplateAll returns.
 func CompileJSONataTemplate(v any, location string) (*JSONataTemplate, error) {
 	t, errs := CompileJSONataTemplateAll(v, location)
 	if len(errs) > 0 {
@@ -162,13 +162,14 @@ func CompileJSONataTemplate(v any, location string) (*JSONataTemplate, error) {
 	return t, nil
 }
 
-// CompileJSONataTemplateAll reads a template and gives every error in it. Pointers are locations: Output/a[0].
+// CompileJSONataTemplateAll compiles a template and returns all errors. Their Pointers are locations: Output/a[0].
 func CompileJSONataTemplateAll(v any, location string) (*JSONataTemplate, []*TemplateError) {
 	var c dataCompiler
 	root := c.compile(v, location)
 	return &JSONataTemplate{root}, c.errs
 }
 
+// dataCompiler compiles the strings of a JSON value that are expressions, and collects all errors.
 type dataCompiler struct{ errs []*TemplateError }
 
 func (c *dataCompiler) compile(v any, location string) tree {
@@ -181,7 +182,7 @@ func (c *dataCompiler) compile(v any, location string) tree {
 			parts[i] = c.compile(item, fmt.Sprintf("%s[%d]", location, i))
 		}
 		return treeOf(tree{array: parts}, v)
-	case *value.Object: // keys are never expressions
+	case *value.Object: // keys cannot be expressions
 		parts := make([]tree, v.Len())
 		for i := range v.Len() {
 			k, item := v.At(i)
@@ -192,8 +193,8 @@ func (c *dataCompiler) compile(v any, location string) tree {
 	return tree{constant: v}
 }
 
-// text compiles a string. What is not wrapped in {% %} as a whole stands for itself, even with {% %} inside. After an error the part
-// only keeps its place: nobody evaluates it.
+// text compiles a string. A string that is not entirely enclosed in {% %} is a constant, even if it contains {% %}. After an
+// error the result is only a placeholder, and is never evaluated.
 func (c *dataCompiler) text(s, location string) tree {
 	body, ok := JSONataBody(s)
 	if !ok {
@@ -206,7 +207,7 @@ func (c *dataCompiler) text(s, location string) tree {
 	return tree{leaf: &located{j, location}}
 }
 
-// Eval gives the value. Every error is an *Error with the location of the expression that failed.
+// Eval evaluates the template. An error is an *Error with the location of the expression that failed.
 func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
 	if t.root.leaf != nil {
 		return t.root.leaf.eval(s)
@@ -215,10 +216,10 @@ func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
 	return t.root.eval(s, &left)
 }
 
-// Constant gives the value of a template that holds no expressions.
+// Constant returns the value of a template without expressions; false if it has any.
 func (t *JSONataTemplate) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
 
-// Expression is the template's expression when it is nothing but one, else nil.
+// Expression returns the expression if the template consists of exactly one, else nil.
 func (t *JSONataTemplate) Expression() *JSONata {
 	if l, ok := t.root.leaf.(*located); ok {
 		return l.expr
@@ -226,10 +227,10 @@ func (t *JSONataTemplate) Expression() *JSONata {
 	return nil
 }
 
-// Variables are the names of the variables that the template takes from outside, without $, sorted.
+// Variables returns the names of the workflow variables that the template uses, without $, sorted.
 func (t *JSONataTemplate) Variables() []string { return t.root.variables() }
 
-// Walk visits the expressions with their locations, in order.
+// Walk visits the expressions and their locations, in order.
 func (t *JSONataTemplate) Walk(visit func(location string, j *JSONata)) {
 	t.root.each(func(l leaf) {
 		if at := l.(*located); at.expr != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// ownFunctions are the functions that Step Functions adds to JSONata, with the arguments that it was observed to accept.
+// ownFunctions are the functions that Step Functions adds to JSONata. Their signatures are inferred from observed calls.
 var ownFunctions = map[string]*jsonata.Function{
 	"partition": jsonata.Native("partition", "<an?:a>", 2, partitionFunc),
 	"range":     jsonata.Native("range", "<nnn?:a>", 3, rangeFunc),
@@ -17,7 +17,7 @@ var ownFunctions = map[string]*jsonata.Function{
 	"uuid":      jsonata.Native("uuid", "<:s>", 0, uuidFunc),
 }
 
-// builtinFunctions are the names that are not variables of the workflow. $eval is one of them, although Step Functions does not
+// builtinFunctions are names that do not refer to workflow variables. $eval is one of them, although Step Functions does not
 // have the function.
 var builtinFunctions = func() map[string]bool {
 	names := map[string]bool{"states": true, "eval": true}
@@ -33,7 +33,7 @@ var builtinFunctions = func() map[string]bool {
 // scopeOf returns the scope of a call.
 func scopeOf(c *jsonata.Call) *Scope { return c.Env().Data.(*Scope) }
 
-// integerArgument returns an argument that is a number, without its fraction.
+// integerArgument returns an argument that is a number, truncated to an integer.
 func integerArgument(v any) (n int64, ok bool) {
 	f, ok := jsonata.Number(v)
 	if !ok || math.IsNaN(f) {
@@ -42,7 +42,8 @@ func integerArgument(v any) (n int64, ok bool) {
 	return int64(max(-1<<62, min(1<<62, f))), true
 }
 
-// partitionFunc is $partition: it splits an array into parts of a size, or returns it as one part.
+// partitionFunc implements $partition: it splits an array into parts of the given size. Without a size, the array is one
+// part.
 func partitionFunc(c *jsonata.Call, args []any) (any, error) {
 	a, ok := jsonata.Items(args[0])
 	if !ok || len(a) == 0 {
@@ -66,10 +67,10 @@ func partitionFunc(c *jsonata.Call, args []any) (any, error) {
 	return partition(a, size), nil
 }
 
-// maxRange is how many numbers $range makes: Step Functions refuses one more.
+// maxRange is the maximum length of a result of $range: Step Functions rejects one more.
 const maxRange = 360_145
 
-// rangeFunc is $range: the numbers from a first to a last one. One number alone is no array.
+// rangeFunc implements $range: the numbers from a first to a last one. A single number is not returned as an array.
 func rangeFunc(c *jsonata.Call, args []any) (any, error) {
 	from, ok1 := integerArgument(args[0])
 	to, ok2 := integerArgument(args[1])
@@ -94,7 +95,7 @@ func rangeFunc(c *jsonata.Call, args []any) (any, error) {
 	return out, nil
 }
 
-// hashFunc is $hash: without an algorithm it gives nothing.
+// hashFunc implements $hash. Without an algorithm it returns nothing.
 func hashFunc(c *jsonata.Call, args []any) (any, error) {
 	data, ok := args[0].(string)
 	algorithm, named := args[1].(string)
@@ -111,8 +112,8 @@ func hashFunc(c *jsonata.Call, args []any) (any, error) {
 	return sum, nil
 }
 
-// parseFunc is $parse, which replaces $eval for JSON. As in Step Functions, JSON is not valid if an object has a key twice, or
-// if a number is too large for a float.
+// parseFunc implements $parse, the replacement of $eval for JSON. As in Step Functions, JSON with a duplicate key, or with a
+// number that is too large for a float, is invalid.
 func parseFunc(c *jsonata.Call, args []any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {
@@ -129,7 +130,7 @@ func parseFunc(c *jsonata.Call, args []any) (any, error) {
 	return v, nil
 }
 
-// countKeys counts the keys of all objects in a value. It returns false at a number that is too large for a float.
+// countKeys counts the keys of all objects in a value. It returns false if a number is too large for a float.
 func countKeys(v any, keys *int) bool {
 	switch v := v.(type) {
 	case value.Number:
@@ -151,7 +152,7 @@ func countKeys(v any, keys *int) bool {
 	return true
 }
 
-// colons counts the colons outside of strings in JSON: as many as it has keys, including duplicates.
+// colons counts the colons outside of strings in a JSON text. This is the number of its keys, including duplicates.
 func colons(text string) int {
 	n, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -167,7 +168,7 @@ func colons(text string) int {
 	return n
 }
 
-// randomFunc is $random: a number in [0, 1). With a seed, the number depends only on the seed.
+// randomFunc implements $random: a number in [0, 1). With a seed, the result depends only on the seed.
 func randomFunc(c *jsonata.Call, args []any) (any, error) {
 	if seed, ok := integerArgument(args[0]); ok {
 		return javaRandom(seed), nil

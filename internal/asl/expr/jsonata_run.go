@@ -9,14 +9,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Limits of one evaluation. Depth and memory are those of Step Functions. AWS does not document how long an evaluation may
-// take.
+// Limits of one evaluation. Depth and memory are those of Step Functions. AWS does not document a limit of time.
 const (
 	maxDepth    = 100
 	maxBytes    = 20 << 20
-	maxChecks   = 10_000 // calls of the stopwatch: about 40 million steps
+	maxChecks   = 10_000 // calls of stopwatch.check: about 40 million steps
 	maxDuration = 10 * time.Second
-	maxGap      = time.Second // counted at most between two checks: the process may have been suspended
+	maxGap      = time.Second // the most that counts between two checks, because the process may have been suspended
 )
 
 var (
@@ -24,14 +23,15 @@ var (
 	errTime  = errors.New("Expression evaluation timeout: the expression takes too long")
 )
 
-// stopwatch stops an expression that takes too long. It is called every few thousand steps, which most expressions never
-// reach. The clock never affects a result.
+// stopwatch aborts an expression that takes too long. check is called every few thousand steps, so that most expressions
+// never call it. The clock cannot change a result.
 type stopwatch struct {
 	checks int
 	last   time.Time
 	took   time.Duration
 }
 
+// check returns an error once the evaluation has exceeded its limit of steps or of time.
 func (w *stopwatch) check() error {
 	now := time.Now()
 	if w.checks++; w.checks > 1 {
@@ -47,7 +47,7 @@ func (w *stopwatch) check() error {
 	return nil
 }
 
-// run evaluates the expression. defined is false if it finds nothing.
+// run evaluates the expression. defined is false if the result is undefined.
 func (j *JSONata) run(s *Scope) (v any, defined bool, err error) {
 	var watch stopwatch
 	var states *value.Object
@@ -62,14 +62,14 @@ func (j *JSONata) run(s *Scope) (v any, defined bool, err error) {
 			return states, true
 		},
 		Functions: ownFunctions, Data: s, Now: s.Now,
-		Float64: func() float64 { return rand.New(s.random()).Float64() }, //nolint:gosec // no secret
+		Float64: func() float64 { return rand.New(s.random()).Float64() }, //nolint:gosec // not a secret
 	}
 	return j.expr.Eval(jsonata.Undefined, env, jsonata.Limits{Bytes: maxBytes, Depth: maxDepth, Check: watch.check})
 }
 
-// states returns $states with the fields that an expression names. The name "" means all fields.
+// states returns $states with the given fields. The name "" stands for all fields.
 func (s *Scope) states(names []string) *value.Object {
-	asked := func(name string) bool {
+	wanted := func(name string) bool {
 		for _, n := range names {
 			if n == "" || n == name {
 				return true
@@ -78,18 +78,18 @@ func (s *Scope) states(names []string) *value.Object {
 		return false
 	}
 	o := value.NewObject(4)
-	if asked("input") {
+	if wanted("input") {
 		o.Set("input", s.Input)
 	}
-	if asked("context") {
+	if wanted("context") {
 		if v, ok := s.context(); ok {
 			o.Set("context", v)
 		}
 	}
-	if s.HasResult && asked("result") {
+	if s.HasResult && wanted("result") {
 		o.Set("result", s.Result)
 	}
-	if s.HasErrorOutput && asked("errorOutput") {
+	if s.HasErrorOutput && wanted("errorOutput") {
 		o.Set("errorOutput", s.ErrorOutput)
 	}
 	return o

@@ -56,7 +56,7 @@ func TestJSONata(t *testing.T) {
 		{`1000000*1000000`, `1000000000000`},
 		{`1/3*3`, `1`},
 		{`-0`, `0`},
-		{`1/0`, `"Infinity"`}, // what JSON cannot hold becomes a string, as seen on AWS
+		{`1/0`, `"Infinity"`}, // numbers that JSON cannot represent become strings (observed on AWS)
 		{`[-1/0]`, `["-Infinity"]`},
 		{`$states.input = '"'`, `false`},
 		{`$f := 1`, `1`},
@@ -139,7 +139,7 @@ func TestJSONataStates(t *testing.T) {
 	}
 }
 
-func TestJSONataVariableNamedAsAFunction(t *testing.T) {
+func TestJSONataVariableNamedLikeFunction(t *testing.T) {
 	s := scope(t, `{}`)
 	s.Vars = func(name string) (any, bool) { return value.Int(3), name == "count" }
 	for src, want := range map[string]string{`$count`: `3`, `$count + 1`: `4`, `$sum([1,2])`: `3`} {
@@ -249,7 +249,7 @@ func TestJSONataIsBounded(t *testing.T) {
 	}
 }
 
-// TestJSONataLongChains goes as deep as the bounds on the text allow: no stack may run out.
+// TestJSONataLongChains evaluates the longest and deepest expressions that the limits allow: no stack may overflow.
 func TestJSONataLongChains(t *testing.T) {
 	for _, src := range []string{
 		strings.Repeat("-", 19_000) + "1", strings.Repeat("1+", 9_000) + "1", strings.Repeat("true ? ", 6_000) + "1",
@@ -262,7 +262,7 @@ func TestJSONataLongChains(t *testing.T) {
 			continue
 		}
 		if _, err := j.Eval(scope(t, `{}`), "Output"); err != nil && err.Error() == "" {
-			t.Errorf("%.20q: an error without a text", src)
+			t.Errorf("%.20q: error with an empty message", src)
 		}
 	}
 }
@@ -308,7 +308,7 @@ func TestJSONataSyntaxErrors(t *testing.T) {
 		}
 	}
 	if _, err := expr.CompileJSONata(`$map([1], function($x)<n?:s> { $x })`); err != nil {
-		t.Errorf("a signature is taken for an operator: %v", err)
+		t.Errorf("a signature is parsed as an operator: %v", err)
 	}
 }
 
@@ -484,7 +484,7 @@ func TestJSONataLikeStepFunctions(t *testing.T) {
 	}
 }
 
-func TestJSONataSyntaxErrorWords(t *testing.T) {
+func TestJSONataSyntaxErrorMessages(t *testing.T) {
 	for src, want := range map[string]string{
 		`{"a": 1, }`:         `The symbol "}" cannot be used as a unary operator`,
 		`$v[0;1]`:            `Expected "]", got ";"`,

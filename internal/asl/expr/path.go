@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Source says what a path starts from.
+// Source is the root that a path starts from.
 type Source int
 
 const (
@@ -22,18 +22,18 @@ const (
 )
 
 // Path is a compiled JSONPath with the semantics of Jayway's implementation, which Step Functions uses: a definite path
-// yields a value or fails, an indefinite one yields an array, ['a','b'] at the end yields one object.
+// yields a value or an error, an indefinite path yields an array, and ['a','b'] at the end yields one object.
 type Path struct {
 	text      string
 	source    Source
 	variable  string
 	steps     []step
-	function  *function // trailing .length() and the like
+	function  *function // .length() or another function at the end; may be nil
 	definite  bool
 	reference bool
 }
 
-// step is one part of a path. Exactly one kind applies.
+// step is one part of a path. The kind determines which field is used.
 type step struct {
 	kind    stepKind
 	name    string   // stepName
@@ -43,6 +43,7 @@ type step struct {
 	filter  filter   // stepFilter
 }
 
+// stepKind is the kind of a step.
 type stepKind int
 
 const (
@@ -55,30 +56,31 @@ const (
 	stepScan // ..
 )
 
+// slice is [from:to]. Both bounds are optional; a negative one counts from the end.
 type slice struct {
 	from, to       int
 	hasFrom, hasTo bool
 }
 
-// Text is the path as written.
+// Text returns the path as it is written.
 func (p *Path) Text() string { return p.text }
 
-// Source says what the path starts from.
+// Source returns the root that the path starts from.
 func (p *Path) Source() Source { return p.source }
 
-// Variable is the variable's name, without $, when Source is FromVariable.
+// Variable returns the name of the variable, without $, if Source is FromVariable.
 func (p *Path) Variable() string { return p.variable }
 
-// Root says that the path names its whole root.
+// Root reports whether the path is only a root, such as $.
 func (p *Path) Root() bool { return len(p.steps) == 0 && p.function == nil }
 
-// Definite says that the path names at most one place: it then yields a value or fails; else it yields an array.
+// Definite reports whether the path can match at most one node: it yields a value or an error. Other paths yield an array.
 func (p *Path) Definite() bool { return p.definite }
 
-// Reference says that the path is a reference path: names and single indices only, as ResultPath demands.
+// Reference reports whether the path is a reference path, as ResultPath requires: only names and single indices.
 func (p *Path) Reference() bool { return p.reference }
 
-// Resolve evaluates the path on the root that its source names. A variable that is not there is an *Error.
+// Resolve evaluates the path from its root in the scope. A missing variable is an *Error.
 func (p *Path) Resolve(s *Scope) (any, error) {
 	root, err := p.root(s)
 	if err != nil {
@@ -87,7 +89,7 @@ func (p *Path) Resolve(s *Scope) (any, error) {
 	return p.Eval(root)
 }
 
-// root is the value that the path starts from.
+// root returns the value that the path starts from.
 func (p *Path) root(s *Scope) (any, error) {
 	switch p.source {
 	case FromContext:
@@ -110,7 +112,7 @@ func (p *Path) root(s *Scope) (any, error) {
 	return s.Input, nil
 }
 
-// NotFound is the error of a definite path that leads nowhere, where Step Functions names the field that it stands in.
+// NotFound returns the error of a definite path that matches nothing, for fields whose name Step Functions reports.
 func (p *Path) NotFound(s *Scope, field string) error {
 	root, err := p.root(s)
 	if err != nil {
@@ -120,7 +122,7 @@ func (p *Path) NotFound(s *Scope, field string) error {
 		"' could not be found in the input '" + value.Text(root) + "'"}
 }
 
-// Eval evaluates the path on its root. A definite path that leads nowhere gives a *NoResultsError.
+// Eval evaluates the path on its root. If a definite path matches nothing, the error is a *NoResultsError.
 func (p *Path) Eval(root any) (any, error) {
 	if p.function != nil {
 		return p.evalFunction(root)
@@ -128,7 +130,7 @@ func (p *Path) Eval(root any) (any, error) {
 	return p.eval(root, root)
 }
 
-// eval evaluates the steps from here; the root of the document serves filters ($ inside them).
+// eval evaluates the steps from here. root is needed for filters that contain $.
 func (p *Path) eval(here, root any) (any, error) {
 	if p.definite {
 		return p.walk(here)
@@ -140,7 +142,7 @@ func (p *Path) eval(here, root any) (any, error) {
 	return e.out, nil
 }
 
-// walk follows a definite path.
+// walk evaluates a definite path.
 func (p *Path) walk(v any) (any, error) {
 	for i := range p.steps {
 		if err := p.leaf(i, v); err != nil {
@@ -155,7 +157,8 @@ func (p *Path) walk(v any) (any, error) {
 	return v, nil
 }
 
-// leaf refuses to go on behind several properties of an object, as Step Functions does when it gets there.
+// leaf returns an error if step i selects several properties of an object and is not the last step. Step Functions reports
+// this only when the evaluation reaches the step.
 func (p *Path) leaf(i int, v any) error {
 	if p.steps[i].kind != stepNames || i == len(p.steps)-1 {
 		return nil
@@ -167,7 +170,7 @@ func (p *Path) leaf(i int, v any) error {
 		p.bracketed(i+1)}
 }
 
-// only takes a step that names one place.
+// only applies a step that selects at most one node.
 func (s *step) only(v any) (any, bool) {
 	switch s.kind {
 	case stepName:
@@ -191,7 +194,7 @@ func (s *step) only(v any) (any, bool) {
 	}
 }
 
-// pick makes the object of a union of names; names that are missing are left out, as Jayway's multi-property step does.
+// pick returns an object with the given names. Missing names are omitted, as in Jayway.
 func pick(o *value.Object, names []string) *value.Object {
 	out := value.NewObject(len(names))
 	for _, n := range names {
@@ -202,7 +205,7 @@ func pick(o *value.Object, names []string) *value.Object {
 	return out
 }
 
-// at is an element of an array; a negative index counts from the end.
+// at returns an element of an array. A negative index counts from the end.
 func at(a []any, i int) (any, bool) {
 	if i < 0 {
 		i += len(a)
@@ -213,7 +216,7 @@ func at(a []any, i int) (any, bool) {
 	return a[i], true
 }
 
-// Stuck is the name of the first step of a reference path into the input that v has nothing for; empty where there is none.
+// Stuck returns the name of the first step of a reference path that matches nothing in the input v; "" if there is none.
 func (p *Path) Stuck(v any) string {
 	if !p.reference || p.source != FromInput {
 		return ""
@@ -235,8 +238,8 @@ func (p *Path) Stuck(v any) string {
 	return ""
 }
 
-// missing tells why step i cannot be taken from v, in Jayway's words: what is missing at the end gives no results, what
-// is missing before it is named.
+// missing returns the error for step i, which matches nothing in v, in Jayway's wording: it differs between the last step and
+// those before it.
 func (p *Path) missing(i int, v any) *NoResultsError {
 	e := &NoResultsError{Path: p.text, At: p.bracketed(len(p.steps))}
 	last := i == len(p.steps)-1
@@ -256,7 +259,7 @@ func (p *Path) missing(i int, v any) *NoResultsError {
 	return e
 }
 
-// bracketed is the path's first n steps in the bracket notation of error texts.
+// bracketed returns the first n steps of the path in the bracket notation of error messages.
 func (p *Path) bracketed(n int) string {
 	var b strings.Builder
 	b.WriteByte('$')
@@ -288,7 +291,7 @@ func (p *Path) bracketed(n int) string {
 	return b.String()
 }
 
-// String is the slice in brackets.
+// String returns the slice in brackets.
 func (s slice) String() string {
 	text := "["
 	if s.hasFrom {

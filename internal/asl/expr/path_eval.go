@@ -5,10 +5,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// maxPathSteps bounds the work of one indefinite path: filters and scans inside each other multiply.
+// maxPathSteps bounds the work of an indefinite path, because nested filters and scans multiply. Ten million nodes take about
+// a second, and a useful path over a payload visits far fewer.
 const maxPathSteps = 10_000_000
 
-// pathEval collects what an indefinite path names.
+// pathEval collects the nodes that an indefinite path matches.
 type pathEval struct {
 	path   *Path
 	root   any
@@ -16,15 +17,16 @@ type pathEval struct {
 	budget int
 }
 
-// spend counts places visited. Ten million take about a second, and no honest path over a payload needs as many.
+// spend counts n visited nodes.
 func (e *pathEval) spend(n int) error {
 	if e.budget -= n; e.budget < 0 {
-		return &Error{Name: stepfn.StatesRuntime, Cause: "The path '" + e.path.text + "' visits too many places"}
+		return &Error{Name: stepfn.StatesRuntime, Cause: "The path '" + e.path.text + "' visits too many nodes"}
 	}
 	return nil
 }
 
-// run takes the remaining steps from v and collects what they reach. What does not fit an indefinite path is skipped.
+// run applies the remaining steps to v and collects the results. In an indefinite path, a step that does not match is not an
+// error. Each step calls run again for every node that it selects.
 func (e *pathEval) run(v any, steps []step) error {
 	if err := e.spend(1); err != nil {
 		return err
@@ -50,7 +52,7 @@ func (e *pathEval) run(v any, steps []step) error {
 	}
 }
 
-// name goes into a field. That it is missing is no error in an indefinite path.
+// name selects a field.
 func (e *pathEval) name(v any, name string, rest []step) error {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -62,7 +64,7 @@ func (e *pathEval) name(v any, name string, rest []step) error {
 	return nil
 }
 
-// names takes a union of names, which gives one object.
+// names selects several fields, which form one object.
 func (e *pathEval) names(v any, names []string, rest []step) error {
 	if err := e.path.leaf(len(e.path.steps)-len(rest)-1, v); err != nil {
 		return err
@@ -73,7 +75,7 @@ func (e *pathEval) names(v any, names []string, rest []step) error {
 	return nil
 }
 
-// elements takes indices in the order given, and a slice in that of the array.
+// elements selects indices in the given order, or a slice in the order of the array.
 func (e *pathEval) elements(v any, s *step, rest []step) error {
 	a, ok := v.([]any)
 	if !ok {
@@ -97,7 +99,7 @@ func (e *pathEval) elements(v any, s *step, rest []step) error {
 	return nil
 }
 
-// of cuts an array; bounds beyond its ends are moved to them, as Jayway does.
+// of returns the slice of an array. Bounds beyond its ends are moved to the ends, as in Jayway.
 func (s slice) of(a []any) []any {
 	from, to := 0, len(a)
 	if s.hasFrom {
@@ -112,7 +114,7 @@ func (s slice) of(a []any) []any {
 	return a[from:to]
 }
 
-// bound is an index, from the end when negative, within 0 and n.
+// bound limits an index to the range 0 to n. A negative index counts from the end.
 func bound(i, n int) int {
 	if i < 0 {
 		i += n
@@ -120,7 +122,7 @@ func bound(i, n int) int {
 	return max(0, min(i, n))
 }
 
-// children takes all elements, or all fields in their order; other values have none.
+// children selects all elements of an array, or all fields of an object in their order.
 func (e *pathEval) children(v any, rest []step) error {
 	switch v := v.(type) {
 	case []any:
@@ -140,7 +142,7 @@ func (e *pathEval) children(v any, rest []step) error {
 	return nil
 }
 
-// filter keeps the elements of an array, or the object itself, that satisfy the condition.
+// filter selects the elements of an array, or the object itself, that match the condition.
 func (e *pathEval) filter(v any, f filter, rest []step) error {
 	candidates, ok := v.([]any)
 	if !ok {
@@ -163,7 +165,7 @@ func (e *pathEval) filter(v any, f filter, rest []step) error {
 	return nil
 }
 
-// scan takes the rest from v and from everything below it, parents first.
+// scan applies the rest to v and to everything inside it, parents first.
 func (e *pathEval) scan(v any, rest []step) error {
 	if err := e.spend(1); err != nil {
 		return err
@@ -191,8 +193,8 @@ func (e *pathEval) scan(v any, rest []step) error {
 	return nil
 }
 
-// fits says whether a scan takes the step after it from v: names at the end must all be there, and a filter judges
-// each object by itself and no array.
+// fits reports whether a scan applies the next step to v. If the last step is a list of names, v must have all of them. A
+// filter is applied to each object, but not to arrays.
 func fits(v any, rest []step) bool {
 	o, object := v.(*value.Object)
 	switch s := &rest[0]; s.kind {

@@ -8,7 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// filter is a condition inside [?( )].
+// filter is the condition of a filter [?( )]. match reports whether an item matches; e is the evaluation of the path around
+// the filter, which has the root and the budget.
 type filter interface {
 	match(e *pathEval, item any) (bool, error)
 }
@@ -17,7 +18,7 @@ type (
 	filterAnd []filter
 	filterOr  []filter
 	filterNot struct{ of filter }
-	// filterExists asks whether a path leads anywhere; a null that is there counts.
+	// filterExists tests whether a path matches anything, even null.
 	filterExists struct{ of *operand }
 	filterCmp    struct {
 		op          string
@@ -25,7 +26,7 @@ type (
 	}
 )
 
-// operand is one side of a comparison: a path from the item (@), one from the document ($), or a literal.
+// operand is one side of a comparison: a path from the item (@), a path from the root ($), or a literal.
 type operand struct {
 	path     *Path
 	fromRoot bool
@@ -33,7 +34,7 @@ type operand struct {
 	regex    *regexp.Regexp
 }
 
-// eval gives the operand's value; a path that leads nowhere is not there.
+// eval returns the operand's value, or false if its path matches nothing.
 func (o *operand) eval(e *pathEval, item any) (any, bool, error) {
 	if o.path == nil {
 		return o.literal, true, nil
@@ -48,7 +49,7 @@ func (o *operand) eval(e *pathEval, item any) (any, bool, error) {
 	return o.follow(e, from)
 }
 
-// follow evaluates a path inside a filter at the expense of the outer path, so that filters in filters stay bounded.
+// follow evaluates a path inside a filter. It uses the budget of the outer path, so that nested filters are bounded.
 func (o *operand) follow(e *pathEval, from any) (any, bool, error) {
 	var v any
 	var err error
@@ -97,30 +98,30 @@ func (f filterExists) match(e *pathEval, item any) (bool, error) {
 		b, _ := f.of.literal.(bool)
 		return b, nil
 	}
-	_, there, err := f.of.eval(e, item)
-	return there, err
+	_, exists, err := f.of.eval(e, item)
+	return exists, err
 }
 
-// match compares. A side that is not there equals nothing, not even another that is not there (Jayway).
+// match compares the operands. A missing operand equals nothing, not even another missing one (Jayway).
 func (f *filterCmp) match(e *pathEval, item any) (bool, error) {
-	left, leftThere, err := f.left.eval(e, item)
+	left, leftExists, err := f.left.eval(e, item)
 	if err != nil {
 		return false, err
 	}
-	right, rightThere, err := f.right.eval(e, item)
+	right, rightExists, err := f.right.eval(e, item)
 	if err != nil {
 		return false, err
 	}
 	if f.op == "=~" {
-		return leftThere && rightThere && matches(left, right, f), nil
+		return leftExists && rightExists && matches(left, right, f), nil
 	}
-	if !leftThere || !rightThere { // nothing equals what is not there
+	if !leftExists || !rightExists { // a missing value is not equal to anything
 		return f.op == "!=" || f.op == "!==" || f.op == "nin" || f.op == "noneof", nil
 	}
 	return compare(f.op, left, right), nil
 }
 
-// matches applies the pattern, on whichever side it stands, to the text of the other.
+// matches applies the pattern, which can be on either side, to the text of the other operand.
 func matches(left, right any, f *filterCmp) bool {
 	re, subject := f.right.regex, left
 	if re == nil {
@@ -140,7 +141,7 @@ func matches(left, right any, f *filterCmp) bool {
 	return false
 }
 
-// compare knows the operators on single values; === and !== do not take '1' for 1.
+// compare evaluates the operators on single values. Unlike == and !=, the operators === and !== distinguish '1' from 1.
 func compare(op string, left, right any) bool {
 	switch op {
 	case "==":
@@ -167,7 +168,7 @@ func compare(op string, left, right any) bool {
 	return compareSets(op, left, right)
 }
 
-// looseEqual is Jayway's ==: a number equals the string that spells it.
+// looseEqual is Jayway's ==: a number equals a string that contains it.
 func looseEqual(a, b any) bool {
 	if s, ok := a.(string); ok {
 		if n, ok := b.(value.Number); ok {
@@ -182,7 +183,7 @@ func looseEqual(a, b any) bool {
 	return value.Equal(a, b)
 }
 
-// order compares two numbers or two strings; nothing else has an order.
+// order compares two numbers or two strings; other values have no order.
 func order(a, b any) (int, bool) {
 	switch a := a.(type) {
 	case value.Number:
@@ -204,7 +205,7 @@ func order(a, b any) (int, bool) {
 	return 0, false
 }
 
-// compareSets are the operators on arrays.
+// compareSets evaluates the operators on arrays.
 func compareSets(op string, left, right any) bool {
 	l, leftArray := left.([]any)
 	r, rightArray := right.([]any)
@@ -238,7 +239,7 @@ func compareSets(op string, left, right any) bool {
 	return false
 }
 
-// holds says whether an array has a value.
+// holds reports whether an array contains a value.
 func holds(a []any, v any) bool {
 	for _, item := range a {
 		if looseEqual(item, v) {
@@ -248,7 +249,7 @@ func holds(a []any, v any) bool {
 	return false
 }
 
-// countIn counts the elements of one array that another has.
+// countIn counts the elements of a that the array in contains.
 func countIn(a, in []any) int {
 	n := 0
 	for _, v := range a {
@@ -259,7 +260,7 @@ func countIn(a, in []any) int {
 	return n
 }
 
-// length is how long a string, an array or an object is.
+// length returns the length of a string (in characters), an array or an object.
 func length(v any) (int, bool) {
 	switch v := v.(type) {
 	case []any:

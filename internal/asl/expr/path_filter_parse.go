@@ -8,10 +8,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// filter reads what follows [? : a condition in parentheses.
+// filter parses the text after [? : a condition in parentheses.
 func (p *pathParser) filter(depth int) (step, error) {
 	if depth >= maxPathDepth {
-		return step{}, p.fail("filters nest too deep")
+		return step{}, p.fail("filters are nested too deeply")
 	}
 	p.space()
 	if !p.skip('(') {
@@ -28,7 +28,7 @@ func (p *pathParser) filter(depth int) (step, error) {
 	return step{kind: stepFilter, filter: f}, nil
 }
 
-// or binds least: a && b || c is (a && b) || c.
+// or has the lowest precedence: a && b || c is (a && b) || c.
 func (p *pathParser) or(depth int) (filter, error) {
 	parts, err := p.list("||", depth, p.and)
 	if err != nil || len(parts) == 1 {
@@ -45,7 +45,7 @@ func (p *pathParser) and(depth int) (filter, error) {
 	return filterAnd(parts), nil
 }
 
-// first is a list of one, or nil when reading it failed.
+// first returns the first filter, or nil if parsing failed.
 func first(parts []filter) filter {
 	if len(parts) == 0 {
 		return nil
@@ -53,7 +53,7 @@ func first(parts []filter) filter {
 	return parts[0]
 }
 
-// list reads conditions joined by one operator.
+// list parses conditions that are joined by one operator.
 func (p *pathParser) list(op string, depth int, read func(int) (filter, error)) ([]filter, error) {
 	var parts []filter
 	for {
@@ -70,10 +70,10 @@ func (p *pathParser) list(op string, depth int, read func(int) (filter, error)) 
 	}
 }
 
-// condition reads one term: negated, in parentheses, or a comparison.
+// condition parses one term: a negation, a condition in parentheses, or a comparison.
 func (p *pathParser) condition(depth int) (filter, error) {
 	if depth >= maxPathDepth {
-		return nil, p.fail("filters nest too deep")
+		return nil, p.fail("filters are nested too deeply")
 	}
 	p.space()
 	switch {
@@ -96,7 +96,7 @@ func (p *pathParser) condition(depth int) (filter, error) {
 	return p.comparison(depth)
 }
 
-// comparison reads one; a path alone asks whether it is there.
+// comparison parses a comparison. A path without an operator tests whether it matches anything.
 func (p *pathParser) comparison(depth int) (filter, error) {
 	left, err := p.operand(depth)
 	if err != nil {
@@ -118,8 +118,8 @@ func (p *pathParser) comparison(depth int) (filter, error) {
 	return &filterCmp{op, left, right}, nil
 }
 
-// bareWord reads a string without quotes, as in @.Key==Name or @.Name==/a/path. Jayway has none, but Step Functions takes
-// them, and people write them; in place of a pattern too, which only =~ is followed by.
+// bareWord parses an unquoted string, as in @.Key==Name or @.Name==/a/path. Jayway does not accept it, but Step Functions
+// does, and definitions use it. Text that looks like a pattern is a string as well, except after =~.
 func (p *pathParser) bareWord(op string) (*operand, bool) {
 	end := p.literalEnd()
 	word := p.text[p.pos:end]
@@ -133,12 +133,13 @@ func (p *pathParser) bareWord(op string) (*operand, bool) {
 	return &operand{literal: word}, true
 }
 
-// filterOperators come longest first, so that <= is not read as <.
+// filterOperators are ordered by length, so that <= is not parsed as <.
 var filterOperators = []string{"===", "!==", "==", "!=", "<=", ">=", "=~", "<", ">"}
 
+// filterWords are the operators that are words.
 var filterWords = []string{"in", "nin", "subsetof", "anyof", "noneof", "all", "size", "empty", "contains"}
 
-// operator reads an operator, in symbols or in a word of any case; empty when there is none.
+// operator parses an operator; words are not case-sensitive. It returns "" if there is none.
 func (p *pathParser) operator() string {
 	rest := p.text[p.pos:]
 	for _, op := range filterOperators {
@@ -161,7 +162,8 @@ func (p *pathParser) operator() string {
 	return ""
 }
 
-// operand reads a side of a comparison. Double quotes are read as JSON, single ones in Jayway's way.
+// operand parses one side of a comparison. A string in double quotes has the syntax of JSON, one in single quotes that of
+// Jayway.
 func (p *pathParser) operand(depth int) (*operand, error) {
 	switch c := p.peek(); {
 	case c == '@' || c == '$':
@@ -176,7 +178,7 @@ func (p *pathParser) operand(depth int) (*operand, error) {
 	}
 }
 
-// operandPath reads a path from the item (@) or from the document ($); variables and the context are not seen in filters.
+// operandPath parses a path from the item (@) or from the root ($). Filters cannot use variables or the context object.
 func (p *pathParser) operandPath(depth int) (*operand, error) {
 	start, fromRoot := p.pos, p.peek() == '$'
 	p.pos++
@@ -188,7 +190,7 @@ func (p *pathParser) operandPath(depth int) (*operand, error) {
 	return &operand{path: path, fromRoot: fromRoot}, nil
 }
 
-// regex reads /pattern/flags. Patterns are those of package regexp: no look-around, no back-references, linear time.
+// regex parses /pattern/flags. The syntax is that of package regexp: no look-around and no backreferences, but linear time.
 func (p *pathParser) regex() (*operand, error) {
 	start := p.pos + 1
 	end := start
@@ -199,7 +201,7 @@ func (p *pathParser) regex() (*operand, error) {
 		end++
 	}
 	if end >= len(p.text) {
-		return nil, p.fail("a pattern does not end")
+		return nil, p.fail("unterminated pattern")
 	}
 	source := p.text[start:end]
 	p.pos = end + 1
@@ -211,15 +213,15 @@ func (p *pathParser) regex() (*operand, error) {
 	if flags != "" {
 		flags = "(?" + flags + ")"
 	}
-	re, err := regexp.Compile("^(?:" + flags + source + ")$") // Jayway wants the whole subject to match
+	re, err := regexp.Compile("^(?:" + flags + source + ")$") // as in Jayway, the pattern must match the whole text
 	if err != nil {
 		p.pos = start
-		return nil, p.fail("bad pattern: " + err.Error())
+		return nil, p.fail("invalid pattern: " + err.Error())
 	}
 	return &operand{regex: re}, nil
 }
 
-// literal reads a JSON value. Arrays may hold strings in single quotes, as Jayway allows.
+// literal parses a JSON value. As in Jayway, arrays can also contain strings in single quotes.
 func (p *pathParser) literal() (*operand, error) {
 	v, err := p.literalValue(0)
 	return &operand{literal: v}, err
@@ -228,7 +230,7 @@ func (p *pathParser) literal() (*operand, error) {
 func (p *pathParser) literalValue(depth int) (any, error) {
 	switch {
 	case depth > maxPathDepth:
-		return nil, p.fail("arrays nest too deep")
+		return nil, p.fail("arrays are nested too deeply")
 	case p.peek() == '[':
 		return p.literalArray(depth)
 	case p.peek() == '\'' && depth > 0:
@@ -243,7 +245,7 @@ func (p *pathParser) literalValue(depth int) (any, error) {
 	return v, nil
 }
 
-// literalArray reads [ ... ]; a comma must stand between elements, and white space may.
+// literalArray parses [ ... ].
 func (p *pathParser) literalArray(depth int) (any, error) {
 	p.pos++
 	out := []any{}
@@ -264,7 +266,7 @@ func (p *pathParser) literalArray(depth int) (any, error) {
 	}
 }
 
-// literalEnd is where a value that is no array ends.
+// literalEnd returns the end of a value that is not an array.
 func (p *pathParser) literalEnd() int {
 	nesting, quoted := 0, false
 	for i := p.pos; i < len(p.text); i++ {

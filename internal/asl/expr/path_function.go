@@ -8,14 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// function is what Jayway allows at the end of a path: .length() and its like.
+// function is a function at the end of a path, such as .length().
 type function struct {
 	name string
 	args []any // literals
 }
 
-// pathFunctions are the functions by name. Step Functions finds nothing for sum(), though Jayway has it
-// (https://repost.aws/questions/QUYiQKP0XfThWEc_ahsMnLOA), so it is known here and has no result.
+// pathFunctions are the functions by name. sum() exists in Jayway, but gives no result in Step Functions
+// (https://repost.aws/questions/QUYiQKP0XfThWEc_ahsMnLOA).
 var pathFunctions = map[string]func(v any, args []any) (any, bool){
 	"length": pathLength,
 	"size":   pathLength,
@@ -32,14 +32,14 @@ var pathFunctions = map[string]func(v any, args []any) (any, bool){
 	"append": pathAppend,
 }
 
-// function reads the arguments of a function, which ends a path. A deep scan needs something to look for first.
+// function parses the arguments of a function, which ends a path.
 func (p *pathParser) function(path *Path, name string, start int) error {
 	if pathFunctions[name] == nil {
 		p.pos = start
-		return p.fail("there is no function " + strconv.Quote(name))
+		return p.fail("unknown function " + strconv.Quote(name))
 	}
 	if n := len(path.steps); n > 0 && path.steps[n-1].kind == stepScan {
-		return p.fail("a function cannot follow .. at once")
+		return p.fail("a function cannot directly follow ..")
 	}
 	p.pos++
 	f := &function{name: name}
@@ -61,7 +61,7 @@ func (p *pathParser) function(path *Path, name string, start int) error {
 	}
 }
 
-// argument reads a literal: Jayway takes paths too, but Step Functions was never seen with one.
+// argument parses a literal. Jayway also accepts paths, but no use of them in Step Functions is known.
 func (p *pathParser) argument() (any, error) {
 	if p.peek() == '\'' {
 		return p.quoted()
@@ -73,8 +73,8 @@ func (p *pathParser) argument() (any, error) {
 	return o.literal, nil
 }
 
-// evalFunction applies the function: to the value of a definite path, to all results of one with a deep scan together,
-// and to the results of any other one by one.
+// evalFunction applies the function to the value of a definite path, to the array of all results of a path with a deep scan,
+// and to each result of any other path.
 func (p *Path) evalFunction(root any) (any, error) {
 	bare := *p
 	bare.function = nil
@@ -99,7 +99,7 @@ func (p *Path) evalFunction(root any) (any, error) {
 	return out, nil
 }
 
-// scans says whether the path has a deep scan: its results then go to the function together.
+// scans reports whether the path has a deep scan (..).
 func (p *Path) scans() bool {
 	for i := range p.steps {
 		if p.steps[i].kind == stepScan {
@@ -130,7 +130,7 @@ func pathIndex(v any, i int) (any, bool) {
 	return at(a, i)
 }
 
-// pathIndexArg is .index(n).
+// pathIndexArg implements .index(n).
 func pathIndexArg(v any, args []any) (any, bool) {
 	if len(args) != 1 {
 		return nil, false
@@ -146,7 +146,7 @@ func pathIndexArg(v any, args []any) (any, bool) {
 	return pathIndex(v, int(i))
 }
 
-// aggregate makes a function of the numbers in an array, and of numbers among the arguments.
+// aggregate returns a function of the numbers in an array and among the arguments.
 func aggregate(f func([]float64) float64) func(any, []any) (any, bool) {
 	return func(v any, args []any) (any, bool) {
 		a, _ := v.([]any)
@@ -165,7 +165,7 @@ func aggregate(f func([]float64) float64) func(any, []any) (any, bool) {
 	}
 }
 
-// double is a number that is a floating one in Jayway: 2 shows as 2.0.
+// double returns a number that Jayway represents as a floating-point number: 2 is shown as 2.0.
 func double(f float64) (any, bool) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil, false
@@ -189,7 +189,7 @@ func mean(n []float64) float64 {
 	return fold(n, func(a, b float64) float64 { return a + b }) / float64(len(n))
 }
 
-// deviation is the standard deviation of a whole population.
+// deviation returns the population standard deviation.
 func deviation(n []float64) float64 {
 	m, sum := mean(n), 0.0
 	for _, x := range n {
@@ -198,6 +198,7 @@ func deviation(n []float64) float64 {
 	return math.Sqrt(sum / float64(len(n)))
 }
 
+// pathConcat joins the strings of an array and of the arguments. It ignores other values.
 func pathConcat(v any, args []any) (any, bool) {
 	var b strings.Builder
 	a, _ := v.([]any)
@@ -211,7 +212,7 @@ func pathConcat(v any, args []any) (any, bool) {
 	return b.String(), true
 }
 
-// pathAppend makes a new array; the old one is shared.
+// pathAppend copies the array, because values are immutable.
 func pathAppend(v any, args []any) (any, bool) {
 	a, ok := v.([]any)
 	if !ok {

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxPathDepth bounds how deep filters nest inside filters: the parser recurses.
+// maxPathDepth bounds the nesting of filters, because the parser is recursive.
 const maxPathDepth = 50
 
-// CompilePath reads a JSONPath: $..., $$... (context object) or $name... (workflow variable).
+// CompilePath compiles a JSONPath: $..., $$... (context object) or $name... (workflow variable). An error is a *SyntaxError.
 func CompilePath(text string) (*Path, error) {
 	if !utf8.ValidString(text) {
 		return nil, &SyntaxError{text, 0, "invalid UTF-8"}
@@ -20,15 +20,15 @@ func CompilePath(text string) (*Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.space() // Jayway cuts it off
+	p.space() // Jayway trims the text
 	if p.pos < len(text) {
 		return nil, p.fail("unexpected character")
 	}
 	return path, nil
 }
 
-// pathParser reads paths, also inside filters and as arguments of intrinsic functions: it stops at the first character
-// that cannot belong to the path, and leaves it to the caller.
+// pathParser parses paths, also inside filters and as arguments of intrinsic functions. It stops at the first character that
+// cannot belong to the path; the caller handles the rest.
 type pathParser struct {
 	text string
 	pos  int
@@ -36,7 +36,7 @@ type pathParser struct {
 
 func (p *pathParser) fail(msg string) error { return &SyntaxError{p.text, p.pos, msg} }
 
-// peek is the next byte, 0 at the end.
+// peek returns the next byte, 0 at the end.
 func (p *pathParser) peek() byte { return p.peekAt(0) }
 
 func (p *pathParser) peekAt(n int) byte {
@@ -46,7 +46,7 @@ func (p *pathParser) peekAt(n int) byte {
 	return 0
 }
 
-// skip takes a byte when it comes next.
+// skip consumes the next byte if it is c.
 func (p *pathParser) skip(c byte) bool {
 	if p.peek() == c && p.pos < len(p.text) {
 		p.pos++
@@ -61,7 +61,7 @@ func (p *pathParser) space() {
 	}
 }
 
-// path reads one path that starts with $.
+// path parses a path that starts with $.
 func (p *pathParser) path(depth int) (*Path, error) {
 	start := p.pos
 	if !p.skip('$') {
@@ -80,7 +80,7 @@ func (p *pathParser) path(depth int) (*Path, error) {
 	return path, nil
 }
 
-// identifier reads a variable's name; the States Language allows Unicode identifiers.
+// identifier parses the name of a variable: the States Language allows Unicode identifiers.
 func (p *pathParser) identifier() string {
 	start := p.pos
 	for p.pos < len(p.text) {
@@ -93,7 +93,7 @@ func (p *pathParser) identifier() string {
 	return p.text[start:p.pos]
 }
 
-// steps reads what follows the root.
+// steps parses the part after the root.
 func (p *pathParser) steps(path *Path, depth int) error {
 	for path.function == nil {
 		var err error
@@ -114,7 +114,7 @@ func (p *pathParser) steps(path *Path, depth int) error {
 	return nil
 }
 
-// settle computes what is known of a path once it is read.
+// settle computes definite and reference from the steps.
 func (p *Path) settle() {
 	p.definite, p.reference = true, p.function == nil
 	for i := range p.steps {
@@ -129,7 +129,7 @@ func (p *Path) settle() {
 	}
 }
 
-// dot reads what follows a dot: a name, *, a second dot, or brackets, which Jayway allows too.
+// dot parses the part after a dot: a name, *, a second dot, or brackets, which Jayway allows as well.
 func (p *pathParser) dot(path *Path) error {
 	p.pos++
 	if p.skip('.') {
@@ -141,7 +141,7 @@ func (p *pathParser) dot(path *Path) error {
 	case c == '.':
 		return p.fail("too many dots")
 	case c == '[':
-		return nil // .['x'], ..[0]: the bracket comes next
+		return nil // .['x'], ..[0]: bracket parses it
 	case c == '*':
 		p.pos++
 		path.steps = append(path.steps, step{kind: stepWildcard})
@@ -150,7 +150,7 @@ func (p *pathParser) dot(path *Path) error {
 	return p.property(path)
 }
 
-// property reads a name in dot notation, or a function.
+// property parses a name in dot notation, or a function.
 func (p *pathParser) property(path *Path) error {
 	start := p.pos
 	for p.pos < len(p.text) && !strings.ContainsRune(".[( \t\n\r,)]&|=!<>~'\"", rune(p.text[p.pos])) {
@@ -158,7 +158,7 @@ func (p *pathParser) property(path *Path) error {
 	}
 	name := p.text[start:p.pos]
 	if name == "" {
-		return p.fail("expected a property's name; names with unusual characters go in ['...']")
+		return p.fail("expected a property name; write names with special characters as ['...']")
 	}
 	if p.peek() == '(' {
 		return p.function(path, name, start)
@@ -182,7 +182,7 @@ func (p *pathParser) bracket(path *Path, depth int) error {
 	return nil
 }
 
-// inBrackets tells the kinds of steps apart by their first character.
+// inBrackets determines the kind of step from its first character.
 func (p *pathParser) inBrackets(depth int) (step, error) {
 	switch c := p.peek(); {
 	case c == '*':
@@ -199,7 +199,7 @@ func (p *pathParser) inBrackets(depth int) (step, error) {
 	return step{}, p.fail("expected a quoted name, an index, a slice, * or a filter")
 }
 
-// names reads 'a' or 'a','b'.
+// names parses 'a' or 'a','b'.
 func (p *pathParser) names() (step, error) {
 	var names []string
 	for {
@@ -220,8 +220,8 @@ func (p *pathParser) names() (step, error) {
 	return step{kind: stepNames, names: names}, nil
 }
 
-// quotedName reads a name in brackets. A backslash keeps the quote behind it from ending the name, and is otherwise
-// part of it: so Step Functions takes ['a\"b'].
+// quotedName parses a name in brackets. A backslash escapes only the quote; before any other character it is part of the
+// name. So Step Functions accepts ['a\"b'].
 func (p *pathParser) quotedName() (string, error) {
 	quote := p.peek()
 	start := p.pos
@@ -242,11 +242,11 @@ func (p *pathParser) quotedName() (string, error) {
 		b.WriteByte(c)
 	}
 	p.pos = start
-	return "", p.fail("a quoted name does not end")
+	return "", p.fail("unterminated string")
 }
 
-// quoted reads a string of a filter in single or double quotes; a backslash takes the next character as it is, but for
-// the letters that stand for control characters and \uXXXX.
+// quoted parses a string in single or double quotes inside a filter. A backslash escapes any character; some letters stand
+// for control characters, and \uXXXX for a code point.
 func (p *pathParser) quoted() (string, error) {
 	quote := p.peek()
 	if quote != '\'' && quote != '"' {
@@ -268,12 +268,12 @@ func (p *pathParser) quoted() (string, error) {
 			}
 		}
 	}
-	return "", p.fail("a quoted name does not end")
+	return "", p.fail("unterminated string")
 }
 
 func (p *pathParser) escape(b *strings.Builder) error {
 	if p.pos >= len(p.text) {
-		return p.fail("a quoted name does not end")
+		return p.fail("unterminated string")
 	}
 	c := p.text[p.pos]
 	p.pos++
@@ -290,11 +290,11 @@ func (p *pathParser) escape(b *strings.Builder) error {
 		b.WriteByte('\f')
 	case 'u':
 		if p.pos+4 > len(p.text) {
-			return p.fail("short \\u escape")
+			return p.fail("incomplete \\u escape")
 		}
 		n, err := strconv.ParseUint(p.text[p.pos:p.pos+4], 16, 32)
 		if err != nil {
-			return p.fail("bad \\u escape")
+			return p.fail("invalid \\u escape")
 		}
 		p.pos += 4
 		b.WriteRune(rune(n))
@@ -304,7 +304,7 @@ func (p *pathParser) escape(b *strings.Builder) error {
 	return nil
 }
 
-// numbers reads [1], [1,2], [1:2], [:2], [-1:].
+// numbers parses [1], [1,2], [1:2], [:2], [-1:].
 func (p *pathParser) numbers() (step, error) {
 	first, given, err := p.integer()
 	if err != nil {
@@ -333,7 +333,7 @@ func (p *pathParser) numbers() (step, error) {
 	return step{kind: stepIndices, indices: indices}, nil
 }
 
-// sliceEnd reads what follows the colon. A step as Python has it is refused, as by Jayway.
+// sliceEnd parses the part after the colon. As in Jayway, a slice cannot have a step.
 func (p *pathParser) sliceEnd(from int, hasFrom bool) (step, error) {
 	p.space()
 	to, hasTo, err := p.integer()
@@ -342,12 +342,12 @@ func (p *pathParser) sliceEnd(from int, hasFrom bool) (step, error) {
 	}
 	p.space()
 	if p.peek() == ':' {
-		return step{}, p.fail("slices have no step")
+		return step{}, p.fail("a slice cannot have a step")
 	}
 	return step{kind: stepSlice, slice: slice{from, to, hasFrom, hasTo}}, nil
 }
 
-// integer reads an index when there is one; those beyond 32 bits are refused, as by Java.
+// integer parses an index; false if there is none. As in Java, it must fit in 32 bits.
 func (p *pathParser) integer() (int, bool, error) {
 	start := p.pos
 	p.skip('-')
@@ -360,7 +360,7 @@ func (p *pathParser) integer() (int, bool, error) {
 	n, err := strconv.ParseInt(p.text[start:p.pos], 10, 32)
 	if err != nil {
 		p.pos = start
-		return 0, false, p.fail("not an index")
+		return 0, false, p.fail("invalid index")
 	}
 	return int(n), true, nil
 }

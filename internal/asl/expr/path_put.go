@@ -7,9 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Put gives a copy of root in which the place that the reference path names holds v, as ResultPath does; root itself stays as
-// it was. Objects that are missing on the way are made; arrays are not. What does not fit is an *Error named
-// States.ReferencePathConflict: the documentation calls it States.ResultPathMatchFailure, but the recordings do not.
+// Put returns a copy of root in which the node at the reference path is v, as ResultPath does. It does not change root.
+// Missing objects on the path are created; missing array elements are not. An error is an *Error named
+// States.ReferencePathConflict, as it was recorded; the documentation calls it States.ResultPathMatchFailure.
 func (p *Path) Put(root, v any) (any, error) {
 	if !p.reference {
 		return nil, &Error{Name: stepfn.StatesReferencePathConflict, Cause: fmt.Sprintf("The path '%s' is not a reference path", p.text)}
@@ -17,7 +17,7 @@ func (p *Path) Put(root, v any) (any, error) {
 	return p.put(root, root, p.steps, v)
 }
 
-// put copies the way down and nothing else.
+// put copies only the objects and arrays on the path.
 func (p *Path) put(root, here any, steps []step, v any) (any, error) {
 	if len(steps) == 0 {
 		return v, nil
@@ -58,7 +58,7 @@ func (p *Path) putName(root, here any, steps []step, v any) (any, error) {
 	return o.With(steps[0].name, child), nil
 }
 
-// mismatch shows the whole input, as Step Functions does.
+// mismatch includes the whole input in the message, as Step Functions does.
 func (p *Path) mismatch(root any) error {
 	return &Error{Name: stepfn.StatesReferencePathConflict,
 		Cause: fmt.Sprintf("Unable to apply ReferencePath %s to input %s", p.text, value.Text(root))}

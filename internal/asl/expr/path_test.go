@@ -155,8 +155,8 @@ func TestPathFilters(t *testing.T) {
 		{"@.tags.length() > 0", `[1,4.0]`},
 		{"@.tags[0] == 'q'", `[4.0]`},
 		{"$.max == 3", `[]`},
-		{"@.xs[?(@.id == 1)]", `[1,2,"3",4.0]`}, // a path that may name many always exists
-		// Step Functions takes a bare word for a string, whatever is in it; Jayway does not.
+		{"@.xs[?(@.id == 1)]", `[1,2,"3",4.0]`}, // an indefinite path always exists
+		// Unlike Jayway, Step Functions accepts an unquoted string, whatever it contains.
 		{"@.s == b", `[2]`},
 		{"@.s==b && @.id==2", `[2]`},
 		{"@.s != b", `[1,"3",4.0]`},
@@ -180,7 +180,7 @@ func TestPathFilters(t *testing.T) {
 	}
 }
 
-func TestBlanksAfterAQuery(t *testing.T) {
+func TestWhiteSpaceAroundQuery(t *testing.T) {
 	for _, text := range []string{"$.a ", "$ ", "$.a[0]\n", "States.UUID()  ", "States.Array(1, 2) "} {
 		if _, err := expr.CompileQuery(text); err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -311,7 +311,7 @@ func TestPathPut(t *testing.T) {
 				t.Error(diff)
 			}
 			if value.Text(root) != c.root {
-				t.Errorf("the root changed: %s", value.Text(root))
+				t.Errorf("Put changed the root: %s", value.Text(root))
 			}
 		})
 	}

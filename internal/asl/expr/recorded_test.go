@@ -11,13 +11,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// refused are the expressions in recorded definitions that Step Functions refused too.
-var refused = map[string]bool{
+// rejected are the expressions in recorded definitions that Step Functions rejected as well.
+var rejected = map[string]bool{
 	`States.StringToJson('{"text":"An \"escaped double quote\" here"}')`: true,
 	`States.Format('He said, \"Hello, {}!\"', 'Test \"Name\" Here')`:     true,
 }
 
-// TestRecordedExpressionsCompile compiles whatever stands in the recorded definitions where an expression can stand.
+// TestRecordedExpressionsCompile compiles all expressions in the recorded definitions.
 func TestRecordedExpressionsCompile(t *testing.T) {
 	dir, err := conformance.Dir()
 	if err != nil {
@@ -43,7 +43,7 @@ func TestRecordedExpressionsCompile(t *testing.T) {
 			}
 			seen[text] = true
 			err := compileRecorded(text)
-			if refused[text] != (err != nil) {
+			if rejected[text] != (err != nil) {
 				t.Errorf("%s: %v", text, err)
 			}
 		})
@@ -62,8 +62,8 @@ func compileRecorded(text string) error {
 	return err
 }
 
-// walkRecorded visits what stands in states, in definitions and in texts that hold definitions: fields that end in .$
-// of templates, and strings of the form {% %}.
+// walkRecorded visits the expressions of the states in v: fields of templates that end in .$, and strings of the form {% %}.
+// A string that contains a definition is parsed and visited as well.
 func walkRecorded(v any, inTemplate bool, visit func(string)) {
 	switch v := v.(type) {
 	case []any:

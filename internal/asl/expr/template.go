@@ -9,13 +9,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Query is what stands in a field that ends in ".$", and in Fail's paths: a path, or a call of an intrinsic function.
+// Query is the value of a field that ends in ".$", and of ErrorPath and CausePath: a path, or a call of an intrinsic
+// function.
 type Query struct {
 	path *Path
 	call *Intrinsic
 }
 
-// CompileQuery reads a path ($...) or a call (States.F(...)).
+// CompileQuery compiles a path ($...) or a call (States.F(...)).
 func CompileQuery(text string) (*Query, error) {
 	if strings.HasPrefix(text, "$") {
 		p, err := CompilePath(text)
@@ -25,10 +26,10 @@ func CompileQuery(text string) (*Query, error) {
 	return &Query{call: f}, err
 }
 
-// Path is the query's path, nil when it is a call.
+// Path returns the path, or nil if the query is a call.
 func (q *Query) Path() *Path { return q.path }
 
-// Text is the query as written.
+// Text returns the query as it is written.
 func (q *Query) Text() string {
 	if q.path != nil {
 		return q.path.text
@@ -36,7 +37,7 @@ func (q *Query) Text() string {
 	return q.call.text
 }
 
-// Eval evaluates the query. A definite path that leads nowhere gives a *NoResultsError; all else that fails is an *Error.
+// Eval evaluates the query. If a definite path matches nothing, the error is a *NoResultsError; any other error is an *Error.
 func (q *Query) Eval(s *Scope) (any, error) {
 	if q.path != nil {
 		return q.path.Resolve(s)
@@ -44,7 +45,7 @@ func (q *Query) Eval(s *Scope) (any, error) {
 	return q.call.Eval(s)
 }
 
-// Variables are the names of the variables that the query references, without $, sorted.
+// Variables returns the names of the workflow variables that the query uses, without $, sorted.
 func (q *Query) Variables() []string { return collect(q.variables) }
 
 func (q *Query) variables(add func(string)) {
@@ -55,7 +56,7 @@ func (q *Query) variables(add func(string)) {
 	}
 }
 
-// collect gathers names, each once.
+// collect returns the distinct names that visit adds, sorted.
 func collect(visit func(add func(string))) []string {
 	seen := map[string]bool{}
 	names := []string{}
@@ -72,7 +73,7 @@ func collect(visit func(add func(string))) []string {
 // Template is a compiled payload template: Parameters, ResultSelector, ItemSelector, Assign.
 type Template struct{ root tree }
 
-// field is a query and the field that it stands in, with its .$.
+// field is a query and the name of its field, including .$.
 type field struct {
 	query *Query
 	key   string
@@ -80,10 +81,10 @@ type field struct {
 
 func (f *field) variables(add func(string)) { f.query.variables(add) }
 
-// TemplateError says which field of a template cannot be compiled.
+// TemplateError is the error of one field of a template.
 type TemplateError struct {
-	Pointer string // the object that holds the field, as /a/0; empty for the template itself
-	Field   string // with its .$
+	Pointer string // the object that contains the field, such as /a/0; empty for the template itself
+	Field   string // including .$
 	Err     error
 }
 
@@ -91,7 +92,8 @@ func (e *TemplateError) Error() string { return fmt.Sprintf("%s/%s: %v", e.Point
 
 func (e *TemplateError) Unwrap() error { return e.Err }
 
-// CompileTemplate reads a payload template. The error is a *TemplateError; CompileTemplateAll gives all of them.
+// CompileTemplate compiles a payload template. An error is a *TemplateError, the first of those that CompileTemplateAll
+// returns.
 func CompileTemplate(v any) (*Template, error) {
 	t, errs := CompileTemplateAll(v)
 	if len(errs) > 0 {
@@ -100,13 +102,14 @@ func CompileTemplate(v any) (*Template, error) {
 	return t, nil
 }
 
-// CompileTemplateAll reads a payload template and gives every error in it.
+// CompileTemplateAll compiles a payload template and returns all errors.
 func CompileTemplateAll(v any) (*Template, []*TemplateError) {
 	var c templateCompiler
 	root := c.compile(v, "")
 	return &Template{root}, c.errs
 }
 
+// templateCompiler compiles a payload template, and collects all errors.
 type templateCompiler struct{ errs []*TemplateError }
 
 func (c *templateCompiler) compile(v any, pointer string) tree {
@@ -123,7 +126,7 @@ func (c *templateCompiler) compile(v any, pointer string) tree {
 	return tree{constant: v}
 }
 
-// object takes keys that end in .$ for queries.
+// object compiles the values of keys that end in .$ as queries.
 func (c *templateCompiler) object(o *value.Object, pointer string) tree {
 	parts := tree{object: make([]tree, o.Len()), keys: make([]string, o.Len())}
 	for i := range o.Len() {
@@ -137,11 +140,11 @@ func (c *templateCompiler) object(o *value.Object, pointer string) tree {
 	return treeOf(parts, o)
 }
 
-// field compiles the value of a key that ends in .$. After an error the part only keeps its place: nobody evaluates it.
+// field compiles the value of a key that ends in .$. After an error the result is only a placeholder, and is never evaluated.
 func (c *templateCompiler) field(key string, v any, pointer string) tree {
 	text, ok := v.(string)
 	if !ok {
-		c.errs = append(c.errs, &TemplateError{pointer, key, fmt.Errorf("must be a string that holds a path or a call")})
+		c.errs = append(c.errs, &TemplateError{pointer, key, errors.New("must be a string with a path or a call of an intrinsic function")})
 		return tree{leaf: &field{query: &Query{}}}
 	}
 	q, err := CompileQuery(text)
@@ -151,19 +154,19 @@ func (c *templateCompiler) field(key string, v any, pointer string) tree {
 	return tree{leaf: &field{q, key}}
 }
 
-// Eval gives the payload. Every error is an *Error.
+// Eval evaluates the template. An error is an *Error.
 func (t *Template) Eval(s *Scope) (any, error) {
 	left := budget(maxBuilt)
 	return t.root.eval(s, &left)
 }
 
-// Constant gives the payload of a template that holds no queries.
+// Constant returns the value of a template without queries; false if it has any.
 func (t *Template) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
 
-// Variables are the names of the variables that the template references, without $, sorted.
+// Variables returns the names of the workflow variables that the template uses, without $, sorted.
 func (t *Template) Variables() []string { return t.root.variables() }
 
-// eval evaluates one field. An index past the end of an array gives null here, and only here (seen on AWS).
+// eval evaluates one field. Only in a template, an index past the end of an array gives null (observed on AWS).
 func (f *field) eval(s *Scope) (any, error) {
 	v, err := f.query.Eval(s)
 	var missing *NoResultsError

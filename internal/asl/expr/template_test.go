@@ -92,11 +92,12 @@ func TestTemplateVariables(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, ok := tpl.Constant(); ok {
-		t.Error("said to be constant")
+		t.Error("Constant returns true for a template with queries")
 	}
 }
 
-// TestTemplatesAreBounded evaluates payloads that hold the same large part so often that their JSON would exhaust the memory.
+// TestTemplatesAreBounded evaluates payloads that contain the same large part so often that their JSON would exhaust the
+// memory.
 func TestTemplatesAreBounded(t *testing.T) {
 	in := `{"b":"` + strings.Repeat("x", 250_000) + `"}`
 	fields := func(format string) string {
@@ -131,7 +132,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		}
 	}
 	if _, err := evalTemplate(t, `{"a.$":"$.b","b.$":"$.b","c.$":"States.Format('{}{}', $.b, $.b)"}`)(scope(t, in)); err != nil {
-		t.Errorf("a payload that a ResultSelector may have: %v", err)
+		t.Errorf("a payload of a valid size: %v", err)
 	}
 }
 

@@ -2,8 +2,8 @@ package expr
 
 import "github.com/rayorch/rayorch/internal/value"
 
-// tree is a compiled template: a JSON value of which some parts are evaluated. At most one of leaf, object and array is set; otherwise
-// the part is constant, so that evaluation shares it.
+// tree is a compiled template: a JSON value of which some parts are evaluated. At most one of leaf, object and array is set.
+// If none is, the part is a constant, which all results share.
 type tree struct {
 	leaf     leaf
 	keys     []string
@@ -12,7 +12,7 @@ type tree struct {
 	constant any
 }
 
-// leaf is an expression or a query at its place in a template.
+// leaf is an expression or a query in a template.
 type leaf interface {
 	eval(s *Scope) (any, error)
 	variables(add func(string))
@@ -20,7 +20,7 @@ type leaf interface {
 
 func (t *tree) isConstant() bool { return t.leaf == nil && t.object == nil && t.array == nil }
 
-// treeOf is an array or an object of parts, or whole, as it was written, if no part is evaluated.
+// treeOf returns parts, or the original value whole if all of them are constant.
 func treeOf(parts tree, whole any) tree {
 	for _, children := range [][]tree{parts.array, parts.object} {
 		for i := range children {
@@ -32,7 +32,7 @@ func treeOf(parts tree, whole any) tree {
 	return tree{constant: whole}
 }
 
-// each visits the leaves in the order of the text.
+// each visits the leaves in their order in the template.
 func (t *tree) each(visit func(leaf)) {
 	if t.leaf != nil {
 		visit(t.leaf)
@@ -45,12 +45,12 @@ func (t *tree) each(visit func(leaf)) {
 	}
 }
 
-// variables are the names of the variables that the leaves take from outside, without $, sorted.
+// variables returns the names of the workflow variables that the leaves use, without $, sorted.
 func (t *tree) variables() []string {
 	return collect(func(add func(string)) { t.each(func(l leaf) { l.variables(add) }) })
 }
 
-// eval stops at the first leaf that fails, in the order of the text: one location is reported. Of a key given twice the later one stays.
+// eval stops at the first leaf that fails, so that the error has one location. If a key occurs twice, its last value is kept.
 func (t *tree) eval(s *Scope, left *budget) (any, error) {
 	switch {
 	case t.leaf != nil:

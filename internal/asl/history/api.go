@@ -8,8 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// ToAPI is an event as GetExecutionHistory shows it. Without data, as with includeExecutionData=false, what executions
-// carry (input, output, parameters, variables) is left out.
+// ToAPI returns an event as GetExecutionHistory shows it. With data = false (includeExecutionData=false) it omits input,
+// output, parameters and variables.
 func ToAPI(e *Event, data bool) *value.Object {
 	o := value.NewObject(5)
 	o.Set("timestamp", Seconds(e.Time))
@@ -23,7 +23,7 @@ func ToAPI(e *Event, data bool) *value.Object {
 	return o
 }
 
-// Seconds is a time as the API shows it: seconds since 1970 with milliseconds as the fraction.
+// Seconds returns a time in the format of the API: seconds since 1970, with milliseconds as the fraction.
 func Seconds(t time.Time) value.Number {
 	ms := t.UnixMilli()
 	b := strconv.AppendInt(nil, ms/1000, 10)
@@ -31,7 +31,7 @@ func Seconds(t time.Time) value.Number {
 	return value.Number(b)
 }
 
-// details goes through the shape's letters, in whose order the fields appear.
+// details returns the details object with the fields of a shape, in the order of its letters.
 func details(e *Event, fields string, data bool) *value.Object {
 	o := value.NewObject(len(fields) + 2)
 	for i := range len(fields) {
@@ -40,7 +40,7 @@ func details(e *Event, fields string, data bool) *value.Object {
 	return o
 }
 
-// setters show the fields; the letters are those of the shapes in types.go.
+// setters write the fields of details objects. The keys are the letters of the shapes in types.go.
 var setters = map[byte]func(o *value.Object, e *Event, data bool){
 	'n': func(o *value.Object, e *Event, _ bool) { o.Set("name", e.Name) },
 	'i': func(o *value.Object, e *Event, data bool) { payload(o, "input", e.Input, data) },
@@ -77,7 +77,7 @@ var setters = map[byte]func(o *value.Object, e *Event, data bool){
 	'S': func(o *value.Object, e *Event, _ bool) { text(o, "state", e.State) },
 }
 
-// text leaves out what is empty: the API never shows an empty error, cause or role.
+// text omits empty strings: the API never shows an empty error, cause or role.
 func text(o *value.Object, key, s string) {
 	if s != "" {
 		o.Set(key, s)
@@ -96,7 +96,7 @@ func notTruncated() *value.Object {
 	return o
 }
 
-// payload shows the data and, whatever was asked for, whether it is whole. It always is: nothing is cut here.
+// payload writes the data, and always the details, which say whether it is truncated. rayorch never truncates it.
 func payload(o *value.Object, key string, b []byte, data bool) {
 	if data {
 		o.Set(key, string(b))
@@ -104,7 +104,7 @@ func payload(o *value.Object, key string, b []byte, data bool) {
 	o.Set(key+"Details", notTruncated())
 }
 
-// assigned shows variables as JSON texts, and nothing at all where none was assigned.
+// assigned writes variables as JSON texts, and nothing if none was assigned.
 func assigned(o *value.Object, e *Event, data bool) {
 	if len(e.AssignedVariables) == 0 {
 		return

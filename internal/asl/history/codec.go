@@ -7,18 +7,23 @@ import (
 	"time"
 )
 
-// version is the form of a batch; DecodeEvents reads every version that was ever written (testdata has one of each).
+// The store keeps the events of a commit as a batch: a version, the number of events, and the events. An event has its type as an index
+// into codes, its id, the distance to the previous event, its time, and a mask of the fields that follow. Integers have a variable
+// length, and texts are preceded by their length.
+
+// version is the version of the encoding of a batch. All versions that were ever written can be read; testdata has a file for
+// each.
 const version = 1
 
-// errBroken is what every malformed batch gives: nothing but a damaged store makes one.
+// errBroken is the error of every malformed batch: only a damaged store contains one.
 var errBroken = errors.New("the stored events are damaged")
 
-// AppendEvent writes one event after dst.
+// AppendEvent appends an encoded event to dst.
 func AppendEvent(dst []byte, e *Event) []byte {
 	return appendOne(append(dst, version, 1), e)
 }
 
-// AppendEvents writes a batch of events after dst. Batches may stand one behind another.
+// AppendEvents appends a batch of encoded events to dst. Several batches can follow each other.
 func AppendEvents(dst []byte, events []Event) []byte {
 	dst = binary.AppendUvarint(append(dst, version), uint64(len(events)))
 	for i := range events {
@@ -27,16 +32,16 @@ func AppendEvents(dst []byte, events []Event) []byte {
 	return dst
 }
 
-// DecodeEvents reads all batches in data. The events' payloads share data's memory.
+// DecodeEvents decodes all batches in data. The payloads of the events share the memory of data.
 func DecodeEvents(data []byte) ([]Event, error) {
 	var events []Event
 	d := decoder{data: data}
 	for len(d.data) > 0 && !d.broken {
 		if v := d.byte(); v != version {
-			return nil, fmt.Errorf("stored events have version %d: this program reads up to %d", v, version)
+			return nil, fmt.Errorf("stored events have the unsupported version %d: this program supports versions up to %d", v, version)
 		}
 		n := d.uint()
-		if n > uint64(len(d.data)) { // an event takes more than a byte: the count cannot be true
+		if n > uint64(len(d.data)) { // an event has more than one byte, so that the count is wrong
 			return nil, errBroken
 		}
 		for range n {
@@ -51,27 +56,29 @@ func DecodeEvents(data []byte) ([]Event, error) {
 	return events, nil
 }
 
-// texts are the event's fields that are bytes, in the order of their bits. Add at the end.
+// texts returns the string fields in the order of their bits in the mask. Add new fields at the end.
 func texts(e *Event) [16]*string {
 	return [...]*string{&e.Name, &e.Error, &e.Cause, &e.RoleARN, &e.StateMachineARN, &e.AliasARN, &e.VersionARN,
 		&e.Resource, &e.ResourceType, &e.Region, &e.CredentialsARN, &e.WorkerName, &e.MapRunARN,
 		&e.State, &e.Location, &e.Arguments}
 }
 
-// payloads are the fields of raw JSON, ints the numbers, each in the order of its bits. Add at the end.
+// payloads returns the fields of raw JSON, in the order of their bits in the mask. Add new fields at the end.
 func payloads(e *Event) [3]*[]byte { return [...]*[]byte{&e.Input, &e.Output, &e.Parameters} }
 
+// ints returns the integer fields, in the order of their bits in the mask. Add new fields at the end.
 func ints(e *Event) [5]*int64 {
 	return [...]*int64{&e.TimeoutSeconds, &e.HeartbeatSeconds, &e.Index, &e.Length, &e.RedriveCount}
 }
 
+// The bits of the mask: 0 to 21 are reserved for texts, 22 to 24 for payloads, 25 to 29 for ints.
 const (
-	payloadBit  = 22 // bits 0 to 21 are for texts
+	payloadBit  = 22
 	intBit      = 25
 	assignedBit = 30
 )
 
-// mask says which fields stand in the record: of some thirty an event has three or four.
+// mask returns a bit for each field that the record contains: an event uses three or four of about thirty.
 func mask(e *Event) (m uint64) {
 	for i, s := range texts(e) {
 		if *s != "" {
@@ -94,7 +101,7 @@ func mask(e *Event) (m uint64) {
 	return m
 }
 
-// appendOne panics on a type that it does not know: events are made in code, never from input.
+// appendOne panics on an unknown type, because events are created by code and never read from input.
 func appendOne(dst []byte, e *Event) []byte {
 	code, ok := codeOf[e.Type]
 	if !ok {
@@ -139,7 +146,7 @@ func appendAssigned(dst []byte, e *Event) []byte {
 	return dst
 }
 
-// decoder reads what the append functions wrote; after the first fault it gives zeros and broken stays set.
+// decoder reads what the append functions wrote. After the first error, broken is set and all values are zero.
 type decoder struct {
 	data   []byte
 	broken bool
@@ -186,7 +193,7 @@ func (d *decoder) bytes() []byte {
 	return b
 }
 
-// event ignores mask bits above those it knows; a newer form has a newer version.
+// event ignores unknown bits of the mask: a change that needs them increases the version.
 func (d *decoder) event() (e Event) {
 	code := d.uint()
 	if code >= uint64(len(codes)) {

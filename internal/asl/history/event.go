@@ -1,28 +1,28 @@
-// Package history holds execution events in Step Functions' own vocabulary: their types, the compact form that the
-// store keeps, and the JSON that GetExecutionHistory shows. It decides nothing; interp makes the events, engine keeps
-// them, api and the commands show them.
+// Package history defines the events of executions, in the vocabulary of Step Functions: their types, the compact form in
+// which they are stored, and the JSON of GetExecutionHistory. interp creates the events, engine stores them, and api and the
+// commands show them.
 package history
 
 import "time"
 
-// Type is an event's type exactly as GetExecutionHistory names it, such as TaskStateEntered.
+// Type is the type of an event, exactly as in GetExecutionHistory, such as TaskStateEntered.
 type Type string
 
-// Event is one event, a flat union of what the types need; ToAPI puts the fields into the details object that the type
-// has in Step Functions' own shape. Payloads (Input, Output, Parameters, AssignedVariables values) are JSON texts: compact where we
-// made them, as given where a caller or a service did.
+// Event is an event of any type: it has the union of their fields. ToAPI writes those that the type has in Step Functions.
+// Payloads (Input, Output, Parameters, and the values of AssignedVariables) are JSON texts: compact if rayorch created them,
+// unchanged if they come from a caller or a service.
 type Event struct {
 	ID, Previous int64
-	Time         time.Time // to the millisecond
+	Time         time.Time // in milliseconds
 	Type         Type
 
-	Name              string // state's or map iteration's name; of ExecutionRedriven the client token, which is not shown
+	Name              string // of the state or map iteration; for ExecutionRedriven the client token, which the API does not show
 	Input, Output     []byte
 	AssignedVariables map[string]string // values are JSON texts
 	Error, Cause      string
 
 	RoleARN         string
-	StateMachineARN string // only where the API shows one: alias and version
+	StateMachineARN string // set only if the API shows an alias or a version
 	AliasARN        string
 	VersionARN      string
 

@@ -17,11 +17,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var update = flag.Bool("update", false, "write the golden file of the present version anew")
+var update = flag.Bool("update", false, "rewrite the golden file of the current version")
 
 var at = time.Date(2026, 11, 23, 7, 44, 9, 42e6, time.UTC)
 
-// full sets every field there is, so that none is forgotten by the codec.
+// full returns an event with all fields set, so that a test fails if the codec omits one.
 func full() history.Event {
 	e := history.Event{}
 	v := reflect.ValueOf(&e).Elem()
@@ -46,7 +46,7 @@ func events() []history.Event {
 		{ID: 25000, Previous: 3, Time: at, Type: history.ExecutionFailed, Error: "E"}}
 }
 
-func TestEventsComeBack(t *testing.T) {
+func TestEncodeDecode(t *testing.T) {
 	data := history.AppendEvents(nil, events())
 	one := full()
 	data = history.AppendEvent(data, &one)
@@ -59,12 +59,12 @@ func TestEventsComeBack(t *testing.T) {
 	}
 }
 
-// TestOldEventsAreRead: what any version ever wrote is read for ever. A new version adds a file, none is changed.
+// TestOldEventsAreRead decodes what each version wrote. A new version adds a golden file; existing files never change.
 func TestOldEventsAreRead(t *testing.T) {
-	const present = "testdata/events-v1.golden"
+	const current = "testdata/events-v1.golden"
 	data := history.AppendEvents(nil, events())
 	if *update {
-		if err := os.WriteFile(present, []byte(hex.EncodeToString(data)+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(current, []byte(hex.EncodeToString(data)+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,13 +88,13 @@ func TestOldEventsAreRead(t *testing.T) {
 		if d := cmp.Diff(events(), got); d != "" {
 			t.Errorf("%s: %s", file, d)
 		}
-		if file == present && !bytes.Equal(kept, data) {
-			t.Errorf("%s: the present version writes another form: it needs a new number", file)
+		if file == current && !bytes.Equal(kept, data) {
+			t.Errorf("%s: the encoding has changed: increase the version", file)
 		}
 	}
 }
 
-func TestNewerVersionsAreRefused(t *testing.T) {
+func TestNewerVersionIsAnError(t *testing.T) {
 	data := history.AppendEvents(nil, events())
 	data[0] = 9
 	if _, err := history.DecodeEvents(data); err == nil || !strings.Contains(err.Error(), "version 9") {
@@ -141,7 +141,7 @@ func TestWithoutData(t *testing.T) {
 	}
 }
 
-// FuzzDecodeEvents: damaged batches are errors, and what decodes is encoded again.
+// FuzzDecodeEvents checks that damaged batches give errors, and that decoded events can be encoded again.
 func FuzzDecodeEvents(f *testing.F) {
 	f.Add(history.AppendEvents(nil, events()))
 	f.Add([]byte{1, 1})
@@ -155,7 +155,7 @@ func FuzzDecodeEvents(f *testing.F) {
 			t.Fatal(err)
 		}
 		if len(again) != len(got) {
-			t.Errorf("%d events became %d", len(got), len(again))
+			t.Errorf("encoded %d events, decoded %d", len(got), len(again))
 		}
 		for i := range got {
 			history.ToAPI(&got[i], true)

@@ -1,6 +1,6 @@
 package history
 
-// The types of events. The four that end in StateEntered and StateExited are made by Entered and Exited.
+// The types of events, except those that end in StateEntered and StateExited: Entered and Exited return them.
 const (
 	ExecutionStarted   Type = "ExecutionStarted"
 	ExecutionSucceeded Type = "ExecutionSucceeded"
@@ -55,16 +55,16 @@ const (
 	EvaluationFailed Type = "EvaluationFailed"
 )
 
-// Entered is the type of the event that a state of a type (Pass, Task, ...) begins with.
+// Entered returns the type of the event with which a state of this type (Pass, Task, ...) is entered.
 func Entered(stateType string) Type { return Type(stateType + "StateEntered") }
 
-// Exited is the type of the event that a state of a type ends with.
+// Exited returns the type of the event with which a state of this type is exited.
 func Exited(stateType string) Type { return Type(stateType + "StateExited") }
 
-// shape says which details object shows an event and what stands in it.
+// shape describes the details object of an event.
 type shape struct {
-	details string // empty: the type has none
-	fields  string // letters of the fields table in api.go
+	details string // the name of the object; empty if the type has none
+	fields  string // its fields, as keys of setters in api.go
 }
 
 var (
@@ -75,7 +75,7 @@ var (
 	taskEnd   = "rtec"
 )
 
-// codes is the order in which the store numbers the types: add at the end, never move one.
+// codes defines the number under which the store encodes each type: add new types at the end, and never move one.
 var codes = []struct {
 	typ   Type
 	shape shape
@@ -131,6 +131,7 @@ var codes = []struct {
 	{EvaluationFailed, shape{"evaluationFailedEventDetails", "ecLS"}},
 }
 
+// codeOf maps a type to its index in codes.
 var codeOf = func() map[Type]uint64 {
 	m := make(map[Type]uint64, len(codes))
 	for i, c := range codes {

@@ -20,7 +20,7 @@ func chain(n int) string {
 	return b.String()
 }
 
-// BenchmarkChain is one whole execution of Pass states, decided and encoded as the engine keeps it.
+// BenchmarkChain measures one complete execution of Pass states, decided and encoded as in the engine.
 func BenchmarkChain(b *testing.B) {
 	for _, n := range []int{1, 50} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -47,7 +47,8 @@ func BenchmarkChain(b *testing.B) {
 	}
 }
 
-// BenchmarkMap is one iteration of a Map with a task, of 10,000: what it costs may not depend on how many there are.
+// BenchmarkMap measures one iteration, with a task, of a Map with 10,000 items: its cost must not depend on the number of
+// items.
 func BenchmarkMap(b *testing.B) {
 	m, err := asl.Parse([]byte(`{"StartAt":"M","States":{"M":{"Type":"Map","MaxConcurrency":100,"ItemProcessor":{"StartAt":"A",` +
 		`"States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync","End":true}}},"End":true}}}`))
@@ -61,13 +62,14 @@ func BenchmarkMap(b *testing.B) {
 	for b.Loop() {
 		if len(tasks) == 0 {
 			run = interp.New(interp.Params{ExecutionARN: "arn", Express: true, Input: items, StartTime: epoch}, m)
-			tasks = settle(b, run, interp.Start{})
+			tasks = applyAll(b, run, interp.Start{})
 		}
-		tasks = append(tasks[1:], settle(b, run, interp.TaskEnded{Task: tasks[0].ID, Output: []byte("1")})...)
+		tasks = append(tasks[1:], applyAll(b, run, interp.TaskEnded{Task: tasks[0].ID, Output: []byte("1")})...)
 	}
 }
 
-func settle(b *testing.B, run *interp.Run, f interp.Fact) (tasks []interp.Task) {
+// applyAll applies a fact, and Continue until the run waits. It returns the tasks to start.
+func applyAll(b *testing.B, run *interp.Run, f interp.Fact) (tasks []interp.Task) {
 	for {
 		d, err := run.Apply(f, epoch)
 		if err != nil {

@@ -11,8 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// choice takes the first rule that holds; the order of Choices is the order of the tests (States Language, "Choice
-// State").
+// choice takes the first rule that matches, in the order of Choices (States Language, "Choice State").
 func (r *Run) choice(f *frame) *failure {
 	in, fail := r.path(f, f.state.InputPath, f.input)
 	if fail != nil {
@@ -29,13 +28,13 @@ func (r *Run) choice(f *frame) *failure {
 		}
 	}
 	if f.state.Default == nil {
-		// The States Language calls it States.NoChoiceMatched; Step Functions answers this.
+		// The States Language specifies States.NoChoiceMatched, but Step Functions fails with this error.
 		return runtimeFailure(f, "Failed to transition out of the state. The state does not point to a next state.")
 	}
 	return r.choose(f, f.state.Default, f.state.Output, f.state.Assign)
 }
 
-// choose leaves the state by a rule, whose Output and Assign count instead of the state's own.
+// choose leaves the state through a rule, or through Default. Output and Assign of the rule replace those of the state.
 func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *failure {
 	var out *data
 	var fail *failure
@@ -58,8 +57,8 @@ func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *fa
 	return nil
 }
 
-// holds evaluates one rule. A JSONata Condition that is no boolean fails the state: there is no truthiness here, as
-// there is inside of JSONata.
+// holds evaluates one rule. A JSONata Condition must give a boolean: other values fail the state, although JSONata itself
+// would convert them.
 func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	if rule.Test != nil {
 		return r.check(f, rule.Test, in)
@@ -78,7 +77,7 @@ func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	return b, nil
 }
 
-// check evaluates a test tree. And and Or stop early, so that IsPresent may guard the comparison behind it.
+// check evaluates a tree of tests. And and Or stop early, so that IsPresent can guard a later comparison.
 func (r *Run) check(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	switch {
 	case t.Not != nil:
@@ -92,7 +91,7 @@ func (r *Run) check(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	return r.compare(f, t, in)
 }
 
-// checkAll stops at the first that gives stop.
+// checkAll evaluates tests until the result of one of them is stop.
 func (r *Run) checkAll(f *frame, list []*asl.Test, in *data, stop bool) (bool, *failure) {
 	for _, t := range list {
 		if ok, fail := r.check(f, t, in); fail != nil || ok == stop {
@@ -102,8 +101,8 @@ func (r *Run) checkAll(f *frame, list []*asl.Test, in *data, stop bool) (bool, *
 	return !stop, nil
 }
 
-// compare is a single comparison. Only IsPresent may meet a path that leads nowhere; any other comparison of one
-// fails the state, as it was recorded.
+// compare evaluates one comparison. If its path matches nothing, IsPresent is false, and any other comparison fails the state
+// (recorded).
 func (r *Run) compare(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	scope := r.scope(f, in.value(), onScalar)
 	v, err := t.Variable.Resolve(scope)
@@ -123,7 +122,7 @@ func (r *Run) compare(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	return Compare(strings.TrimSuffix(t.Operator, "Path"), v, want), nil
 }
 
-// choiceFailure has words of its own for a path that leads nowhere, as they were recorded.
+// choiceFailure has a separate message for a path that matches nothing (recorded).
 func (r *Run) choiceFailure(f *frame, path string, err error) *failure {
 	var missing *expr.NoResultsError
 	if errors.As(err, &missing) {
@@ -137,7 +136,7 @@ func emptyList(v any) bool {
 	return ok && len(list) == 0
 }
 
-// Compare is one comparison of Choice. A value of another type than the operator's never matches.
+// Compare evaluates one comparison operator of a Choice. A value whose type is not the operator's never matches.
 func Compare(operator string, v, want any) bool {
 	switch operator {
 	case "IsNull":
@@ -166,7 +165,7 @@ func Compare(operator string, v, want any) bool {
 	return ordered(operator, v, want)
 }
 
-// ordered compares strings, numbers and timestamps.
+// ordered evaluates the operators that compare strings, numbers or timestamps by their order.
 func ordered(operator string, v, want any) bool {
 	var c int
 	switch {
@@ -207,7 +206,7 @@ func ordered(operator string, v, want any) bool {
 	return false
 }
 
-// numbers compares whole numbers exactly, others as floats.
+// numbers compares integers exactly, and other numbers as float64.
 func numbers(a, b value.Number) int {
 	if i, ok := a.Int64(); ok {
 		if j, ok := b.Int64(); ok {
@@ -217,7 +216,7 @@ func numbers(a, b value.Number) int {
 	return cmp.Compare(a.Float64(), b.Float64())
 }
 
-// timestamp takes what a Timestamp comparison takes: a string in the States Language's profile, never a number.
+// timestamp parses the operand of a Timestamp comparison: a string in the format of ParseTimestamp; never a number.
 func timestamp(v any) (time.Time, bool) {
 	s, ok := v.(string)
 	if !ok {
@@ -226,8 +225,8 @@ func timestamp(v any) (time.Time, bool) {
 	return ParseTimestamp(s)
 }
 
-// wildcard matches with * for any characters; \* is a star and \\ a backslash. It goes back to the last star only, so
-// that its time is bounded by the product of the lengths.
+// wildcard matches s against a pattern of StringMatches: * stands for any characters, \* for a star and \\ for a backslash.
+// It backtracks only to the last star, so that its time is bounded by the product of the lengths.
 func wildcard(pattern, s string) bool {
 	star, from := -1, 0
 	i, j := 0, 0
@@ -252,7 +251,7 @@ func wildcard(pattern, s string) bool {
 	return i == len(pattern)
 }
 
-// token reads the pattern's character at i; next is i at the pattern's end.
+// token reads the character of the pattern at i, and returns the index after it: i itself at the end of the pattern.
 func token(pattern string, i int) (c byte, next int, star bool) {
 	if i == len(pattern) {
 		return 0, i, false

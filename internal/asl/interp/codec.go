@@ -12,12 +12,13 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// version is the form of heads and frames; every version that was ever written is read (testdata has one of each).
+// version is the version of the encoding of heads and frames: a version byte, then the fields in a fixed order, without
+// names. All versions that were ever written can be read; testdata has a file for each.
 const version = 1
 
 var errBroken = errors.New("the stored run is damaged")
 
-// AppendHead writes the head after dst.
+// AppendHead appends the encoded head to dst.
 func (r *Run) AppendHead(dst []byte) []byte {
 	w := writer{append(dst, version)}
 	h := &r.head
@@ -36,7 +37,7 @@ func (r *Run) AppendHead(dst []byte) []byte {
 	return w.b
 }
 
-// decodeHead reads also what Head does not show: the deadline and the next frame's number.
+// decodeHead also returns the parts of the stored head that Head does not have: the deadline and the id of the next frame.
 func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err error) {
 	d := reader{b: head}
 	if err := d.version(); err != nil {
@@ -56,13 +57,14 @@ func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err erro
 	return h, deadline, next, d.end()
 }
 
-// DecodeHead reads a head alone.
+// DecodeHead decodes a head, without loading the run.
 func DecodeHead(head []byte) (Head, error) {
 	h, _, _, err := decodeHead(head)
 	return h, err
 }
 
-// AppendFrame writes a frame that a decision named Dirty after dst, and nothing for one that a later decision removed.
+// AppendFrame appends an encoded frame to dst. The frame must be Dirty in a decision. If a later decision has removed it,
+// AppendFrame appends nothing.
 func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 	w := writer{append(dst, version)}
 	if id == originFrame {
@@ -89,7 +91,7 @@ func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 	return w.b
 }
 
-// params is the origin frame: it holds the execution's input, which may be big, so that heads stay small.
+// params encodes the origin frame. It contains the execution's input, which can be large, so that heads stay small.
 func (w *writer) params(p *Params) {
 	for _, s := range []string{p.ExecutionARN, p.Name, p.MachineARN, p.MachineName, p.AliasARN, p.VersionARN, p.RoleARN,
 		p.Region, p.MapRunARN} {
@@ -103,7 +105,7 @@ func (w *writer) params(p *Params) {
 	w.bytes(p.MapItem)
 }
 
-// DecodeParams reads the params of a run from its frame 1, which the first decision writes and none removes.
+// DecodeParams decodes the params of a run from its frame 1, which the first decision writes and no decision removes.
 func DecodeParams(frame []byte) (Params, error) {
 	d := reader{b: frame}
 	var p Params
@@ -123,7 +125,7 @@ func DecodeParams(frame []byte) (Params, error) {
 	return p, d.end()
 }
 
-// line writes a line of control. States are named, not numbered: a name is still right when the parser changes.
+// line encodes a line. It stores names of states instead of numbers, because a name stays valid if the parser changes.
 func (w *writer) line(f *frame) {
 	w.b = append(w.b, byte(f.phase))
 	w.int(int64(f.program.Index))
@@ -149,7 +151,7 @@ func (w *writer) line(f *frame) {
 	}
 }
 
-// vars are written sorted, so that the same run gives the same bytes.
+// vars encodes variables sorted by name, so that equal runs have equal encodings.
 func (w *writer) vars(vars map[string]*data) {
 	names := make([]string, 0, len(vars))
 	for name := range vars {
@@ -163,8 +165,8 @@ func (w *writer) vars(vars map[string]*data) {
 	}
 }
 
-// task keeps the evaluated input: a restart must hand the runner what the first start did, and expressions may draw
-// anew.
+// task encodes the evaluated input as well: after a restart the runner must get the same input, and evaluating the
+// expressions again could draw other random numbers.
 func (w *writer) task(t *taskState) {
 	w.bool(t != nil)
 	if t == nil {
@@ -209,14 +211,14 @@ func (d *reader) mapRun() *MapRun {
 	return m
 }
 
-// group leaves out what its lines' own frames say: which lines there are, and their results.
+// group omits what the frames of the lines contain: the list of lines, and their results.
 func (w *writer) group(f *frame) {
 	for _, n := range []int64{f.started, f.ended, f.length, f.limit, f.startEvent, f.last, int64(f.items)} {
 		w.int(n)
 	}
 }
 
-// Load makes the run again of its head and all its frames that were written and are not gone.
+// Load restores a run from its head and all its stored frames.
 func Load(m *asl.Machine, head []byte, frames []StoredFrame) (*Run, error) {
 	r := &Run{machine: m, frames: make(map[FrameID]*frame, len(frames))}
 	var err error
@@ -238,7 +240,7 @@ func Load(m *asl.Machine, head []byte, frames []StoredFrame) (*Run, error) {
 	return r, nil
 }
 
-// loadFrame reads one frame; whether the frames fit each other is for connect to say.
+// loadFrame decodes one frame. connect then checks whether the frames are consistent.
 func (r *Run) loadFrame(s StoredFrame) (err error) {
 	if s.ID == originFrame {
 		r.params, err = DecodeParams(s.Data)
@@ -270,7 +272,7 @@ func (r *Run) loadFrame(s StoredFrame) (err error) {
 	return d.end()
 }
 
-// line finds program and state in the definition: a run is loaded with the very definition it began with.
+// line decodes a line. m must be the definition with which the run was started.
 func (d *reader) line(f *frame, m *asl.Machine) {
 	f.phase = phase(d.byte())
 	program, state := d.int(), d.str()
@@ -315,7 +317,7 @@ func (d *reader) task() *taskState {
 		timeout: d.time(), heartbeat: time.Duration(d.int()), beat: d.time(), submitted: d.bool(), attempt: int(d.int())}
 }
 
-// connect makes what is not written: a group's lines and results, the queue, the timers.
+// connect restores what is not stored: the lines and results of groups, the queue, and the timers.
 func (r *Run) connect() error {
 	ids := r.ids()
 	for _, id := range ids {
@@ -331,7 +333,7 @@ func (r *Run) connect() error {
 		}
 		if !r.closed() {
 			r.arm(f)
-			if f.id != originFrame && f.canGo() {
+			if f.id != originFrame && f.runnable() {
 				f.queued = true
 				r.queue = append(r.queue, id)
 			}
@@ -340,8 +342,8 @@ func (r *Run) connect() error {
 	return nil
 }
 
-// connectFrame ties a frame to the one above it. It refuses what would crash a decision later: the caller may be
-// reading a damaged store.
+// connectFrame connects a frame to its parent. It returns an error for frames that would make a later decision panic, because
+// the store may be damaged.
 func (r *Run) connectFrame(f *frame) error {
 	if f.id == originFrame {
 		return nil
@@ -360,7 +362,7 @@ func (r *Run) connectFrame(f *frame) error {
 	if f.kind == groupKind || f.kind == mapRunKind {
 		above = lineKind
 	}
-	if parent == nil || parent.kind != above || f.parent >= f.id { // ids grow downwards
+	if parent == nil || parent.kind != above || f.parent >= f.id { // a parent has a smaller id
 		return errBroken
 	}
 	switch f.kind {
@@ -388,8 +390,8 @@ func (r *Run) connectFrame(f *frame) error {
 	return nil
 }
 
-// counted says that a group's counters are those of its lines: every line that was started has a frame until the group
-// ends, and it ends with its last line.
+// counted reports whether the counters of a group match its lines: every line that was started has a frame until the group
+// ends, and the group ends with its last line.
 func (r *Run) counted(group *frame) bool {
 	var ended int64
 	for _, id := range group.lines {
@@ -406,7 +408,7 @@ func (r *Run) counted(group *frame) bool {
 	return group.started == int64(len(group.lines)) && group.ended == ended && ended < group.length && group.started <= group.length
 }
 
-// rightGroup says that what stands beneath a line is there and fits the line's state.
+// rightGroup reports whether the group or map run of a line exists and matches the line's state.
 func (r *Run) rightGroup(f *frame) bool {
 	group := r.frames[f.group]
 	if group == nil || group.parent != f.id {
@@ -414,7 +416,7 @@ func (r *Run) rightGroup(f *frame) bool {
 	}
 	switch {
 	case f.phase == ready || f.phase == waiting || f.phase == working || f.phase == retrying:
-		return false // the line would go on to a state that the group does not belong to
+		return false // the line would move to a state that the group does not belong to
 	case f.state.Type == asl.Map && f.state.Map.Processor.Distributed:
 		return group.kind == mapRunKind && f.phase != grouped
 	case f.state.Type == asl.Map:
@@ -425,7 +427,7 @@ func (r *Run) rightGroup(f *frame) bool {
 		group.started == branches && group.length == branches
 }
 
-// plausible says that a line's phase and counters fit its state: nothing but damage makes one that does not.
+// plausible reports whether a line's phase and counters match its state. Only damage can cause a mismatch.
 func (f *frame) plausible() bool {
 	switch {
 	case f.phase == working && (f.task == nil || f.state.Type != asl.Task),

@@ -15,9 +15,9 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
-var update = flag.Bool("update", false, "write the golden file of the present version anew")
+var update = flag.Bool("update", false, "rewrite the golden file of the current version")
 
-// everything is a run in which frames of every kind stand: lines in most phases, groups, items, ends of lines, a map run.
+// everything is a run that has frames of every kind: lines in most phases, groups, items, outputs of lines, and a map run.
 const everything = `{"StartAt":"P","States":{"P":{"Type":"Parallel","Assign":{"after.$":"$"},"Branches":[` +
 	`{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","MaxConcurrency":2,"ItemProcessor":{"StartAt":"A",` +
 	`"States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync","TimeoutSeconds":90,"HeartbeatSeconds":30,` +
@@ -67,11 +67,12 @@ func parseGolden(t testing.TB, data []byte) (head []byte, frames []interp.Stored
 	return head, frames
 }
 
-// TestOldRunsAreRead: what any version ever wrote goes on where it stood. A new version adds a file, none is changed.
-func TestOldRunsAreRead(t *testing.T) {
-	const present = "testdata/run-v1.golden"
+// TestOldRunsCanBeResumed loads what each version wrote and continues the run. A new version adds a golden file; existing
+// files never change.
+func TestOldRunsCanBeResumed(t *testing.T) {
+	const current = "testdata/run-v1.golden"
 	if *update {
-		if err := os.WriteFile(present, golden(everyFrame(t)), 0o644); err != nil {
+		if err := os.WriteFile(current, golden(everyFrame(t)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,8 +94,8 @@ func TestOldRunsAreRead(t *testing.T) {
 		for _, s := range frames {
 			w.stored[s.ID] = w.run.AppendFrame(nil, s.ID)
 		}
-		if file == present && !bytes.Equal(golden(w), data) {
-			t.Errorf("%s: the present version writes another form: it needs a new number", file)
+		if file == current && !bytes.Equal(golden(w), data) {
+			t.Errorf("%s: the encoding has changed: increase the version", file)
 		}
 		w.wake().done("A#3", "3").done("A#4", "2").wake()
 		w.apply(interp.MapRunEnded{MapRun: w.run.RunningMaps()[0].ID, Output: []byte("[]")})
@@ -102,7 +103,7 @@ func TestOldRunsAreRead(t *testing.T) {
 	}
 }
 
-func TestNewerVersionsAreRefused(t *testing.T) {
+func TestNewerVersionIsAnError(t *testing.T) {
 	w := everyFrame(t)
 	head, frames := parseGolden(t, golden(w))
 	head[0] = 200
@@ -111,9 +112,9 @@ func TestNewerVersionsAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzLoad: damaged heads and frames are errors, or runs that decide something and end. Load refuses the damage that a
-// look at the frames shows; what only a decision can find may panic there, and the engine turns that into this one run's
-// error (FuzzDamagedStore).
+// FuzzLoad loads damaged heads and frames: Load returns an error, or a run that can be continued. Load detects the damage
+// that the frames themselves show. Damage that only a decision would detect may cause a panic, which the engine turns into an
+// error of this one run (FuzzDamagedStore).
 func FuzzLoad(f *testing.F) {
 	w := everyFrame(f)
 	head, frames := parseGolden(f, golden(w))
@@ -132,12 +133,12 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		run.AppendHead(nil)
-		goOn(run)
+		advance(run)
 	})
 }
 
-// goOn applies what may come next to a run.
-func goOn(run *interp.Run) {
+// advance applies facts that can come next to a run.
+func advance(run *interp.Run) {
 	defer func() { _ = recover() }()
 	for _, task := range run.Running() {
 		_, _ = run.Apply(interp.TaskEnded{Task: task.ID, Output: []byte("1")}, epoch)
@@ -153,7 +154,7 @@ func goOn(run *interp.Run) {
 	}
 }
 
-// FuzzRun: any text is refused as a definition, or runs without a crash.
+// FuzzRun checks that any text is either rejected as a definition, or runs without a panic.
 func FuzzRun(f *testing.F) {
 	for _, s := range []string{oneTask, branches, everything, distributed, fmt.Sprintf(mapOfTasks, 1)} {
 		f.Add([]byte(s), []byte(`{"items":[1,2],"n":1,"name":"x"}`))

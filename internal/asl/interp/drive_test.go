@@ -15,7 +15,7 @@ import (
 
 var epoch = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
 
-// world plays the engine: it keeps what is decided, and may load the run again of it before every fact.
+// world simulates the engine: it stores decisions and, with reload, loads the run before every fact.
 type world struct {
 	t      testing.TB
 	m      *asl.Machine
@@ -23,14 +23,14 @@ type world struct {
 	now    time.Time
 	events []history.Event
 	last   interp.Decision
-	tasks  map[string]interp.Task // running, by state and number: A#1
+	tasks  map[string]interp.Task // by state and number: A#1
 	count  map[string]int
 	stops  []string
-	ended  map[string]bool // tasks that were told to have ended
+	ended  map[string]bool // tasks for which TaskEnded was applied
 	stored map[interp.FrameID][]byte
 	reload bool
-	most   int // frames written by one decision at most
-	writes int
+	most   int // the largest number of frames that one decision wrote
+	writes int // frames written by all decisions
 }
 
 func newWorld(t testing.TB, definition, input string) *world {
@@ -104,11 +104,11 @@ func (w *world) load() {
 
 func (w *world) start() *world { w.t.Helper(); w.apply(interp.Start{}); return w }
 
-// wake moves the clock to the run's next deadline.
+// wake advances the clock to the run's next deadline, and applies Wake.
 func (w *world) wake() *world {
 	w.t.Helper()
 	if w.last.Wake.IsZero() {
-		w.t.Fatal("the run waits for no timer")
+		w.t.Fatal("no timer is set")
 	}
 	w.now = w.last.Wake
 	w.apply(interp.Wake{})
@@ -131,12 +131,12 @@ func (w *world) id(task string) string {
 	w.t.Helper()
 	t, ok := w.tasks[task]
 	if !ok {
-		w.t.Fatalf("no task %s was started, only %v", task, w.tasks)
+		w.t.Fatalf("task %s was not started; tasks: %v", task, w.tasks)
 	}
 	return t.ID
 }
 
-// story is the history in short: id<previous type name.
+// story formats the history in short: id<previous type name.
 func (w *world) story() string {
 	var b strings.Builder
 	for _, e := range w.events {

@@ -12,8 +12,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// scope is what the state's expressions see. Each stage of a state's work draws its own randomness, so that a state done
-// again (Retry) draws anew and a replay draws the same.
+// The data of a state is processed in this order. JSONPath: InputPath, Parameters, the state's work, ResultSelector, ResultPath (which
+// inserts the result into the raw input), OutputPath. JSONata: Arguments, the state's work, Output. Assign is evaluated last, but
+// with the values of variables from before the state: leave sets all of them together.
+
+// scope returns everything that the state's expressions can read. Each stage has its own random numbers, see random.
 func (r *Run) scope(f *frame, input any, stage uint64) *expr.Scope {
 	return &expr.Scope{
 		Input:   input,
@@ -24,7 +27,7 @@ func (r *Run) scope(f *frame, input any, stage uint64) *expr.Scope {
 	}
 }
 
-// The stages of a state's work.
+// The stages of a state's work, as streams of random numbers.
 const (
 	onInput uint64 = 1 + iota
 	onOutput
@@ -35,7 +38,7 @@ const (
 	onMapRun
 )
 
-// variable looks a variable up in the line and those around it.
+// variable returns the value of a variable of the line or of the lines around it.
 func (r *Run) variable(f *frame, name string) (any, bool) {
 	for f != nil {
 		if d, ok := f.vars[name]; ok {
@@ -49,7 +52,7 @@ func (r *Run) variable(f *frame, name string) (any, bool) {
 	return nil, false
 }
 
-// context is the context object ($$, $states.context).
+// context returns the context object ($$, $states.context). item overrides $$.Map.Item if it is not nil.
 func (r *Run) context(f *frame, item *value.Object) any {
 	if r.test != nil {
 		return r.test.contextOf(r, f, item)
@@ -57,7 +60,7 @@ func (r *Run) context(f *frame, item *value.Object) any {
 	p := r.params
 	execution := object("Id", p.ExecutionARN, "Input", r.input.value(), "StartTime", Timestamp(p.StartTime),
 		"Name", p.Name, "RoleArn", p.RoleARN)
-	if !p.Express { // an Express execution cannot be redriven, and shows no count
+	if !p.Express { // an Express execution cannot be redriven
 		execution.Set("RedriveCount", value.Int(int64(r.head.RedriveCount)))
 	}
 	if r.head.RedriveCount > 0 {
@@ -72,7 +75,7 @@ func (r *Run) context(f *frame, item *value.Object) any {
 	return c
 }
 
-// addTaskAndMap adds what only some states have. Step Functions shows a token only where the Task waits for it.
+// addTaskAndMap adds the parts that only some states have. Step Functions has a token only for a Task that waits for it.
 func (r *Run) addTaskAndMap(c *value.Object, f *frame, item *value.Object) {
 	if f.task != nil && strings.HasSuffix(f.state.Resource, ".waitForTaskToken") {
 		c.Set("Task", object("Token", f.task.token))
@@ -85,12 +88,12 @@ func (r *Run) addTaskAndMap(c *value.Object, f *frame, item *value.Object) {
 	}
 }
 
-// retriable says which types show RetryCount: those that may have a Retry.
+// retriable reports whether states of this type have RetryCount: those that can have a Retry.
 func retriable(stateType string) bool {
 	return stateType == asl.Task || stateType == asl.Parallel || stateType == asl.Map
 }
 
-// mapItem is $$.Map.Item of the innermost iteration that the line is in.
+// mapItem returns $$.Map.Item of the innermost iteration that contains the line; nil outside a Map.
 func (r *Run) mapItem(f *frame) *value.Object {
 	for f.id != rootFrame {
 		group := r.frames[f.parent]
@@ -106,7 +109,7 @@ func (r *Run) mapItem(f *frame) *value.Object {
 	return nil
 }
 
-// item is one item as $$.Map.Item shows it. It is read from the items' frame, so that no iteration carries a copy.
+// item returns one item of a Map as $$.Map.Item. It is read from the frame of the items, so that iterations need no copy.
 func (r *Run) item(group *frame, index int64) *value.Object {
 	items, _ := r.frames[group.items].input.value().([]any)
 	if index >= int64(len(items)) {
@@ -115,10 +118,10 @@ func (r *Run) item(group *frame, index int64) *value.Object {
 	return object("Index", value.Int(index), "Value", items[index])
 }
 
-// Timestamp is a time as the context object shows it.
+// Timestamp formats a time as in the context object.
 func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// object makes an object of keys and values in turn, in this order: the order is seen in outputs.
+// object creates an object from alternating keys and values. The order is kept, because outputs show it.
 func object(pairs ...any) *value.Object {
 	o := value.NewObject(len(pairs) / 2)
 	for i := 0; i < len(pairs); i += 2 {
@@ -127,7 +130,7 @@ func object(pairs ...any) *value.Object {
 	return o
 }
 
-// arguments is the state's effective input: after InputPath and Parameters, or Arguments.
+// arguments returns the state's effective input: after InputPath and Parameters, or Arguments.
 func (r *Run) arguments(f *frame) (*data, *failure) {
 	in, fail := r.path(f, f.state.InputPath, f.input)
 	if fail != nil {
@@ -146,7 +149,7 @@ func (r *Run) arguments(f *frame) (*data, *failure) {
 	return in, nil
 }
 
-// path applies InputPath or OutputPath, or ItemsPath.
+// path applies InputPath, OutputPath or ItemsPath.
 func (r *Run) path(f *frame, p asl.PathField, in *data) (*data, *failure) {
 	if p.Null {
 		return valueData(value.NewObject(0)), nil
@@ -161,7 +164,7 @@ func (r *Run) path(f *frame, p asl.PathField, in *data) (*data, *failure) {
 	return valueData(v), nil
 }
 
-// output is what the state gives to the next one.
+// output returns the output of the state.
 func (r *Run) output(f *frame, result *data) (*data, *failure) {
 	var out *data
 	var fail *failure
@@ -176,7 +179,8 @@ func (r *Run) output(f *frame, result *data) (*data, *failure) {
 	return out, fail
 }
 
-// jsonataOutput evaluates Output, of the state or of the rule or catcher that it chose.
+// jsonataOutput evaluates the Output t of the state, or of the rule or catcher that was chosen. Without one, the output is
+// the first that is not nil of errorOutput, result and the state's input.
 func (r *Run) jsonataOutput(f *frame, t asl.Template, result, errorOutput *data) (*data, *failure) {
 	if t == nil {
 		for _, d := range []*data{errorOutput, result} {
@@ -187,7 +191,7 @@ func (r *Run) jsonataOutput(f *frame, t asl.Template, result, errorOutput *data)
 		return f.input, nil
 	}
 	s := r.scope(f, f.input.value(), onOutput)
-	give(s, result, errorOutput)
+	addResults(s, result, errorOutput)
 	v, err := t.Eval(s)
 	if err != nil {
 		return nil, r.evalFailure(f, err)
@@ -195,8 +199,8 @@ func (r *Run) jsonataOutput(f *frame, t asl.Template, result, errorOutput *data)
 	return valueData(v), nil
 }
 
-// give adds $states.result and $states.errorOutput, which JSONata sees only where there is one.
-func give(s *expr.Scope, result, errorOutput *data) {
+// addResults sets $states.result and $states.errorOutput, if they exist.
+func addResults(s *expr.Scope, result, errorOutput *data) {
 	if result != nil {
 		s.Result, s.HasResult = result.value(), true
 	}
@@ -205,10 +209,10 @@ func give(s *expr.Scope, result, errorOutput *data) {
 	}
 }
 
-// pathOutput is the JSONPath way out of a state: ResultSelector, ResultPath on the raw input, OutputPath.
+// pathOutput applies ResultSelector, ResultPath (to the raw input) and OutputPath.
 func (r *Run) pathOutput(f *frame, result *data) (*data, *failure) {
 	s := f.state
-	if result == nil { // Succeed, Wait, Choice: the effective input goes on
+	if result == nil { // Succeed, Wait, Choice: the effective input is the output
 		in, fail := r.path(f, s.InputPath, f.input)
 		if fail != nil {
 			return nil, fail
@@ -231,7 +235,7 @@ func (r *Run) pathOutput(f *frame, result *data) (*data, *failure) {
 	return r.path(f, s.OutputPath, combined)
 }
 
-// put is what ResultPath makes of the raw input and the result.
+// put applies ResultPath: it inserts the result into the raw input.
 func (r *Run) put(f *frame, p asl.ResultPath, result *data) (*data, *failure) {
 	switch {
 	case p.Null:
@@ -246,7 +250,7 @@ func (r *Run) put(f *frame, p asl.ResultPath, result *data) (*data, *failure) {
 	return valueData(v), nil
 }
 
-// assign evaluates an Assign field; no variable is set yet.
+// assign evaluates an Assign field. It does not set the variables.
 func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*value.Object, *failure) {
 	if t == nil {
 		return nil, nil
@@ -256,7 +260,7 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 		return nil, fail
 	}
 	s := r.scope(f, input.value(), onAssign)
-	give(s, result, errorOutput)
+	addResults(s, result, errorOutput)
 	v, err := t.Eval(s)
 	if err != nil {
 		return nil, r.evalFailure(f, err)
@@ -268,8 +272,8 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 	return o, r.variableLimit(f, o)
 }
 
-// assignInput is $ in Assign: with JSONPath the result before ResultSelector, a Catch's error, or else the effective
-// input; with JSONata $states.input stays the raw input.
+// assignInput returns the input of Assign. With JSONPath, $ is the result before ResultSelector, the error in a Catch, or
+// else the effective input. With JSONata, $states.input is always the raw input.
 func (r *Run) assignInput(f *frame, result, errorOutput *data) (*data, *failure) {
 	switch {
 	case f.state.JSONata:
@@ -282,7 +286,7 @@ func (r *Run) assignInput(f *frame, result, errorOutput *data) (*data, *failure)
 	return r.path(f, f.state.InputPath, f.input)
 }
 
-// evalFailure turns an evaluation's error into the state's failure.
+// evalFailure converts an evaluation error to the failure of the state.
 func (r *Run) evalFailure(f *frame, err error) *failure {
 	fail := &failure{name: stepfn.StatesRuntime, cause: err.Error()}
 	var e *expr.Error
@@ -293,13 +297,13 @@ func (r *Run) evalFailure(f *frame, err error) *failure {
 		return dataLimit(f.state.Name)
 	}
 	fail.evaluation = fail.name == stepfn.StatesQueryEvaluationError
-	if fail.name != stepfn.StatesReferencePathConflict { // which is shown without a word on the state
-		fail.cause = where(f) + fail.cause
+	if fail.name != stepfn.StatesReferencePathConflict { // its cause does not start with the state's name
+		fail.cause = causePrefix(f) + fail.cause
 	}
 	return fail
 }
 
-// pathFailure is for the fields that are one path: their message names the path as written.
+// pathFailure is evalFailure for fields that consist of one path: the message contains the path as it is written.
 func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	var missing *expr.NoResultsError
 	if errors.As(err, &missing) {
@@ -308,9 +312,9 @@ func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	return r.evalFailure(f, err)
 }
 
-// where begins the cause of every failure of a state's own work. TestState's state was entered at no event, and was
-// recorded without it.
-func where(f *frame) string {
+// causePrefix returns the beginning of the cause of an error in a state's own work. In TestState, where no event enters the
+// state, Step Functions omits it (recorded).
+func causePrefix(f *frame) string {
 	if f.entered == 0 {
 		return ""
 	}
@@ -318,12 +322,12 @@ func where(f *frame) string {
 		f.state.Name, f.entered)
 }
 
-// runtimeFailure is a States.Runtime with the words that Step Functions begins its causes with.
+// runtimeFailure returns a States.Runtime whose cause starts as in Step Functions.
 func runtimeFailure(f *frame, format string, args ...any) *failure {
-	return &failure{name: stepfn.StatesRuntime, cause: where(f) + fmt.Sprintf(format, args...)}
+	return &failure{name: stepfn.StatesRuntime, cause: causePrefix(f) + fmt.Sprintf(format, args...)}
 }
 
-// dataLimit is the failure of a payload over 256 KB, in the words that were recorded.
+// dataLimit returns the failure of a payload over 256 KiB, in the recorded wording.
 func dataLimit(subject string) *failure {
 	return &failure{name: stepfn.StatesDataLimitExceeded, cause: fmt.Sprintf(
 		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject)}

@@ -13,16 +13,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// failure is why a state fails.
+// failure is the error of a state.
 type failure struct {
 	name, cause string
-	location    string // of a JSONata expression
-	evaluation  bool   // EvaluationFailed is shown
-	entered     bool   // it follows the state's entry, though nothing else does
-	heartbeat   bool   // a timeout that States.HeartbeatTimeout names too
+	location    string // the field that contains the failed JSONata expression
+	evaluation  bool   // emits EvaluationFailed
+	entered     bool   // EvaluationFailed follows the state's entry even if no other event does
+	heartbeat   bool   // a timeout that matches States.HeartbeatTimeout as well
 }
 
-// clip cuts a text to at most n bytes, not within a character.
+// clip truncates a string to at most n bytes without splitting a character.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -33,7 +33,7 @@ func clip(s string, n int) string {
 	return s[:n]
 }
 
-// failOn is the Fail state. Its failure is the line's: a Fail state has neither Retry nor Catch.
+// failOn executes a Fail state.
 func (r *Run) failOn(f *frame) *failure {
 	name, fail := r.str(f, &f.state.Error, f.input)
 	if fail != nil {
@@ -46,7 +46,9 @@ func (r *Run) failOn(f *frame) *failure {
 	return &failure{name: name, cause: cause}
 }
 
-// failState decides what becomes of a state that failed: it is tried again, caught, or fails its line.
+// failState handles the failure of a state: a retrier can execute it again, or a catcher can move the line to another state.
+// Otherwise the line fails, and with it the state around the line, up to the execution. A States.Runtime that is neither
+// retried nor caught by the state itself ends the execution directly.
 func (r *Run) failState(f *frame, fail *failure) {
 	fail.name, fail.cause = clip(fail.name, stepfn.MaxError), clip(fail.cause, stepfn.MaxCause)
 	r.evaluationFailed(f, fail)
@@ -61,7 +63,7 @@ func (r *Run) failState(f *frame, fail *failure) {
 	if second := r.catch(f, fail); second == nil {
 		return
 	} else if second != fail {
-		f.last = before // the catcher's own failure follows what the state's first one followed
+		f.last = before // the failure of the catcher has the same previous event as the first one
 		r.evaluationFailed(f, second)
 		r.groupFailed(f, second)
 		fail = second
@@ -69,28 +71,29 @@ func (r *Run) failState(f *frame, fail *failure) {
 	scheduled := f.phase == working
 	f.phase, f.fail, f.task = failed, fail, nil
 	r.touch(f)
-	if f.id == rootFrame || runtime { // a runtime error ends the execution from wherever it happens
+	if f.id == rootFrame || runtime {
 		r.closeAfter(stepfn.Failed, fail, f.last)
 		return
 	}
 	r.lineFailed(f, fail, scheduled)
 }
 
-// evaluationFailed shows a failed expression. Where nothing followed the state's entry, the event follows what came before
-// the entry, as Step Functions numbers it.
+// evaluationFailed emits EvaluationFailed. If it would directly follow the state's entry, its previous event is the one
+// before the entry, as in Step Functions.
 func (r *Run) evaluationFailed(f *frame, fail *failure) {
 	if !fail.evaluation {
 		return
 	}
 	e := history.Event{Type: history.EvaluationFailed, Error: fail.name, Cause: fail.cause, Location: fail.location,
 		State: f.state.Name, Previous: f.last}
-	if f.last == f.entered && !fail.entered && fail.name != stepfn.StatesDataLimitExceeded { // recorded both ways
+	if f.last == f.entered && !fail.entered && fail.name != stepfn.StatesDataLimitExceeded { // the exceptions are recorded
 		e.Previous = f.before
 	}
 	f.last = r.emitAfter(e)
 }
 
-// retry finds the retrier that takes the error, and lets the state wait for its next attempt.
+// retry finds the first retrier that matches the error, and starts its interval. It reports false if there is none, or if it
+// has no attempts left.
 func (r *Run) retry(f *frame, fail *failure) bool {
 	for i := range f.state.Retry {
 		t := &f.state.Retry[i]
@@ -116,7 +119,7 @@ func (r *Run) retry(f *frame, fail *failure) bool {
 	return false
 }
 
-// backoff is the retrier's interval after n attempts of its own, in seconds, before jitter.
+// backoff returns the retrier's interval in seconds after n of its retries, before jitter.
 func backoff(t *asl.Retrier, n int) float64 {
 	s := t.IntervalSeconds * math.Pow(t.BackoffRate, float64(n))
 	if t.MaxDelaySeconds > 0 {
@@ -125,7 +128,7 @@ func backoff(t *asl.Retrier, n int) float64 {
 	return min(s, stepfn.MaxSeconds)
 }
 
-// delay is how long the retrier waits after n attempts of its own.
+// delay returns the retrier's interval after n of its retries, with jitter.
 func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 	s := backoff(t, n)
 	if t.FullJitter {
@@ -134,11 +137,13 @@ func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 	return seconds(s).Truncate(time.Millisecond)
 }
 
-// matches says that ErrorEquals names the error. States.ALL stands for all errors but States.Runtime; that it stands for
-// a task's States.DataLimitExceeded was recorded, though the documentation excludes it. States.TaskFailed stands for all
-// but timeouts (States Language, "Errors"). The documented name of a ReferencePathConflict names it as well, for
-// definitions that were written by the documentation. Ray.SubmitFailed, an error of our own tasks, includes
-// Ray.RuntimeEnvFailed, which was part of it when older definitions were written.
+// matches reports whether ErrorEquals contains the error or a wildcard for it:
+//
+//   - States.ALL matches all errors except States.Runtime. It also matches States.DataLimitExceeded of a task (recorded), although
+//     the documentation excludes it.
+//   - States.TaskFailed matches all errors except timeouts (States Language, "Errors").
+//   - States.ResultPathMatchFailure, the documented name, matches States.ReferencePathConflict, the actual one.
+//   - Ray.SubmitFailed, an error of our own tasks, matches Ray.RuntimeEnvFailed, which earlier releases did not distinguish from it.
 func (fail *failure) matches(equals []string) bool {
 	if slices.Contains(equals, fail.name) {
 		return true
@@ -158,8 +163,8 @@ func (fail *failure) matches(equals []string) bool {
 	return false
 }
 
-// catch finds the catcher that takes the error, and leaves the state by it. It returns the failure that stays: nil, the
-// state's own, or the catcher's when its own expressions fail.
+// catch finds the first catcher that matches the error, and leaves the state through it. It returns nil if the error was
+// caught, fail if no catcher matches, or a new failure if an expression of the catcher fails.
 func (r *Run) catch(f *frame, fail *failure) *failure {
 	for i := range f.state.Catch {
 		c := &f.state.Catch[i]
@@ -178,7 +183,7 @@ func (r *Run) catch(f *frame, fail *failure) *failure {
 	return fail
 }
 
-// caught evaluates what a catcher hands on. Nothing is changed yet: when it fails, the state fails by that instead.
+// caught evaluates the output and the variables of a catcher. It changes nothing, so that the state can still fail.
 func (r *Run) caught(f *frame, c *asl.Catcher, fail *failure) (*data, *value.Object, *failure) {
 	info := valueData(object("Error", fail.name, "Cause", fail.cause))
 	var out *data

@@ -2,6 +2,7 @@ package interp
 
 import (
 	"fmt"
+
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/asl/history"
@@ -9,7 +10,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// parallel gives every branch the same input: values never change, so they share it.
+// A Parallel or an inline Map runs its lines in a group. The group's frame is a child of the line that executes the state, and the
+// lines are children of the group. When a line succeeds, its frame keeps only the output (doneKind); when all have succeeded,
+// groupEnded ends the state with the outputs, in order. When a line fails, lineFailed aborts the others and fails the state.
+// dissolve removes all these frames when the state is left or retried; a failed state keeps them for a redrive.
+
+// parallel starts a line for each branch. All branches share one input, because values are immutable.
 func (r *Run) parallel(f *frame) *failure {
 	in, fail := r.arguments(f)
 	if fail != nil {
@@ -29,7 +35,7 @@ func (r *Run) parallel(f *frame) *failure {
 	return nil
 }
 
-// begin makes the group of a state that lets lines run beneath it.
+// begin creates the group of a state that runs lines.
 func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
 	group := r.add(&frame{kind: groupKind, parent: f.id, length: length})
 	group.startEvent = r.emit(f, started)
@@ -39,7 +45,7 @@ func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
 	return group
 }
 
-// addLine begins a line beneath a group; previous is the event that its first one follows.
+// addLine adds a line to a group; previous is the previous event of the line's first event.
 func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) {
 	line := r.add(&frame{kind: lineKind, phase: ready, parent: group.id, program: p, state: p.StartAt, input: in, index: index,
 		last: previous})
@@ -48,13 +54,13 @@ func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous in
 	r.enqueue(line)
 }
 
-// canStart says that the group has lines yet to start, and room for one.
+// canStart reports whether the group has lines that have not started, and its concurrency limit allows one more.
 func (g *frame) canStart() bool {
 	return g.started < g.length && (g.limit == 0 || g.running < g.limit)
 }
 
-// startLine starts a Map's next iteration. Those that fill the Map's concurrency follow its start; a later one follows
-// the end of the one whose place it takes.
+// startLine starts the next iteration of a Map. As in Step Functions, the event of an iteration follows the start of the Map
+// while the concurrency limit is not yet reached; a later one follows the end of the iteration that made room for it.
 func (r *Run) startLine(group *frame) {
 	f := r.frames[group.parent]
 	index := group.started
@@ -72,7 +78,7 @@ func (r *Run) startLine(group *frame) {
 	r.addLine(group, f.state.Map.Processor, in, index, r.emitAfter(e))
 }
 
-// itemInput is what an iteration begins with.
+// itemInput returns the input of an iteration: the item, or the result of ItemSelector.
 func (r *Run) itemInput(f, group *frame, index int64) (*data, *failure) {
 	item := r.item(group, index)
 	v, _ := item.Get("Value")
@@ -97,7 +103,7 @@ func (r *Run) itemInput(f, group *frame, index int64) (*data, *failure) {
 	return in, nil
 }
 
-// mapInput is a Map's effective input.
+// mapInput returns the effective input of a Map.
 func (r *Run) mapInput(f *frame) (*data, *failure) {
 	if f.state.JSONata {
 		return f.input, nil
@@ -105,7 +111,8 @@ func (r *Run) mapInput(f *frame) (*data, *failure) {
 	return r.path(f, f.state.InputPath, f.input)
 }
 
-// mapState evaluates all that may fail before it shows MapStateStarted: a failure leaves the Map unstarted.
+// mapState starts a Map. It evaluates everything that can fail before it emits MapStateStarted: on a failure, the Map has not
+// started.
 func (r *Run) mapState(f *frame) *failure {
 	if f.state.Map.Processor.Distributed {
 		return r.startMapRun(f)
@@ -130,6 +137,7 @@ func (r *Run) mapState(f *frame) *failure {
 	return nil
 }
 
+// maxConcurrency evaluates MaxConcurrency; 0 if the field is missing.
 func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
 	if s := &f.state.Map.MaxConcurrency; s.Set() {
 		if n, fail = r.integer(f, s, in, 0, stepfn.MaxSeconds); fail != nil {
@@ -140,7 +148,8 @@ func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
 	return n, nil
 }
 
-// beginMap puts the items into a frame of their own, written once: the group's frame is written at every iteration.
+// beginMap creates the group of an inline Map. The items have a frame of their own that is written once, because the frame of
+// the group is written at every iteration.
 func (r *Run) beginMap(f *frame, items *data, limit int64) {
 	list, _ := items.value().([]any)
 	group := r.begin(f, int64(len(list)), history.Event{Type: history.MapStateStarted, Length: int64(len(list))})
@@ -153,10 +162,10 @@ func (r *Run) beginMap(f *frame, items *data, limit int64) {
 	r.enqueue(group)
 }
 
-// inlineConcurrency is how many iterations of an inline Map run at once when MaxConcurrency says nothing.
+// inlineConcurrency is the number of iterations of an inline Map that run at once if MaxConcurrency is missing or 0.
 const inlineConcurrency = 40
 
-// items is the array that a Map works on.
+// items returns the items of a Map: an array or, for a distributed Map, also an object.
 func (r *Run) items(f *frame, in *data) (*data, *failure) {
 	m := f.state.Map
 	switch {
@@ -176,21 +185,22 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 		}
 		in = valueData(v)
 	case !f.state.JSONata:
-		whole := in
+		effective := in
 		var fail *failure
 		if in, fail = r.path(f, m.ItemsPath, in); fail != nil {
-			return nil, noStep(m.ItemsPath, whole, fail)
+			return nil, pathConflict(m.ItemsPath, effective, fail)
 		}
 	}
 	if !iterable(m, in.value()) {
-		return nil, r.noArray(f, in)
+		return nil, r.notArray(f, in)
 	}
 	r.test.items(f, in)
 	return in, nil
 }
 
-// noStep is the failure of an ItemsPath that leads nowhere: a reference path names the step that it could not take.
-func noStep(p asl.PathField, in *data, other *failure) *failure {
+// pathConflict returns the failure of an ItemsPath that matches nothing. For a reference path, the message names the step
+// that could not be applied; for any other path, the failure is other.
+func pathConflict(p asl.PathField, in *data, other *failure) *failure {
 	step := p.Path.Stuck(in.value())
 	if step == "" {
 		return other
@@ -198,7 +208,7 @@ func noStep(p asl.PathField, in *data, other *failure) *failure {
 	return &failure{name: stepfn.StatesReferencePathConflict, cause: fmt.Sprintf("Unable to apply step %q to input %s", step, value.Text(in.value()))}
 }
 
-// iterable says whether a Map can go through a value: an array, and a distributed one through an object's members too.
+// iterable reports whether v can be the items of a Map: an array or, for a distributed Map, also an object.
 func iterable(m *asl.MapFields, v any) bool {
 	switch v.(type) {
 	case []any:
@@ -209,9 +219,9 @@ func iterable(m *asl.MapFields, v any) bool {
 	return false
 }
 
-// noArray has two wordings: JSONata's was recorded, with an EvaluationFailed that names no location; JSONPath's begins
-// with no word on the state.
-func (r *Run) noArray(f *frame, in *data) *failure {
+// notArray returns the failure of a Map whose items are not an array. With JSONata it comes with an EvaluationFailed without
+// a location (recorded); with JSONPath the cause does not start with the state's name.
+func (r *Run) notArray(f *frame, in *data) *failure {
 	if f.state.JSONata {
 		fail := runtimeFailure(f, "Map state input must be an array but was: %s", value.Text(in.value()))
 		fail.name, fail.evaluation = stepfn.StatesQueryEvaluationError, true
@@ -221,13 +231,13 @@ func (r *Run) noArray(f *frame, in *data) *failure {
 	if p := f.state.Map.ItemsPath.Path; p != nil {
 		path = p.Text()
 		if p.Source() == expr.FromContext {
-			path = path[1:] // recorded with one $
+			path = path[1:] // $$.x is shown as $.x (recorded)
 		}
 	}
 	return &failure{name: stepfn.StatesRuntime, cause: `Reference path "` + path + `" must point to array.`}
 }
 
-// lineEnded counts a line that reached its end, and keeps its output until the group's end.
+// lineEnded updates the group of a line that succeeded. The line's frame keeps its output until the group ends.
 func (r *Run) lineEnded(line *frame) {
 	group := r.frames[line.parent]
 	r.touch(group)
@@ -249,7 +259,7 @@ func (r *Run) lineEnded(line *frame) {
 	}
 }
 
-// keep puts a line's output in its place.
+// keep stores the output of a line under its index.
 func (g *frame) keep(index int64, out *data) {
 	for int64(len(g.results)) <= index {
 		g.results = append(g.results, nil)
@@ -257,7 +267,7 @@ func (g *frame) keep(index int64, out *data) {
 	g.results[index] = out
 }
 
-// groupEnded ends the state whose lines have all ended.
+// groupEnded ends the state of a group whose lines have all succeeded.
 func (r *Run) groupEnded(group *frame) {
 	f := r.frames[group.parent]
 	list := make([]any, len(group.results))
@@ -279,8 +289,9 @@ func (r *Run) groupEnded(group *frame) {
 	}
 }
 
-// lineFailed hands a line's failure to the state above it. What the failure stops is shown as aborted, all of it after
-// the failing line's last event; a Task counts among it when it had been scheduled.
+// lineFailed passes the failure of a line to the state around it, and aborts the other lines of the group. The events of all
+// that is aborted follow the last event of the failed line. If the failed line was a Task that had been scheduled, it emits
+// TaskStateAborted as well.
 func (r *Run) lineFailed(line *frame, fail *failure, scheduled bool) {
 	group := r.frames[line.parent]
 	f := r.frames[group.parent]
@@ -293,17 +304,17 @@ func (r *Run) lineFailed(line *frame, fail *failure, scheduled bool) {
 	}
 	r.abortLines(group, line, line.last)
 	shown := *fail
-	shown.evaluation = false // EvaluationFailed was shown for the line's own state
+	shown.evaluation = false // the line's own state has already emitted EvaluationFailed
 	r.failState(f, &shown)
 }
 
-// iteration shows an event of a Map's iteration.
+// iteration emits an event of a Map's iteration.
 func (r *Run) iteration(t history.Type, group, line *frame, previous int64) int64 {
 	name := r.frames[group.parent].state.Name
 	return r.emitAfter(history.Event{Type: t, Name: name, Index: line.index, Previous: previous})
 }
 
-// abortLines stops the lines of a group beside the one that failed.
+// abortLines aborts the running lines of a group, except the given one.
 func (r *Run) abortLines(group, except *frame, previous int64) {
 	for _, id := range group.lines {
 		line := r.frames[id]
@@ -314,7 +325,7 @@ func (r *Run) abortLines(group, except *frame, previous int64) {
 	}
 }
 
-// abortLine stops a line and what is beneath it. A line that has not entered its state has nothing to show.
+// abortLine aborts a line and the lines of its own group. A line that has not entered its state emits no event of a state.
 func (r *Run) abortLine(group, line *frame, previous int64) {
 	if group.items != 0 {
 		r.iteration(history.MapIterationAborted, group, line, previous)
@@ -328,12 +339,13 @@ func (r *Run) abortLine(group, line *frame, previous int64) {
 	r.freeze(line)
 }
 
+// abortedEvents are the events of aborted states, by type; other types emit none.
 var abortedEvents = map[string]history.Type{
 	asl.Task: history.TaskStateAborted, asl.Wait: history.WaitStateAborted,
 	asl.Parallel: history.ParallelStateAborted, asl.Map: history.MapStateAborted,
 }
 
-// groupFailed shows that a Parallel or Map failed, when it had begun or when an expression of it failed.
+// groupFailed emits that a Parallel or Map failed, if it had started or if one of its expressions failed.
 func (r *Run) groupFailed(f *frame, fail *failure) {
 	t, isGroup := groupFailures[f.state.Type]
 	if isGroup && (f.group != 0 || fail.evaluation) {
@@ -345,7 +357,7 @@ var groupFailures = map[string]history.Type{
 	asl.Parallel: history.ParallelStateFailed, asl.Map: history.MapStateFailed,
 }
 
-// dissolve removes the group beneath a line, and all that runs in it.
+// dissolve removes the group of a line, and stops everything that runs in it.
 func (r *Run) dissolve(f *frame) {
 	if f.group == 0 {
 		return

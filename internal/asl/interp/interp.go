@@ -1,10 +1,31 @@
-// Package interp is the state machine: given an execution's state, one fact and the time, it decides what happens next.
-// It does no I/O, reads no clock and starts no goroutine; the same run, fact and time give the same decision. The
-// engine calls it, keeps what it decides, and then acts.
+// Package interp is the interpreter of the States Language: given the state of an execution, one fact and the time, it
+// decides what happens next. It is pure: it does no I/O, reads no clock and starts no goroutine, and the same run, fact
+// and time give the same decision. The engine calls it, stores what it decides, and then acts.
 //
-// An execution's state is a Run: a head and a set of frames, one frame for each line of control (the execution itself,
-// each Parallel branch, each Map iteration). A Run is a fold of the history; it is kept beside the history, so that a
-// restart costs one read and not a replay, and only frames that changed are written again.
+// # Terms
+//
+//   - A run is the state of one execution: a head (status, output, deadline, counters) and a set of frames.
+//   - A line of control, or line, executes one state at a time: the execution itself, a branch of a Parallel, or an
+//     iteration of an inline Map.
+//   - A frame is a unit in which the run is stored. Each line has one. Other frames store what the lines of a Parallel or
+//     Map share: the group (their counters), the items of a Map, and the map run of a distributed Map. See frame.
+//   - A fact is something that happened outside the interpreter: the execution starts, a task ends, time passes.
+//   - A decision is what follows from a fact: history events, changed frames, and tasks to start and to stop.
+//   - A moment is the time of a fact, on the wall clock and on a steady clock.
+//
+// A run could be computed from the history, but is stored next to it: a restart reads one record per frame instead of
+// replaying all events, and a decision writes only the frames that it changed.
+//
+// # Files
+//
+//   - run.go: Apply, the queue of lines that can advance, and how events and decisions are built
+//   - line.go: how a line enters and leaves a state; Pass and Succeed
+//   - task.go, wait.go, choice.go, fail.go: these states; fail.go also has Retry and Catch
+//   - group.go: Parallel and inline Map; maprun.go: distributed Map
+//   - timer.go: deadlines, and how a run closes; redrive.go: how it is redriven
+//   - eval.go, scalar.go, variables.go, data.go: input and output processing, the context object, variables, randomness
+//   - frame.go, codec.go, wire.go: the frames and their stored form
+//   - teststate.go, teststate_map.go: the TestState API, which executes a single state
 package interp
 
 import (
@@ -13,41 +34,42 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/history"
 )
 
-// Fact is one thing that happened: what Apply decides upon. Exactly one of the types below.
+// Fact is something that happened: the input of Apply. It is exactly one of the types below.
 type Fact interface{ fact() }
 
 type (
 	// Start begins a new run.
 	Start struct{}
-	// Continue goes on after a Decision with More.
+	// Continue resumes a run after a decision with More.
 	Continue struct{}
-	// Wake says that time has passed: every timer that is due at now fires. Reports are what was said last of the work
-	// of tasks, by Task.ID: the cause of a timeout.
+	// Wake means that time has passed: every timer that is due fires. Reports has the latest status report on the work
+	// of tasks, by Task.ID; it becomes the cause of a timeout.
 	Wake struct{ Reports map[string]string }
-	// TaskStarted says that a worker took the task of an activity (ActivityStarted); tasks of other resources start
+	// TaskStarted means that a worker took the task of an activity (ActivityStarted). Tasks of other resources start
 	// when they are scheduled.
 	TaskStarted struct{ Task, Worker string }
-	// TaskSubmitted says that the work of a task was accepted; Output is what TaskSubmitted shows.
+	// TaskSubmitted means that the service accepted the work of a task; Output is the output of the event
+	// TaskSubmitted.
 	TaskSubmitted struct {
 		Task   string
 		Output []byte
 	}
-	// TaskEnded says that a task ended, well (Error is empty) or not.
+	// TaskEnded means that a task succeeded (Error is empty) or failed.
 	TaskEnded struct {
 		Task         string
 		Output       []byte
 		Error, Cause string
-		// Stop reports that the task failed before its work ended, so that the work must be stopped.
+		// Stop means that the task failed before its work ended, so that the work must be stopped.
 		Stop bool
 	}
-	// TaskHeartbeat says that a task is alive.
+	// TaskHeartbeat means that a task is alive.
 	TaskHeartbeat struct{ Task string }
 	// Abort ends the run as StopExecution does.
 	Abort struct{ Error, Cause string }
-	// Redrive takes up a run that failed, timed out or was aborted, from the states that did not succeed.
+	// Redrive restarts a run that failed, timed out or was aborted, from the states that did not succeed.
 	Redrive struct{ ClientToken string }
-	// MapRunEnded says that a distributed Map's run ended: Output is the array of results, or what the result writer
-	// gives; Error is empty when it succeeded.
+	// MapRunEnded means that the map run of a distributed Map ended. Output is the array of results, or the output of
+	// the result writer. Error is empty if the map run succeeded.
 	MapRunEnded struct {
 		MapRun       string // MapRun.ID
 		Output       []byte
@@ -66,59 +88,60 @@ func (Abort) fact()         {}
 func (Redrive) fact()       {}
 func (MapRunEnded) fact()   {}
 
-// Decision is what follows from a fact. The engine puts Events, the head and the Dirty frames on disk in one commit,
-// removes the Gone ones, and only then acts on Tasks and Stops.
+// Decision is what follows from a fact. The engine commits Events, the head and the Dirty frames together, and removes
+// the Gone frames in the same commit. Only then does it act on the other fields.
 type Decision struct {
 	Events []history.Event
 	Dirty  []FrameID
 	Gone   []FrameID
-	Tasks  []Task   // to be started
-	Stops  []string // ids of tasks to be stopped: nobody waits for their results
-	// MapRuns are distributed Maps to be started; StopMapRuns are ids of those whose children are to be aborted.
+	Tasks  []Task   // to start
+	Stops  []string // ids of tasks to stop: nothing waits for their results any more
+	// MapRuns are distributed Maps to start. StopMapRuns are the ids of map runs whose children are to be aborted.
 	MapRuns     []MapRun
 	StopMapRuns []string
-	// Wake is the run's earliest deadline after this decision (Wait, timeouts, heartbeats, Retry's intervals), by the steady
-	// clock: the engine applies Wake then, and whenever Moment.Ahead changes. Zero when the run waits for no timer.
+	// Wake is the earliest deadline of the run after this decision (Wait, timeouts, heartbeats, retry intervals), by
+	// the steady clock. The engine applies Wake at that time, and whenever Moment.Ahead changes. It is zero if the run
+	// waits for no timer.
 	Wake time.Time
-	// More says that the run could go on at once but that this decision is long enough: apply Continue after the
-	// commit. It bounds memory and keeps endless loops stoppable.
+	// More means that the run could advance further, but the decision is long enough: apply Continue after the commit.
+	// This bounds memory, and makes it possible to stop an endless loop.
 	More bool
-	// Closed says that this decision ended the run: its head holds status, output, error and cause.
+	// Closed means that this decision ended the run: the head has the status, output, error and cause.
 	Closed bool
 }
 
-// FrameID names a frame within its run; the execution's own is 0. Ids are never used twice in a run.
+// FrameID identifies a frame within its run. The frame of the execution itself is 0. A run never reuses an id.
 type FrameID uint64
 
-// Moment is the time of a fact. Wait's Seconds, timeouts, heartbeats and Retry's intervals are counted by a steady clock, which
-// nobody sets; so is Decision.Wake. Wait's Timestamp is a time of the wall clock.
+// Moment is the time of a fact. Seconds of a Wait, timeouts, heartbeats and retry intervals are measured by a steady
+// clock, which nobody can set, and so is Decision.Wake. The Timestamp of a Wait is a time of the wall clock.
 type Moment struct {
-	Now    time.Time     // what the history shows; it never goes back
-	Steady time.Time     // it never goes back either
-	Ahead  time.Duration // how far the wall clock is ahead of the steady one
+	Now    time.Time     // the time in the history; it never decreases
+	Steady time.Time     // never decreases
+	Ahead  time.Duration // wall clock minus steady clock
 }
 
-// Task is a task to be started: an entry of a Task state, one attempt of it.
+// Task is a task to start: one attempt of a Task state that was entered.
 type Task struct {
-	// ID is unique in the run, and to this attempt: frame, entry and attempt make it.
+	// ID is unique within the run and for this attempt: it consists of the frame, the entry and the attempt.
 	ID        string
 	Frame     FrameID
 	State     string
 	Attempt   int   // from 1
-	Event     int64 // the last event of its frame
+	Event     int64 // the last event of its frame when it was scheduled
 	Resource  string
 	Input     []byte    // evaluated Parameters or Arguments
-	Timeout   time.Time // when the run will end it with States.Timeout, by the steady clock; zero when never
+	Timeout   time.Time // when the run ends the task with States.Timeout, by the steady clock; zero: never
 	Heartbeat time.Duration
-	// Token is what $$.Task.Token shows; ParseToken finds run and task in it.
+	// Token is the value of $$.Task.Token. ParseToken extracts the execution and the task from it.
 	Token string
-	// Credentials is the evaluated Credentials field, empty without one.
+	// Credentials is the evaluated Credentials field, empty if the state has none.
 	Credentials []byte
-	// Submitted says, for tasks from Running, that TaskSubmitted was applied already.
+	// Submitted means, in the tasks that Running returns, that TaskSubmitted was already applied.
 	Submitted bool
 }
 
-// StoredFrame is a frame as AppendFrame wrote it.
+// StoredFrame is a frame as AppendFrame encoded it.
 type StoredFrame struct {
 	ID   FrameID
 	Data []byte

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// enter begins the line's state.
+// enter makes the line enter its state: it emits the event, resets the retries, and executes the state.
 func (r *Run) enter(f *frame) {
 	f.before = f.last
 	f.enteredAt = r.now
@@ -16,7 +16,7 @@ func (r *Run) enter(f *frame) {
 	r.do(f)
 }
 
-// do does what the state is for: it ends the state, or leaves it waiting for something.
+// do executes the state. When it returns, the line has left the state, or waits for something.
 func (r *Run) do(f *frame) {
 	f.entries++
 	if fail := workers[f.state.Type](r, f); fail != nil {
@@ -24,10 +24,10 @@ func (r *Run) do(f *frame) {
 	}
 }
 
-// workers do the work of each type of state.
+// workers maps the type of a state to the function that executes it.
 var workers map[string]func(*Run, *frame) *failure
 
-func init() { // a variable's initialiser would refer to itself through leave
+func init() { // an initializer of the variable would be an initialization cycle: the functions use workers themselves
 	workers = map[string]func(*Run, *frame) *failure{
 		asl.Pass:     (*Run).pass,
 		asl.Task:     (*Run).schedule,
@@ -40,14 +40,14 @@ func init() { // a variable's initialiser would refer to itself through leave
 	}
 }
 
-// pass gives its Result, or else what InputPath and Parameters make of the input. With a Result the parameters are
-// not even evaluated: TestState shows none.
+// pass outputs Result, or without a Result the input after InputPath and Parameters. With a Result, Parameters are not
+// even evaluated: TestState does not show them.
 func (r *Run) pass(f *frame) *failure {
 	s := f.state
 	if s.JSONata {
 		return r.endState(f, nil)
 	}
-	if s.HasResult && s.Result != nil { // null was recorded to be none
+	if s.HasResult && s.Result != nil { // Step Functions treats null as no Result (recorded)
 		return r.endState(f, r.test.result(valueData(s.Result)))
 	}
 	result, fail := r.arguments(f)
@@ -57,7 +57,7 @@ func (r *Run) pass(f *frame) *failure {
 	return r.endState(f, result)
 }
 
-// endState ends the state with a result (nil: it has none, and its input goes on).
+// endState ends the state with a result. If result is nil, the state has none, and its input becomes its output.
 func (r *Run) endState(f *frame, result *data) *failure {
 	out, fail := r.output(f, result)
 	if fail != nil {
@@ -71,7 +71,7 @@ func (r *Run) endState(f *frame, result *data) *failure {
 	return nil
 }
 
-// leave ends the state: its variables become visible, and the line goes on or ends.
+// leave exits the state: it sets the variables and moves the line to the next state, or ends the line if next is nil.
 func (r *Run) leave(f *frame, out *data, assigned *value.Object, next *asl.State) {
 	e := history.Event{Type: history.Exited(f.state.Type), Name: f.state.Name, Output: out.bytes()}
 	for i := range assigned.Len() {
@@ -96,7 +96,7 @@ func (r *Run) leave(f *frame, out *data, assigned *value.Object, next *asl.State
 	r.enqueue(f)
 }
 
-// setVar copies the map on write: a former decision's frame may still share it.
+// setVar sets a variable of the line.
 func (f *frame) setVar(name string, d *data) {
 	if f.vars == nil {
 		f.vars = map[string]*data{}
@@ -104,7 +104,7 @@ func (f *frame) setVar(name string, d *data) {
 	f.vars[name] = d
 }
 
-// endLine ends a line that reached its end with f.input as output.
+// endLine ends a line whose last state has succeeded; f.input is the line's output.
 func (r *Run) endLine(f *frame) {
 	if f.id != rootFrame {
 		r.lineEnded(f)
@@ -118,7 +118,7 @@ func (r *Run) endLine(f *frame) {
 
 func (r *Run) emitFinal(e history.Event) { r.emitLast(e) }
 
-// removeAll forgets the lines of a run that nobody can redrive.
+// removeAll removes all frames except the params from a run that succeeded, because it cannot be redriven.
 func (r *Run) removeAll() {
 	for id, f := range r.frames {
 		if id != originFrame {

@@ -17,17 +17,17 @@ const mapOfTasks = `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.it
 	`"ItemSelector":{"i.$":"$$.Map.Item.Index","v.$":"$$.Map.Item.Value","all.$":"$.name"},"ItemProcessor":{"StartAt":"A",` +
 	`"States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync","End":true}}},"End":true}}}`
 
-func TestMapKeepsItsConcurrencyAndOrder(t *testing.T) {
+func TestMapRespectsConcurrencyAndOrder(t *testing.T) {
 	w := newWorld(t, fmt.Sprintf(mapOfTasks, 2), `{"items":["a","b","c"],"name":"n"}`).start()
 	if len(w.tasks) != 2 {
-		t.Fatalf("%d tasks run at once, want 2", len(w.tasks))
+		t.Fatalf("%d tasks run concurrently, want 2", len(w.tasks))
 	}
 	w.done("A#2", `"B"`)
 	check(t, "third input", `{"i":2,"v":"c","all":"n"}`, string(w.tasks["A#3"].Input))
 	w.done("A#3", `"C"`).done("A#1", `"A"`)
 	check(t, "end", `SUCCEEDED ["A","B","C"]`, w.head())
 	if !strings.Contains(w.story(), "15<13 MapIterationStarted M[2]") {
-		t.Errorf("a later iteration does not follow the one whose place it takes:\n%s", w.story())
+		t.Errorf("the third iteration does not follow the one that made room for it:\n%s", w.story())
 	}
 }
 
@@ -74,7 +74,7 @@ func TestMapIsLinear(t *testing.T) {
 	}
 }
 
-func TestVariablesBelongToTheirScope(t *testing.T) {
+func TestVariablesAreScoped(t *testing.T) {
 	w := newWorld(t, `{"QueryLanguage":"JSONata","StartAt":"S","States":{"S":{"Type":"Pass","Assign":{"x":1,"y":2},"Next":"M"},`+
 		`"M":{"Type":"Map","Items":[10,20],"MaxConcurrency":1,"ItemProcessor":{"StartAt":"I","States":{"I":{"Type":"Pass","Assign":{"x":`+
 		`"{% $states.input + $y %}"},"Next":"J"},"J":{"Type":"Pass","Output":"{% $x %}","End":true}}},"Next":"E"},`+
@@ -104,20 +104,20 @@ func TestDistributedMap(t *testing.T) {
 	check(t, "child", `{"v":3,"n":"n"}`, string(input))
 	check(t, "batch", `{"BatchInput":{"n":"n"},"Items":[{"v":3,"n":"n"}]}`, string(m.Batch([][]byte{input})))
 	if m.Exceeded(1, 2) || !m.Exceeded(2, 3) {
-		t.Error("the tolerated failures are counted wrongly")
+		t.Error("Exceeded does not respect the tolerated percentage of 50")
 	}
 	w.apply(interp.MapRunEnded{MapRun: m.ID, Output: []byte(`[1,2]`)})
 	check(t, "end", `SUCCEEDED [1,2]`, w.head())
 }
 
-func TestDistributedMapIsRetriedAndStopped(t *testing.T) {
+func TestDistributedMapRetryAbortRedrive(t *testing.T) {
 	w := newWorld(t, distributed, `{"items":[],"name":"n"}`).start()
 	first := w.last.MapRuns[0]
 	w.apply(interp.MapRunEnded{MapRun: first.ID, Error: "Again", Cause: "c"})
 	w.wake()
 	second := w.last.MapRuns[0]
 	if second.ID == first.ID || second.ARN == first.ARN {
-		t.Error("the second attempt is the first")
+		t.Error("the second attempt has the ID or ARN of the first")
 	}
 	w.apply(interp.Abort{})
 	if d := cmp.Diff([]string{second.ID}, w.last.StopMapRuns); d != "" {
@@ -130,8 +130,9 @@ func TestDistributedMapIsRetriedAndStopped(t *testing.T) {
 	}
 }
 
-// TestStoredFormIsTheWholeState: runs that are loaded again before every fact tell the same story as those that are not.
-func TestStoredFormIsTheWholeState(t *testing.T) {
+// TestStoredFormIsComplete checks that runs which are loaded again before every fact have the same history as those which are
+// not.
+func TestStoredFormIsComplete(t *testing.T) {
 	for name, play := range map[string]func(reload bool) *world{
 		"map": func(reload bool) *world {
 			w := newWorld(t, fmt.Sprintf(mapOfTasks, 3), `{"items":[1,2,3,4,5],"name":"n"}`)
@@ -159,7 +160,7 @@ func TestStoredFormIsTheWholeState(t *testing.T) {
 	}
 }
 
-func TestDrawsNeverRepeat(t *testing.T) {
+func TestUUIDsNeverRepeat(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","ItemSelector":{"id.$":"States.UUID()",`+
 		`"items.$":"$.items"},"ItemProcessor":{"StartAt":"A","States":{"A":{"Type":"Map","ItemsPath":"$.items","ItemSelector":`+
 		`{"id.$":"States.UUID()"},"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Pass","Parameters":{"in.$":"$.id",`+

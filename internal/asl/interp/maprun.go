@@ -1,7 +1,7 @@
 package interp
 
 import (
-	"crypto/md5" //nolint:gosec // names, not secrets
+	"crypto/md5" //nolint:gosec // hashes names, not secrets
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
@@ -18,35 +18,36 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// MapRun is a distributed Map to be run: the engine reads its items, starts a child execution for each item or batch,
-// and applies MapRunEnded when all have ended or too many failed. Its fields are evaluated; its methods may be called by
-// several goroutines at once.
+// MapRun is a distributed Map to run: the engine reads the items, starts a child execution for each item or batch, and
+// applies MapRunEnded when all children have ended or too many failed. The fields are evaluated. The methods are safe for
+// concurrent use.
 type MapRun struct {
-	ID    string // unique in the run, and to this attempt
+	ID    string // unique within the run and for this attempt
 	ARN   string
 	Frame FrameID
 	State string
-	// Program is Params.Program of the children.
+	// Program is the Params.Program of the children.
 	Program                    int
 	Label                      string
 	Express                    bool
-	MaxConcurrency             int64 // 0: as many as the engine likes
+	MaxConcurrency             int64 // 0: no limit but the engine's
 	ToleratedFailureCount      int64
 	ToleratedFailurePercentage float64
-	// Items is a JSON array. Reader stands instead of it: {"Resource", "Parameters", "ReaderConfig"} with MaxItems.
+	// Items is a JSON array or object. If the items are to be read, Reader is set instead: {"Resource", "Parameters",
+	// "ReaderConfig"}, where MaxItems is evaluated.
 	Items, Reader []byte
-	// Batched says that a child gets a batch: at most BatchItems items and BatchBytes bytes of them (0: no limit).
+	// Batched means that a child gets a batch: at most BatchItems items and BatchBytes bytes of input (0: no limit).
 	Batched                bool
 	BatchItems, BatchBytes int64
 	BatchInput             []byte
-	Writer                 []byte // {"Resource", "Parameters", "WriterConfig"}; empty: the results come back as an array
-	// Redriven says that the map run has run before under this ARN: only what did not succeed is to be run again.
+	Writer                 []byte // {"Resource", "Parameters", "WriterConfig"}; empty: the results are returned as an array
+	// Redriven means that a map run with this ARN has run before: only children that did not succeed are to run again.
 	Redriven bool
 
 	selector *selector
 }
 
-// selector is what ItemSelector sees, taken when the map run began.
+// selector is the ItemSelector together with everything that it can read, copied when the map run started.
 type selector struct {
 	template asl.Template
 	input    any
@@ -57,15 +58,15 @@ type selector struct {
 	now      time.Time
 }
 
-// MapItem is an item as $$.Map.Item shows it to ItemSelector. Source is an address, or STATE_DATA; Key is shown where
-// Keyed: the items are the members of an object.
+// MapItem is an item as ItemSelector sees it in $$.Map.Item. Source is a URI or STATE_DATA, empty if unknown. Key is valid if
+// Keyed, that is, if the items are the members of an object.
 type MapItem struct {
 	Keyed       bool
 	Key, Source string
 	Value       any
 }
 
-// input is what a child gets where there is no ItemSelector: the item, and with a key both.
+// input returns the input of a child without an ItemSelector: the value or, for a keyed item, the key and the value.
 func (i *MapItem) input() any {
 	if i.Keyed {
 		return object("Key", i.Key, "Value", i.Value)
@@ -73,6 +74,7 @@ func (i *MapItem) input() any {
 	return i.Value
 }
 
+// shown returns the item as $$.Map.Item.
 func (i *MapItem) shown(index int64) *value.Object {
 	o := object("Index", value.Int(index), "Value", i.Value)
 	if i.Keyed {
@@ -84,8 +86,8 @@ func (i *MapItem) shown(index int64) *value.Object {
 	return o
 }
 
-// Child is the input of one item's child execution. With Batched, Batch takes the inputs. An error is an *expr.Error: it
-// fails the map run under its name.
+// Child returns the input of the child execution of one item; for a batched map run, one element of the input that Batch
+// builds. An error is an *expr.Error, whose name becomes the error of the map run.
 func (m *MapRun) Child(index int64, item *MapItem) (input []byte, err error) {
 	s := m.selector
 	if s == nil || s.template == nil {
@@ -104,7 +106,7 @@ func (m *MapRun) Child(index int64, item *MapItem) (input []byte, err error) {
 	return value.Bytes(v), nil
 }
 
-// Batch is the input of a child that works on several items, each as Child gave it.
+// Batch returns the input of a child that processes several items; each of items is a result of Child.
 func (m *MapRun) Batch(items [][]byte) []byte {
 	var b []byte
 	b = append(b, '{')
@@ -121,10 +123,10 @@ func (m *MapRun) Batch(items [][]byte) []byte {
 	return append(b, "]}"...)
 }
 
-// ExceedToleratedFailureThresholdCause is the cause of a map run in which too many children failed.
+// ExceedToleratedFailureThresholdCause is the cause of the failure of a map run in which too many children failed.
 const ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
 
-// Exceeded says that more of the items failed than is tolerated.
+// Exceeded reports whether more items failed than the state tolerates. Without a tolerance, a single failure is too many.
 func (m *MapRun) Exceeded(failed, total int64) bool {
 	if failed == 0 {
 		return false
@@ -136,7 +138,7 @@ func (m *MapRun) Exceeded(failed, total int64) bool {
 	return count > 0 && failed > count || percentage > 0 && float64(failed)*100 > percentage*float64(total)
 }
 
-// RunningMaps lists the distributed Maps that were started and have not ended, for a restart.
+// RunningMaps lists the map runs that were started and have not ended. After a restart, the engine starts them again.
 func (r *Run) RunningMaps() []MapRun {
 	var runs []MapRun
 	for _, id := range r.ids() {
@@ -149,14 +151,15 @@ func (r *Run) RunningMaps() []MapRun {
 	return runs
 }
 
-// selector takes the variables by name: children must not hold on to the run, which may leave memory meanwhile.
+// selector copies the variables that ItemSelector uses: children must not keep a reference to the run, which can be unloaded
+// while they run.
 func (r *Run) selector(f *frame) *selector {
 	t := f.state.Map.ItemSelector
 	if t == nil {
 		return nil
 	}
 	in, fail := r.mapInput(f)
-	if fail != nil { // it could be evaluated when the map run began
+	if fail != nil { // cannot happen: the same path succeeded when the map run started
 		in = f.input
 	}
 	s := &selector{template: t, input: in.value(), seed: r.params.Seed, stream: stream(f, onItem), now: r.now, vars: map[string]any{}}
@@ -169,7 +172,8 @@ func (r *Run) selector(f *frame) *selector {
 	return s
 }
 
-// startMapRun begins a distributed Map.
+// startMapRun starts a distributed Map. The children are executions of their own, which the engine starts; the line waits for
+// MapRunEnded. A redrive of a Map whose map run had started continues that map run instead of evaluating the fields again.
 func (r *Run) startMapRun(f *frame) *failure {
 	if f.redriven && f.group != 0 && r.frames[f.group].mapRun != nil {
 		return r.redriveMapRun(f)
@@ -194,14 +198,14 @@ func (r *Run) startMapRun(f *frame) *failure {
 	return nil
 }
 
-// sendMapRun hands the engine a copy: the run's own stays as it is kept.
+// sendMapRun adds a copy of the map run to the decision, because the stored one must not change.
 func (r *Run) sendMapRun(f *frame, m *MapRun) {
 	sent := *m
 	sent.selector = r.selector(f)
 	r.decision.MapRuns = append(r.decision.MapRuns, sent)
 }
 
-// redriveMapRun takes up a map run that failed.
+// redriveMapRun restarts a map run that failed, under its ARN.
 func (r *Run) redriveMapRun(f *frame) *failure {
 	m := r.frames[f.group].mapRun
 	m.ID, m.Redriven = r.taskID(f), true
@@ -213,8 +217,8 @@ func (r *Run) redriveMapRun(f *frame) *failure {
 	return nil
 }
 
-// newMapRun evaluates what may fail before Step Functions shows the Map as started. With an ItemReader the length is not
-// known and shows as 0.
+// newMapRun evaluates the fields whose failure Step Functions shows before MapStateStarted. With an ItemReader the length is
+// unknown, and shown as 0.
 func (r *Run) newMapRun(f *frame, in *data) (m *MapRun, length int64, fail *failure) {
 	fields := f.state.Map
 	m = &MapRun{ID: r.taskID(f), Frame: f.id, State: f.state.Name, Program: fields.Processor.Index, Label: fields.Label,
@@ -232,7 +236,7 @@ func (r *Run) newMapRun(f *frame, in *data) (m *MapRun, length int64, fail *fail
 	return m, length, fail
 }
 
-// mapRunFields evaluates what may fail when the Map is shown as started already.
+// mapRunFields evaluates the fields whose failure Step Functions shows after MapStateStarted.
 func (r *Run) mapRunFields(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
 	if fields.Reader != nil {
@@ -247,12 +251,12 @@ func (r *Run) mapRunFields(f *frame, m *MapRun, in *data) (fail *failure) {
 		return fail
 	}
 	if fields.Writer != nil {
-		m.Writer, fail = r.place(f, fields.Writer.Resource, fields.Writer.Parameters, "WriterConfig", fields.Writer.Config, in)
+		m.Writer, fail = r.dataset(f, fields.Writer.Resource, fields.Writer.Parameters, "WriterConfig", fields.Writer.Config, in)
 	}
 	return fail
 }
 
-// itemCount is how many items a distributed Map has in its state's input: elements of an array, or members of an object.
+// itemCount returns the number of items in the state's input: elements of an array, or members of an object.
 func itemCount(v any) int64 {
 	switch v := v.(type) {
 	case []any:
@@ -263,20 +267,20 @@ func itemCount(v any) int64 {
 	return 0
 }
 
-// MapLabel is the label of a distributed Map that names none: a UUID of the machine and the state. A state's name could
-// hold what no ARN can.
+// MapLabel returns the label of a distributed Map without a Label: a UUID computed from the state machine and the state. The
+// name of the state itself would not do: it can contain characters that are invalid in an ARN.
 func MapLabel(machineARN, state string) string {
-	b := uuid.UUID(md5.Sum([]byte(machineARN + "/" + state))) //nolint:gosec // RFC 9562, version 3: a name, not a secret
+	b := uuid.UUID(md5.Sum([]byte(machineARN + "/" + state))) //nolint:gosec // a UUID of version 3 (RFC 9562), not a secret
 	b[6], b[8] = b[6]&0x0f|0x30, b[8]&0x3f|0x80
 	return b.String()
 }
 
-// mapRunARN names the map run in the manner of Step Functions: the machine, the label, and a UUID.
+// mapRunARN returns a new ARN in the format of Step Functions: machine, label and a UUID.
 func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
 		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
-	x := rand.New(r.random(f, onMapRun, uint64(f.retried))) //nolint:gosec // a name, from the seed of the run
+	x := rand.New(r.random(f, onMapRun, uint64(f.retried))) //nolint:gosec // a name, drawn from the seed of the run
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:8], x.Uint64())
 	binary.BigEndian.PutUint64(id[8:], x.Uint64())
@@ -286,7 +290,7 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	return arn.String()
 }
 
-// tolerated evaluates how many children may fail. Values out of range have words of their own where a path found them.
+// tolerated evaluates how many items may fail. If a path yields a value out of range, Step Functions has a separate message.
 func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
 	if s := &fields.ToleratedFailureCount; s.Set() {
@@ -309,8 +313,8 @@ func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	return nil
 }
 
-// lowest is the lower bound of a field. A value that a path found may be below it: its error is not that of a value that is
-// not an integer.
+// lowest returns the lower bound that integer checks. A value from a path is not bounded here: if it is too low, the message
+// differs from the one for a value that is not an integer.
 func lowest(s *asl.Scalar, least int64) int64 {
 	if s.Query != nil {
 		return math.MinInt64
@@ -318,6 +322,7 @@ func lowest(s *asl.Scalar, least int64) int64 {
 	return least
 }
 
+// batcher evaluates ItemBatcher.
 func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	b := f.state.Map.Batcher
 	if b == nil {
@@ -344,11 +349,12 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	return nil
 }
 
-// plainPath is an ItemsPath that leads through names only: it means the same in what a reader reads, and is a pointer
-// there, so that the file need not be in memory.
+// plainPath matches an ItemsPath that consists of names. In the data of a reader it means the same as in the state's input,
+// and it can be passed on as a JSON pointer, so that the file is not loaded into memory.
 var plainPath = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_-]*)+$`)
 
-// reader puts the evaluated MaxItems back into ReaderConfig, so that the engine has one place to look at.
+// reader returns MapRun.Reader. It puts the evaluated MaxItems and ItemsPath into ReaderConfig, where the engine expects
+// them.
 func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
 	config, _ := reader.Config.(*value.Object)
@@ -364,11 +370,11 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 			config = config.With("ItemsPath", strings.ReplaceAll(names[1:], ".", "/"))
 		}
 	}
-	return r.place(f, reader.Resource, reader.Parameters, "ReaderConfig", config, in)
+	return r.dataset(f, reader.Resource, reader.Parameters, "ReaderConfig", config, in)
 }
 
-// place is where a map run reads from or writes to.
-func (r *Run) place(f *frame, resource string, t asl.Template, key string, config any, in *data) ([]byte, *failure) {
+// dataset returns the JSON object that describes what a map run reads or writes; the member key contains config.
+func (r *Run) dataset(f *frame, resource string, t asl.Template, key string, config any, in *data) ([]byte, *failure) {
 	o := object("Resource", resource)
 	if t != nil {
 		v, err := t.Eval(r.scope(f, in.value(), onScalar))
@@ -383,7 +389,7 @@ func (r *Run) place(f *frame, resource string, t asl.Template, key string, confi
 	return value.Bytes(o), nil
 }
 
-// mapRunEnded ends the Map's state by what the engine found of its children.
+// mapRunEnded ends the Map's state, or fails it.
 func (r *Run) mapRunEnded(e MapRunEnded) {
 	f := r.mappingLine(e.MapRun)
 	if f == nil {
@@ -403,7 +409,7 @@ func (r *Run) mapRunEnded(e MapRunEnded) {
 	}
 	succeeded := r.emit(f, history.Event{Type: history.MapRunSucceeded})
 	r.emitAfter(history.Event{Type: history.MapStateSucceeded, Previous: succeeded})
-	if f.before != 0 { // the exit follows the run's start, but for a machine's first state: so it was recorded
+	if f.before != 0 { // except in the first state of a machine, the exit follows MapRunStarted (recorded)
 		f.last = f.mapRunStarted
 	}
 	r.dissolve(f)
@@ -412,7 +418,7 @@ func (r *Run) mapRunEnded(e MapRunEnded) {
 	}
 }
 
-// mappingLine finds the line whose running map run this is.
+// mappingLine returns the line that waits for the map run with this id; nil if none does.
 func (r *Run) mappingLine(id string) *frame {
 	f := r.frames[frameOf(id)]
 	if f == nil || f.kind != lineKind || f.phase != mapping || r.frames[f.group].mapRun.ID != id {

@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// machine writes a random definition: states of all types, nested a few levels deep, some with Retry and Catch.
+// machine generates a random definition: states of all types, nested a few levels deep, some with Retry and Catch.
 func machine(r *rand.Rand, depth int, name *int) string {
 	*name++
 	n := *name
@@ -53,7 +53,7 @@ func body(r *rand.Rand, depth int, name *int, last string) string {
 		policy
 }
 
-// play drives a run by chance to its end, with one redrive on the way when it fails. The same seed does the same.
+// play applies random facts to a run until it ends, with one redrive if it fails. The same seed gives the same run.
 func play(t *testing.T, seed uint64, reload bool) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
 	name := 0
@@ -73,7 +73,7 @@ func play(t *testing.T, seed uint64, reload bool) *world {
 		}
 		step(w, r)
 	}
-	t.Fatalf("seed %d does not end:\n%s", seed, w.story())
+	t.Fatalf("seed %d: the run does not end:\n%s", seed, w.story())
 	return nil
 }
 
@@ -102,8 +102,8 @@ func step(w *world, r *rand.Rand) {
 	}
 }
 
-// TestRandomRuns: whatever happens in whatever order, a run that is loaded again at every step does as one that stays in
-// memory, its history is well-formed, and it leaves nothing running.
+// TestRandomRuns checks that, whatever happens in whatever order, a run that is loaded again at every step behaves as one
+// that stays in memory, its history is well-formed, and no task stays running.
 func TestRandomRuns(t *testing.T) {
 	n := uint64(300)
 	if testing.Short() {
@@ -121,7 +121,7 @@ func TestRandomRuns(t *testing.T) {
 	}
 	t.Logf("ends: %v", ends)
 	if ends[stepfn.Succeeded] == 0 || ends[stepfn.Failed] == 0 {
-		t.Errorf("the runs are all alike: %v", ends)
+		t.Errorf("no run succeeded, or none failed: %v", ends)
 	}
 }
 
@@ -129,11 +129,11 @@ func wellFormed(t *testing.T, seed uint64, w *world) {
 	t.Helper()
 	for i, e := range w.events {
 		if e.ID != int64(i+1) || e.Previous >= e.ID || e.Previous < 0 {
-			t.Errorf("seed %d: event %d follows %d at place %d", seed, e.ID, e.Previous, i+1)
+			t.Errorf("seed %d: event %d has Previous %d, want id %d and a smaller Previous", seed, e.ID, e.Previous, i+1)
 		}
 	}
 	if tasks := w.run.Running(); len(tasks) > 0 {
-		t.Errorf("seed %d: %d tasks run on", seed, len(tasks))
+		t.Errorf("seed %d: %d tasks are still running", seed, len(tasks))
 	}
 	if w.run.Head().Status == stepfn.Succeeded && len(w.stored) != 1 {
 		t.Errorf("seed %d: %d frames are left", seed, len(w.stored))
@@ -141,18 +141,18 @@ func wellFormed(t *testing.T, seed uint64, w *world) {
 	ids := make([]string, 0, len(w.tasks))
 	for _, task := range w.tasks {
 		if slices.Contains(ids, task.ID) {
-			t.Errorf("seed %d: two tasks are called %s", seed, task.ID)
+			t.Errorf("seed %d: two tasks have the id %s", seed, task.ID)
 		}
 		ids = append(ids, task.ID)
 	}
 	for _, id := range ids {
 		if !w.ended[id] && !slices.Contains(w.stops, id) {
-			t.Errorf("seed %d: %s neither ended nor was it stopped", seed, id)
+			t.Errorf("seed %d: task %s was neither ended nor stopped", seed, id)
 		}
 	}
 	for _, id := range w.stops {
 		if !slices.Contains(ids, id) {
-			t.Errorf("seed %d: %s is stopped but was never started", seed, id)
+			t.Errorf("seed %d: task %s was stopped but never started", seed, id)
 		}
 	}
 }

@@ -9,10 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// ErrNotRedrivable says that the run did not fail, or is too old: nothing is kept of its lines.
+// ErrNotRedrivable means that the run did not fail, or that an earlier release closed it and kept no frames.
 var ErrNotRedrivable = errors.New("the execution cannot be redriven: it did not fail")
 
-// redrive takes the run up again: each line that failed or was stopped does its state again, and what succeeded stays.
+// redrive opens a closed run: each line that failed or was aborted executes its state again. States that succeeded do not run
+// again.
 func (r *Run) redrive(clientToken string) error {
 	if s := r.head.Status; s != stepfn.Failed && s != stepfn.TimedOut && s != stepfn.Aborted || r.frames[rootFrame] == nil {
 		return ErrNotRedrivable
@@ -25,14 +26,14 @@ func (r *Run) redrive(clientToken string) error {
 	previous := h.LastEvent
 	id := r.emitAfter(history.Event{Type: history.ExecutionRedriven, Previous: previous, RedriveCount: int64(h.RedriveCount), Name: clientToken})
 	for _, frame := range r.ids() {
-		r.takeUp(r.frames[frame], id)
+		r.resume(r.frames[frame], id)
 	}
 	return nil
 }
 
-// takeUp lets one frame go on: a state that failed is done again without being entered, with its retries anew; a
-// Parallel or Map around it only waits again; what never began begins.
-func (r *Run) takeUp(f *frame, event int64) {
+// resume makes one frame ready again. A state that failed is executed again without being entered, and its retries start from
+// zero; a Parallel or Map around it only waits for its lines again; a line that had not entered its state enters it.
+func (r *Run) resume(f *frame, event int64) {
 	switch {
 	case f.kind == groupKind && f.canStart():
 		r.enqueue(f)
@@ -43,7 +44,7 @@ func (r *Run) takeUp(f *frame, event int64) {
 		f.phase, f.fail = grouped, nil
 		r.touch(f)
 	case f.phase == failed || f.phase == aborted:
-		if f.state.Type == asl.Task { // its work follows the old entry; an end without work follows the redrive: recorded
+		if f.state.Type == asl.Task { // events of a Task follow its old entry, those of other states follow ExecutionRedriven (recorded)
 			event = f.entered
 		}
 		f.phase, f.fail, f.retries, f.retried, f.redriven, f.last = redo, nil, nil, 0, true, event

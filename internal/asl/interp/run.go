@@ -12,24 +12,24 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Params is what a run is born with and what never changes.
+// Params are the properties of a run that are set at its start and never change.
 type Params struct {
 	ExecutionARN, Name      string
 	MachineARN, MachineName string
-	AliasARN, VersionARN    string // shown in ExecutionStarted where set
+	AliasARN, VersionARN    string // optional; shown in ExecutionStarted
 	RoleARN, Region         string
 	Express                 bool
-	Input                   []byte // as given by the caller, valid JSON
+	Input                   []byte // as the caller passed it, valid JSON
 	StartTime               time.Time
-	Seed                    uint64 // all randomness of the run comes from it
-	// Program says which part of the definition runs: 0 is the machine itself, others are the item processors of
-	// distributed Maps (MapRun.Program).
+	Seed                    uint64 // the source of all randomness of the run
+	// Program is the part of the definition that runs: 0 is the state machine itself, higher numbers are the item
+	// processors of distributed Maps (MapRun.Program).
 	Program   int
-	MapRunARN string // of a distributed Map's child execution
-	MapItem   []byte // $$.Map.Item of children that releases before this one started
+	MapRunARN string // only for a child execution of a distributed Map
+	MapItem   []byte // $$.Map.Item of children that releases before this one started; no release sets it any more
 }
 
-// Head is what a run's head says to those who need nothing else.
+// Head is the part of a run that can be read without its frames.
 type Head struct {
 	Status       stepfn.Status
 	Output       []byte
@@ -38,78 +38,84 @@ type Head struct {
 	RedriveCount int
 	RedriveTime  time.Time
 	LastEvent    int64     // id of the last event
-	Wake         time.Time // the earliest deadline, by the steady clock; zero when there is none
+	Wake         time.Time // the earliest deadline, by the steady clock; zero if there is none
 	More         bool      // the last decision had More: apply Continue
 }
 
-// Run is one execution's state. It is not safe for use by several goroutines at once. After an error of Apply, or when a
-// decision could not be kept, the Run must be dropped and loaded again.
+// Run is the state of one execution. It is not safe for concurrent use. After an error of Apply, or if a decision could
+// not be stored, discard the Run and load it again.
 type Run struct {
 	machine *asl.Machine
 	params  Params
 	head    Head
 
 	input     *data         // params.Input
-	deadline  time.Time     // as all that is kept of deadlines but a Timestamp, by the steady clock
-	ahead     time.Duration // Moment.Ahead, as the timers have it
+	deadline  time.Time     // when the run times out, by the steady clock (as all stored deadlines except Timestamp); zero: never
+	ahead     time.Duration // the Moment.Ahead from which the timers were computed
 	nextFrame FrameID
 	frames    map[FrameID]*frame
-	queue     []FrameID // frames that can go on at once
+	queue     []FrameID // frames that can advance
 	timers    timers
 	resource  func(resource string) error
-	test      *test // TestState's, else nil
+	test      *test // set only by TestState
 
-	// of the decision being made
-	now      time.Time // for the history
-	steady   time.Time // for deadlines
+	// The fields below are the state of the current decision.
+	now      time.Time // timestamp of its events
+	steady   time.Time // base of its deadlines
 	decision Decision
-	size     int // bytes of events
-	touched  []FrameID
-	full     bool // the history has reached its limit
-	reports  map[string]string
+	size     int               // bytes of its events
+	touched  []FrameID         // frames that it changed
+	full     bool              // the history has reached its limit
+	reports  map[string]string // Wake.Reports
 }
 
-// New makes a run that has not begun: apply Start.
+// New creates a run that has not started: apply Start.
 func New(p Params, m *asl.Machine) *Run {
 	return &Run{machine: m, params: p, input: textData(p.Input), nextFrame: firstFrame, frames: map[FrameID]*frame{}}
 }
 
-// CheckResources gives the run a test of a Task's resource when it is scheduled: its error, such as
-// "The activity ... does not exist.", fails the state with States.Runtime. Without one all resources are taken.
+// CheckResources sets a check that is applied to the resource of a Task when the Task is scheduled. If it returns an
+// error, such as "The activity ... does not exist.", the state fails with States.Runtime. By default, all resources are
+// accepted.
 func (r *Run) CheckResources(check func(resource string) error) { r.resource = check }
 
-// Head is the run's head.
+// Head returns the head of the run.
 func (r *Run) Head() Head { return r.head }
 
-// Params is what the run was born with.
+// Params returns the params with which the run was created.
 func (r *Run) Params() Params { return r.params }
 
+// A decision is made in three steps. handle applies the fact to the lines that it concerns, and queues the frames that can
+// advance. advance then executes the queued frames. decide collects what has changed: emit has appended events, touch has
+// marked frames, and the states have added tasks and map runs to start and to stop.
+
 var (
-	errStarted    = errors.New("the run has started already")
+	errStarted    = errors.New("the run has already started")
 	errNotStarted = errors.New("the run has not started")
 )
 
-// Apply decides what follows from a fact at a time. A fact that comes too late (its task ended, the run closed) gives an
-// empty decision. An error means that the fact or the run is broken, never that the execution fails.
+// Apply changes the run by a fact and returns what follows. A fact that comes too late (its task has ended, or the run
+// is closed) gives an empty decision. An error means that the fact or the stored run is invalid; a failed execution is
+// not an error.
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	return r.ApplyAt(f, Moment{Now: now, Steady: now})
 }
 
-// ApplyAt is Apply where the wall clock may have been set.
+// ApplyAt is Apply for a wall clock that can differ from the steady clock.
 func (r *Run) ApplyAt(f Fact, at Moment) (Decision, error) {
 	r.enterMoment(at)
 	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, r.room(f))}, 0, r.touched[:0]
-	_, again := f.(Redrive) // which opens a closed run, and may close it at once
+	_, again := f.(Redrive) // a redrive opens a closed run, and may close it again immediately
 	late := r.closed() && !again
-	if err := r.take(f); err != nil {
+	if err := r.handle(f); err != nil {
 		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
 	}
-	r.goOn()
+	r.advance()
 	return r.decide(late), nil
 }
 
-// room guesses how many events follow from a fact, so that they are seldom copied: a start often runs through the whole
-// machine, any other fact to the next task.
+// room estimates how many events follow from a fact, so that the slice of events rarely grows: a start often runs
+// through the whole machine, any other fact to the next task.
 func (r *Run) room(f Fact) int {
 	if _, isStart := f.(Start); isStart && r.params.Program >= 0 && r.params.Program < len(r.machine.Programs) {
 		return min(2*len(r.machine.Programs[r.params.Program].States)+2, longEvents)
@@ -117,8 +123,8 @@ func (r *Run) room(f Fact) int {
 	return 8
 }
 
-// take changes the run by a fact; goOn then lets the lines run on.
-func (r *Run) take(f Fact) error {
+// handle changes the run by a fact. advance then executes the lines that have become ready.
+func (r *Run) handle(f Fact) error {
 	if _, isStart := f.(Start); isStart != (r.head.Status == "") {
 		if isStart {
 			return errStarted
@@ -158,7 +164,7 @@ func (r *Run) take(f Fact) error {
 
 func (r *Run) closed() bool { return r.head.Status != stepfn.Running && r.head.Status != "" }
 
-// start checks what only a caller can get wrong, so that nothing later has to.
+// start validates what the caller passed, so that later code can rely on it.
 func (r *Run) start() error {
 	if r.params.Program < 0 || r.params.Program >= len(r.machine.Programs) {
 		return fmt.Errorf("the definition has no program %d", r.params.Program)
@@ -178,10 +184,10 @@ func (r *Run) start() error {
 	return nil
 }
 
-// expressLimit is how long an Express execution may run.
+// expressLimit is the longest time that an Express execution may run.
 const expressLimit = 5 * time.Minute
 
-// timeLimit is when a run that begins at a time is ended with TIMED_OUT; zero when never.
+// timeLimit returns when a run that starts (or is redriven) at the given time ends with TIMED_OUT; zero: never.
 func (r *Run) timeLimit(from time.Time) (limit time.Time) {
 	if r.params.Express {
 		limit = from.Add(expressLimit)
@@ -194,7 +200,8 @@ func (r *Run) timeLimit(from time.Time) (limit time.Time) {
 	return limit
 }
 
-// emitFirst: events 1 and 2 both follow event 0, as Step Functions numbers them.
+// emitFirst emits ExecutionStarted. Events 1 and 2 both have the previous event 0, as in Step Functions: so the root
+// line keeps last = 0.
 func (r *Run) emitFirst() {
 	r.head.LastEvent = 1
 	r.decision.Events = append(r.decision.Events, history.Event{
@@ -203,17 +210,18 @@ func (r *Run) emitFirst() {
 	})
 }
 
-// A decision is long when it has this many events or bytes: then it is cut, and More is set.
+// A decision ends with More once it has this many events or bytes.
 const (
 	longEvents = 256
 	longBytes  = 1 << 20
 )
 
-// goOn lets every line that can go on do so, each as far as it comes, until all wait or the decision is long.
-func (r *Run) goOn() {
+// advance executes the queued frames in the order of the queue, each until it waits or has ended. It stops early if the
+// decision is long; the remaining frames stay in the queue. The order of events thus depends only on the run and the fact.
+func (r *Run) advance() {
 	for len(r.queue) > 0 && !r.closed() {
 		f := r.frames[r.queue[0]]
-		if f != nil && f.canGo() {
+		if f != nil && f.runnable() {
 			if r.cut() {
 				return
 			}
@@ -227,7 +235,8 @@ func (r *Run) goOn() {
 	}
 }
 
-// cut says that the decision ends here: it is long, or the history is full.
+// cut reports whether the decision must end now, because it is long or because the history is full. A full history
+// fails the run.
 func (r *Run) cut() bool {
 	if r.full {
 		r.close(stepfn.Failed, &failure{name: stepfn.StatesRuntime,
@@ -238,14 +247,16 @@ func (r *Run) cut() bool {
 	return r.decision.More
 }
 
-// canGo says that the frame waits for nothing. A group starts all the lines that it may before the first of them runs.
-func (f *frame) canGo() bool {
+// runnable reports whether the frame waits for nothing. A group starts all the lines that it may start before the first
+// of them runs.
+func (f *frame) runnable() bool {
 	if f.kind == groupKind {
 		return f.canStart()
 	}
 	return f.phase == ready || f.phase == redo
 }
 
+// step advances a frame by one transition.
 func (r *Run) step(f *frame) {
 	r.touch(f)
 	switch {
@@ -258,7 +269,7 @@ func (r *Run) step(f *frame) {
 	}
 }
 
-// enqueue lets a frame go on in its turn.
+// enqueue appends a frame to the queue of frames that can advance.
 func (r *Run) enqueue(f *frame) {
 	r.touch(f)
 	if !f.queued {
@@ -267,7 +278,7 @@ func (r *Run) enqueue(f *frame) {
 	}
 }
 
-// touch marks a frame to be written.
+// touch marks a frame as changed: the decision writes it.
 func (r *Run) touch(f *frame) {
 	if !f.dirty {
 		f.dirty = true
@@ -275,7 +286,7 @@ func (r *Run) touch(f *frame) {
 	}
 }
 
-// add gives a new frame its number. Numbers grow downwards: a frame's parent always has a smaller one.
+// add assigns an id to a new frame. The id of a frame is always greater than that of its parent.
 func (r *Run) add(f *frame) *frame {
 	f.id = r.nextFrame
 	r.nextFrame++
@@ -284,7 +295,7 @@ func (r *Run) add(f *frame) *frame {
 	return f
 }
 
-// remove forgets a frame; on disk it is gone only if it was ever there.
+// remove deletes a frame. The decision lists it as Gone only if it has ever been stored.
 func (r *Run) remove(f *frame) {
 	if f.stored {
 		r.decision.Gone = append(r.decision.Gone, f.id)
@@ -292,7 +303,7 @@ func (r *Run) remove(f *frame) {
 	delete(r.frames, f.id)
 }
 
-// decide completes the decision. A late fact, of a run that had closed before, closes nothing.
+// decide completes the decision. With late, the run was closed before the fact, so that this decision did not close it.
 func (r *Run) decide(late bool) Decision {
 	for _, id := range r.touched {
 		if f := r.frames[id]; f != nil {
@@ -300,7 +311,7 @@ func (r *Run) decide(late bool) Decision {
 			r.decision.Dirty = append(r.decision.Dirty, id)
 		}
 	}
-	r.decision.settle()
+	r.decision.cancelOut()
 	r.head.Wake = time.Time{}
 	if r.closed() {
 		r.decision.Closed = !late
@@ -314,13 +325,15 @@ func (r *Run) decide(late bool) Decision {
 	return d
 }
 
-// settle leaves out what is both to be started and to be stopped: a branch may fail in the decision that began another.
-func (d *Decision) settle() {
-	d.Tasks = slices.DeleteFunc(d.Tasks, func(t Task) bool { return d.forget(&d.Stops, t.ID) })
-	d.MapRuns = slices.DeleteFunc(d.MapRuns, func(m MapRun) bool { return d.forget(&d.StopMapRuns, m.ID) })
+// cancelOut removes tasks and map runs that the decision both starts and stops: a branch can fail in the decision that
+// started another one.
+func (d *Decision) cancelOut() {
+	d.Tasks = slices.DeleteFunc(d.Tasks, func(t Task) bool { return d.removeID(&d.Stops, t.ID) })
+	d.MapRuns = slices.DeleteFunc(d.MapRuns, func(m MapRun) bool { return d.removeID(&d.StopMapRuns, m.ID) })
 }
 
-func (d *Decision) forget(ids *[]string, id string) bool {
+// removeID removes the id from ids, and reports whether it was there.
+func (d *Decision) removeID(ids *[]string, id string) bool {
 	i := slices.Index(*ids, id)
 	if i >= 0 {
 		*ids = slices.Delete(*ids, i, i+1)
@@ -328,7 +341,7 @@ func (d *Decision) forget(ids *[]string, id string) bool {
 	return i >= 0
 }
 
-// emit appends an event that follows the frame's last one.
+// emit appends an event that follows the last one of the frame, and returns its id.
 func (r *Run) emit(f *frame, e history.Event) int64 {
 	e.Previous = f.last
 	id := r.emitAfter(e)
@@ -336,7 +349,8 @@ func (r *Run) emit(f *frame, e history.Event) int64 {
 	return id
 }
 
-// emitAfter appends an event whose Previous is set.
+// emitAfter appends an event whose Previous is set. If the history is full, it drops the event and sets r.full, so that
+// the run fails. Express executions have no limit of events.
 func (r *Run) emitAfter(e history.Event) int64 {
 	if r.head.LastEvent >= stepfn.MaxEvents-1 && !r.params.Express {
 		r.full = true
@@ -345,7 +359,7 @@ func (r *Run) emitAfter(e history.Event) int64 {
 	return r.emitLast(e)
 }
 
-// emitLast is emitAfter for events that end the history: there is always room for them.
+// emitLast is emitAfter for events that end the history: emitAfter always leaves room for one.
 func (r *Run) emitLast(e history.Event) int64 {
 	r.head.LastEvent++
 	e.ID, e.Time = r.head.LastEvent, r.now

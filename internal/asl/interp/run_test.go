@@ -34,25 +34,25 @@ func TestTaskSucceeds(t *testing.T) {
 	task := w.tasks["A#1"]
 	check(t, "input", `{"x":1}`, string(task.Input))
 	if want := epoch.Add(10 * time.Second); !w.last.Wake.Equal(want) {
-		t.Errorf("wake at %v, want the heartbeat's %v", w.last.Wake, want)
+		t.Errorf("wake at %v, want the heartbeat deadline %v", w.last.Wake, want)
 	}
 	w.now = w.now.Add(8 * time.Second)
 	w.apply(interp.TaskHeartbeat{Task: task.ID})
 	w.apply(interp.TaskSubmitted{Task: task.ID, Output: []byte(`{"id":"j"}`)})
 	w.apply(interp.TaskSubmitted{Task: task.ID, Output: []byte(`{"id":"j"}`)})
 	if want := epoch.Add(18 * time.Second); !w.last.Wake.Equal(want) {
-		t.Errorf("wake at %v, want the heartbeat's %v", w.last.Wake, want)
+		t.Errorf("wake at %v, want the heartbeat deadline %v", w.last.Wake, want)
 	}
 	w.done("A#1", `{"ok":true}`)
 	check(t, "end", `SUCCEEDED {"n":1,"r":{"ok":true}}`, w.head())
 	check(t, "story", text("1<0 ExecutionStarted", "2<0 TaskStateEntered A", "3<2 TaskScheduled", "4<3 TaskStarted",
 		"5<4 TaskSubmitted", "6<5 TaskSucceeded", "7<6 TaskStateExited A", "8<7 ExecutionSucceeded"), w.story())
 	if len(w.stored) != 1 {
-		t.Errorf("%d frames are kept of a run that succeeded, want its params only", len(w.stored))
+		t.Errorf("%d frames are stored after success, want only the params", len(w.stored))
 	}
 }
 
-func TestRetryWaitsLongerEachTimeThenFails(t *testing.T) {
+func TestRetryBacksOffAndGivesUp(t *testing.T) {
 	w := newWorld(t, oneTask, `{"n":1}`).start()
 	var waits []time.Duration
 	for i := 1; i <= 4; i++ {
@@ -67,7 +67,7 @@ func TestRetryWaitsLongerEachTimeThenFails(t *testing.T) {
 	}
 	check(t, "end", "FAILED Again busy", w.head())
 	if w.tasks["A#2"].Attempt != 2 || w.tasks["A#1"].ID == w.tasks["A#2"].ID {
-		t.Errorf("attempts are not told apart: %+v", w.tasks)
+		t.Errorf("attempts do not have distinct numbers and ids: %+v", w.tasks)
 	}
 }
 
@@ -78,16 +78,16 @@ func TestJitterStaysWithinTheIntervalAndReplays(t *testing.T) {
 		w := newWorld(t, definition, `{"n":1}`).start().fail("A#1", "Again", "")
 		wait := w.last.Wake.Sub(w.now)
 		if wait < 0 || wait > 2*time.Second {
-			t.Errorf("jitter gave %v of 2 s", wait)
+			t.Errorf("delay with jitter: %v, want 0 to 2 s", wait)
 		}
 		if !first.IsZero() && !first.Equal(w.last.Wake) {
-			t.Errorf("a replay waits until %v instead of %v", w.last.Wake, first)
+			t.Errorf("the replay waits until %v, want %v", w.last.Wake, first)
 		}
 		first = w.last.Wake
 	}
 }
 
-func TestCatchPutsTheErrorIntoTheInput(t *testing.T) {
+func TestCatchAddsErrorToInput(t *testing.T) {
 	w := newWorld(t, oneTask, `{"n":1}`).start().fail("A#1", "Bad", "no luck")
 	check(t, "end", `SUCCEEDED {"n":1,"error":{"Error":"Bad","Cause":"no luck"}}`, w.head())
 }
@@ -106,19 +106,19 @@ func TestTimeouts(t *testing.T) {
 	}
 	definition = strings.Replace(oneTask, `{"StartAt"`, `{"TimeoutSeconds":5,"StartAt"`, 1)
 	w = newWorld(t, definition, `{"n":1}`).start().wake()
-	check(t, "the machine's", "TIMED_OUT", w.head())
+	check(t, "machine timeout", "TIMED_OUT", w.head())
 	if len(w.stops) != 1 {
 		t.Errorf("stops: %v", w.stops)
 	}
 }
 
-func TestHeartbeatTimeoutHasItsOwnName(t *testing.T) {
+func TestCatchHeartbeatTimeout(t *testing.T) {
 	definition := strings.Replace(oneTask, `["Bad"]`, `["States.HeartbeatTimeout"]`, 1)
 	w := newWorld(t, definition, `{"n":1}`).start().wake()
 	check(t, "end", `SUCCEEDED {"n":1,"error":{"Error":"States.Timeout","Cause":""}}`, w.head())
 }
 
-func TestLateFactsChangeNothing(t *testing.T) {
+func TestLateFactsAreIgnored(t *testing.T) {
 	w := newWorld(t, oneTask, `{"n":1}`).start()
 	old := w.id("A#1")
 	w.fail("A#1", "Again", "").wake()
@@ -129,7 +129,7 @@ func TestLateFactsChangeNothing(t *testing.T) {
 		w.apply(f)
 	}
 	if len(w.events) != events {
-		t.Errorf("late facts made events:\n%s", w.story())
+		t.Errorf("late facts produced events:\n%s", w.story())
 	}
 	w.done("A#2", "2")
 	w.apply(interp.TaskEnded{Task: w.id("A#2"), Output: []byte("3")})
@@ -139,7 +139,7 @@ func TestLateFactsChangeNothing(t *testing.T) {
 	}
 	check(t, "end", `SUCCEEDED {"n":1,"r":2}`, w.head())
 	if _, err := w.run.Apply(interp.Start{}, w.now); err == nil {
-		t.Error("a run started twice")
+		t.Error("a run could be started twice")
 	}
 }
 
@@ -149,12 +149,12 @@ const branches = `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[` 
 	`{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":9,"End":true}}}` +
 	`],"ResultPath":"$.p","End":true}}}`
 
-func TestParallelGathersResultsInOrder(t *testing.T) {
+func TestParallelCollectsResultsInOrder(t *testing.T) {
 	w := newWorld(t, branches, `{}`).start().done("B#1", `"b"`).wake().done("A#1", `"a"`)
 	check(t, "end", `SUCCEEDED {"p":["a","b",{}]}`, w.head())
 }
 
-func TestBranchFailureStopsItsSiblings(t *testing.T) {
+func TestBranchFailureStopsSiblings(t *testing.T) {
 	w := newWorld(t, branches, `{}`).start().fail("A#1", "Boom", "bang")
 	check(t, "end", "FAILED Boom bang", w.head())
 	if d := cmp.Diff([]string{w.id("B#1")}, w.stops); d != "" {
@@ -183,10 +183,10 @@ func TestRedriveKeepsWhatSucceeded(t *testing.T) {
 	}
 }
 
-func TestRedriveRefusesWhatDidNotFail(t *testing.T) {
+func TestRedriveOfRunningRunIsAnError(t *testing.T) {
 	w := newWorld(t, branches, `{}`).start()
 	if _, err := w.run.Apply(interp.Redrive{}, w.now); err == nil {
-		t.Error("a running execution was redriven")
+		t.Error("a running execution could be redriven")
 	}
 }
 
@@ -210,7 +210,7 @@ func TestRuntimeErrorInABranchEndsTheExecution(t *testing.T) {
 		"4<3 PassStateEntered A", "5<4 ExecutionFailed States.Runtime"), w.story())
 }
 
-func TestFailingCatcherFailsTheStateAgain(t *testing.T) {
+func TestFailingCatcherFailsState(t *testing.T) {
 	w := newWorld(t, `{"QueryLanguage":"JSONata","StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[`+
 		`{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"MyError","Cause":"my cause"}}}],"Catch":[`+
 		`{"ErrorEquals":["Other"],"Next":"D"},{"ErrorEquals":["States.ALL"],"Output":{"v":"{% $states.input.missing %}"},`+
@@ -220,7 +220,7 @@ func TestFailingCatcherFailsTheStateAgain(t *testing.T) {
 		"7<6 ParallelStateFailed", "8<7 ExecutionFailed States.QueryEvaluationError"), w.story())
 }
 
-// TestSubmitFailedIncludesRuntimeEnvFailed keeps definitions working that were written before the second error had a name.
+// TestSubmitFailedIncludesRuntimeEnvFailed covers definitions that were written before Ray.RuntimeEnvFailed existed.
 func TestSubmitFailedIncludesRuntimeEnvFailed(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync",`+
 		`"Catch":[{"ErrorEquals":["Ray.JobFailed"],"Next":"J"},{"ErrorEquals":["Ray.SubmitFailed"],"Next":"S"}],"End":true},`+
@@ -236,24 +236,24 @@ func TestChoiceWithoutAMatch(t *testing.T) {
 		"Failed to transition out of the state. The state does not point to a next state.", w.head())
 }
 
-func TestTokensNameTheirTask(t *testing.T) {
+func TestTokenIdentifiesTask(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage.waitForTaskToken",`+
 		`"Parameters":{"t.$":"$$.Task.Token"},"End":true}}}`, `{}`).start()
 	task := w.tasks["A#1"]
 	check(t, "input", fmt.Sprintf(`{"t":%q}`, task.Token), string(task.Input))
 	arn, id, ok := interp.ParseToken(task.Token)
 	if !ok || arn != w.run.Params().ExecutionARN || id != task.ID {
-		t.Errorf("token names %s %s", arn, id)
+		t.Errorf("token contains %s %s", arn, id)
 	}
 	if _, ok := w.run.TaskOf(task.Token); !ok {
-		t.Error("the run does not know its own token")
+		t.Error("TaskOf does not find the task of a valid token")
 	}
 	if _, ok := w.run.TaskOf(task.Token[:len(task.Token)-2] + "AA"); ok {
-		t.Error("a forged token was taken")
+		t.Error("TaskOf accepts a forged token")
 	}
 }
 
-func TestEndlessLoopIsCutAndEndsAtTheLimit(t *testing.T) {
+func TestEndlessLoopEndsAtEventLimit(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"B"},"B":{"Type":"Pass","Next":"A"}}}`, `{}`)
 	w.reload = false
 	d, err := w.run.Apply(interp.Start{}, w.now)
@@ -263,11 +263,11 @@ func TestEndlessLoopIsCutAndEndsAtTheLimit(t *testing.T) {
 	w.apply(interp.Continue{})
 	check(t, "end", "FAILED States.Runtime The execution reached the maximum number of history events (25000).", w.head())
 	if last := w.events[len(w.events)-1]; last.ID != 25000 {
-		t.Errorf("the last event is %d", last.ID)
+		t.Errorf("id of the last event: %d, want 25000", last.ID)
 	}
 }
 
-func TestTooMuchDataFailsTheState(t *testing.T) {
+func TestTooLargeOutputFailsState(t *testing.T) {
 	big := `"` + strings.Repeat("x", 262144) + `"`
 	w := newWorld(t, oneTask, `{"n":1}`).start().done("A#1", big)
 	check(t, "end", "FAILED States.DataLimitExceeded The state/task 'ray' returned a result with a size exceeding the "+
@@ -296,7 +296,7 @@ func TestPayloadOfManyLargeParts(t *testing.T) {
 	}
 }
 
-func TestWhatIsStoppedAtOnceIsNotStarted(t *testing.T) {
+func TestTaskStoppedInSameDecisionIsNotStarted(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[`+
 		`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync","End":true}}},`+
 		`{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"E"}}}],"End":true}}}`, `{}`).start()
@@ -320,7 +320,7 @@ func TestActivities(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:us-east-1:1:activity:x",`+
 		`"HeartbeatSeconds":5,"End":true}}}`, `{"n":1}`).start()
 	if !w.last.Wake.IsZero() {
-		t.Error("the heartbeat counts before a worker took the task")
+		t.Error("the heartbeat interval starts before a worker takes the task")
 	}
 	w.apply(interp.TaskStarted{Task: w.id("A#1"), Worker: "me"})
 	w.apply(interp.TaskStarted{Task: w.id("A#1"), Worker: "another"})
@@ -329,7 +329,7 @@ func TestActivities(t *testing.T) {
 		"5<4 ActivityTimedOut States.Timeout", "6<5 ExecutionFailed States.Timeout"), w.story())
 }
 
-func TestUnknownResourceFailsBeforeItIsScheduled(t *testing.T) {
+func TestUnknownResourceFailsBeforeScheduling(t *testing.T) {
 	w := newWorld(t, oneTask, `{"n":1}`)
 	w.reload = false
 	w.run.CheckResources(func(string) error { return errors.New("The activity x does not exist.") })
@@ -348,12 +348,13 @@ func TestResourcesInEvents(t *testing.T) {
 	} {
 		w := newWorld(t, fmt.Sprintf(`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":%q,"End":true}}}`, resource), `{}`).start()
 		if e := w.events[2]; e.ResourceType != want[0] || e.Resource != want[1] {
-			t.Errorf("%s is shown as %q %q", resource, e.ResourceType, e.Resource)
+			t.Errorf("%s: got resourceType %q, resource %q", resource, e.ResourceType, e.Resource)
 		}
 	}
 }
 
-// TestRedriveOfFail redrives a run that a Fail state ended: the state is entered again, so the run fails again, and says so.
+// TestRedriveOfFail redrives a run that a Fail state ended: the state is executed again, so that the run fails again, and the
+// decision is Closed.
 func TestRedriveOfFail(t *testing.T) {
 	w := newWorld(t, `{"QueryLanguage": "JSONata", "StartAt": "F", "States": {"F": {"Type": "Fail",
 		"Error": "{% 'E' & $string($states.context.Execution.RedriveCount) %}"}}}`, `{}`).start()
@@ -361,7 +362,7 @@ func TestRedriveOfFail(t *testing.T) {
 	for _, end := range []string{"FAILED E1", "FAILED E2"} {
 		w.apply(interp.Redrive{})
 		if check(t, "end", end, w.head()); !w.last.Closed {
-			t.Error("nobody is told of the end")
+			t.Error("the decision is not Closed")
 		}
 	}
 }

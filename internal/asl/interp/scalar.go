@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// scalar evaluates a field that may be a literal, a path or an expression. input is the state's effective input.
+// scalar evaluates a field that can be a literal, a path or an expression. input is the state's effective input.
 func (r *Run) scalar(f *frame, s *asl.Scalar, input *data) (any, *failure) {
 	switch {
 	case s.Query != nil:
@@ -31,7 +31,7 @@ func (r *Run) scalar(f *frame, s *asl.Scalar, input *data) (any, *failure) {
 	return s.Literal, nil
 }
 
-// scalarFailure has the recorded words for a path that leads nowhere: some fields have their own.
+// scalarFailure returns the failure of a path. If the path matches nothing, some fields have their own messages (recorded).
 func (r *Run) scalarFailure(f *frame, s *asl.Scalar, scope *expr.Scope, err error) *failure {
 	var missing *expr.NoResultsError
 	if errors.As(err, &missing) {
@@ -45,6 +45,7 @@ func (r *Run) scalarFailure(f *frame, s *asl.Scalar, scope *expr.Scope, err erro
 	return r.pathFailure(f, pathText(s.Query), err)
 }
 
+// pathText returns the path as it is written, "" if the query is not a path.
 func pathText(q *expr.Query) string {
 	if p := q.Path(); p != nil {
 		return p.Text()
@@ -52,13 +53,13 @@ func pathText(q *expr.Query) string {
 	return ""
 }
 
-// integer evaluates a field that must be a whole number from low to high.
+// integer evaluates a field that must be an integer from low to high.
 func (r *Run) integer(f *frame, s *asl.Scalar, input *data, low, high int64) (int64, *failure) {
 	v, fail := r.scalar(f, s, input)
 	if fail != nil {
 		return 0, fail
 	}
-	if i, whole := wholeNumber(v, s.Query != nil); whole && i >= low && i <= high {
+	if i, whole := toInteger(v, s.Query != nil); whole && i >= low && i <= high {
 		return i, nil
 	}
 	if s.Expr != nil {
@@ -68,14 +69,15 @@ func (r *Run) integer(f *frame, s *asl.Scalar, input *data, low, high int64) (in
 		fieldText(s))
 }
 
-// wholeNumber takes a string of digits, too, where a path found it: Step Functions waited for "1" second.
-func wholeNumber(v any, found bool) (int64, bool) {
+// toInteger converts a value to an integer. If a path found the value, a string of digits is accepted: Step Functions accepts
+// "1" in SecondsPath (recorded).
+func toInteger(v any, fromPath bool) (int64, bool) {
 	switch v := v.(type) {
 	case value.Number:
 		return v.Int64()
 	case string:
 		i, err := strconv.ParseInt(v, 10, 64)
-		return i, found && err == nil
+		return i, fromPath && err == nil
 	}
 	return 0, false
 }
@@ -87,7 +89,7 @@ func (r *Run) percentage(f *frame, s *asl.Scalar, input *data) (float64, *failur
 		return 0, fail
 	}
 	n, ok := v.(value.Number)
-	if text, isText := v.(string); isText && s.Query != nil { // as wholeNumber
+	if text, isText := v.(string); isText && s.Query != nil { // see toInteger
 		if _, err := strconv.ParseFloat(text, 64); err == nil {
 			n, ok = value.Number(text), true
 		}
@@ -106,7 +108,7 @@ func (r *Run) percentage(f *frame, s *asl.Scalar, input *data) (float64, *failur
 		fieldText(s))
 }
 
-// str evaluates a field that must be a string.
+// str evaluates a field that must be a string; "" if the field is missing.
 func (r *Run) str(f *frame, s *asl.Scalar, input *data) (string, *failure) {
 	if !s.Set() {
 		return "", nil
@@ -126,7 +128,7 @@ func (r *Run) str(f *frame, s *asl.Scalar, input *data) (string, *failure) {
 		fieldText(s))
 }
 
-// fieldText is what the definition says in the field, for messages.
+// fieldText returns the field as it is written in the definition, for messages.
 func fieldText(s *asl.Scalar) string {
 	if s.Query != nil {
 		return pathText(s.Query)
@@ -134,7 +136,7 @@ func fieldText(s *asl.Scalar) string {
 	return value.Text(s.Literal)
 }
 
-// plain is a value in a message: strings without quotes.
+// plain formats a value for a message: strings are not quoted.
 func plain(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -144,7 +146,7 @@ func plain(v any) string {
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// ParseTimestamp reads the States Language's profile of ISO 8601 (RFC 3339 with a capital T, and Z or an offset).
+// ParseTimestamp parses the States Language's profile of ISO 8601: RFC 3339 with an uppercase T, and Z or an offset.
 func ParseTimestamp(s string) (time.Time, bool) {
 	if len(s) < 20 || s[10] != 'T' || strings.HasSuffix(s, "z") || strings.Contains(s, ",") {
 		return time.Time{}, false

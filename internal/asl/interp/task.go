@@ -13,7 +13,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// schedule begins a Task's work.
+// schedule executes a Task state: it evaluates the fields of the state and hands the task to the engine. The line then waits
+// for facts about the task: TaskStarted (activities), TaskSubmitted and TaskHeartbeat keep it waiting, TaskEnded or a
+// deadline ends the attempt.
 func (r *Run) schedule(f *frame) *failure {
 	t := &taskState{id: r.taskID(f), attempt: f.retried + 1}
 	t.token = r.makeToken(t.id, f.state.Resource)
@@ -41,7 +43,7 @@ func (r *Run) schedule(f *frame) *failure {
 	return nil
 }
 
-// taskID never repeats in a run: entries count also what Retry and Redrive do again.
+// taskID returns an id that is unique within the run: f.entries also counts executions by Retry and Redrive.
 func (r *Run) taskID(f *frame) string {
 	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
 }
@@ -55,8 +57,8 @@ func (t *Task) Former() string {
 	return fmt.Sprintf("%d-%d-%d", frame, entry-1, t.Attempt-1)
 }
 
-// checkResource asks before anything is scheduled: an activity that does not exist was recorded without
-// ActivityScheduled.
+// checkResource runs before the task is scheduled: Step Functions emits no ActivityScheduled for an activity that does
+// not exist (recorded).
 func (r *Run) checkResource(f *frame) *failure {
 	if r.resource == nil {
 		return nil
@@ -67,7 +69,7 @@ func (r *Run) checkResource(f *frame) *failure {
 	return nil
 }
 
-// limits evaluates the timeouts and the credentials, on the input before Parameters.
+// limits evaluates the timeouts and the credentials. They see the input before Parameters.
 func (r *Run) limits(f *frame, t *taskState) *failure {
 	s := f.state
 	in, fail := r.path(f, s.InputPath, f.input)
@@ -88,7 +90,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 			return fail
 		}
 		t.heartbeat = seconds(float64(n))
-		if serviceOf(s.Resource).kind != activity { // an activity's heart begins to beat when a worker takes it
+		if serviceOf(s.Resource).kind != activity { // for an activity, the first interval starts when a worker takes the task
 			t.beat = r.steady.Add(t.heartbeat)
 		}
 	}
@@ -102,30 +104,31 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 	return nil
 }
 
-// task is the frame's task as the engine gets it.
+// task returns the frame's task in the form that the engine gets.
 func (r *Run) task(f *frame) Task {
 	t := f.task
 	return Task{ID: t.id, Frame: f.id, State: f.state.Name, Attempt: t.attempt, Event: f.last, Resource: f.state.Resource, Input: t.input,
 		Timeout: t.timeout, Heartbeat: t.heartbeat, Token: t.token, Credentials: t.credentials, Submitted: t.submitted}
 }
 
-// service is how events name what a Task calls.
+// service is how events describe the resource of a Task.
 type service struct {
 	kind      resourceKind
-	typ, name string // TaskScheduled's resourceType and resource
-	submits   bool   // .sync and .waitForTaskToken show TaskSubmitted
+	typ, name string // resourceType and resource of the event
+	submits   bool   // .sync and .waitForTaskToken emit TaskSubmitted
 }
 
+// resourceKind distinguishes the resources whose events have different types.
 type resourceKind byte
 
 const (
 	integration resourceKind = iota // arn:aws:states:::service:action
-	lambda                          // a function's own ARN
+	lambda                          // a function's ARN
 	activity                        // an activity's ARN
 )
 
-// serviceOf takes an ARN apart: arn:aws:states:::SERVICE:ACTION, where SERVICE may be aws-sdk:NAME, or a function's
-// or activity's own ARN. Anything else names itself.
+// serviceOf splits an ARN: arn:aws:states:::SERVICE:ACTION, where SERVICE may be aws-sdk:NAME, or the ARN of a function
+// or an activity. It returns anything else unchanged, as both type and name.
 func serviceOf(resource string) service {
 	parts := strings.SplitN(resource, ":", 7)
 	if len(parts) < 7 {
@@ -138,14 +141,15 @@ func serviceOf(resource string) service {
 		return service{kind: activity, name: resource}
 	}
 	typ, name := parts[5], parts[6]
-	if sdk, action, ok := strings.Cut(name, ":"); ok && typ == "aws-sdk" { // elsewhere a colon is part of .sync:2
+	if sdk, action, ok := strings.Cut(name, ":"); ok && typ == "aws-sdk" { // otherwise the colon belongs to .sync:2
 		typ, name = typ+":"+sdk, action
 	}
 	return service{typ: typ, name: name,
 		submits: strings.Contains(name, ".sync") || strings.HasSuffix(name, ".waitForTaskToken")}
 }
 
-// scheduled shows that the task's work begins. Only an activity starts later, when a worker takes it.
+// scheduled emits the events of a task that is scheduled. All tasks start immediately except those of activities, which
+// start when a worker takes them.
 func (r *Run) scheduled(f *frame, t *taskState) {
 	s := serviceOf(f.state.Resource)
 	e := history.Event{Resource: s.name, TimeoutSeconds: t.timeoutSeconds, HeartbeatSeconds: int64(t.heartbeat / time.Second),
@@ -165,6 +169,7 @@ func (r *Run) scheduled(f *frame, t *taskState) {
 	}
 }
 
+// roleOf returns RoleArn of the evaluated credentials, "" if there is none.
 func roleOf(credentials []byte) string {
 	if len(credentials) == 0 {
 		return ""
@@ -175,7 +180,7 @@ func roleOf(credentials []byte) string {
 	return s
 }
 
-// working finds the line whose running task this is.
+// working returns the line that runs the task with this id; nil if none does.
 func (r *Run) working(id string) *frame {
 	f := r.frames[frameOf(id)]
 	if f == nil || f.phase != working || f.task == nil || f.task.id != id {
@@ -184,7 +189,8 @@ func (r *Run) working(id string) *frame {
 	return f
 }
 
-// frameOf is the frame that an id names; originFrame, which has neither task nor map run, when it names none.
+// frameOf returns the frame in the id of a task or map run. For an invalid id it returns originFrame, which has
+// neither.
 func frameOf(id string) FrameID {
 	number, _, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(number, 10, 64)
@@ -194,7 +200,7 @@ func frameOf(id string) FrameID {
 	return FrameID(n)
 }
 
-// taskStarted counts the first worker only: a token may be handed out again after a crash of the engine.
+// taskStarted ignores all workers but the first: after a crash, the engine can hand out the same token again.
 func (r *Run) taskStarted(s TaskStarted) {
 	f := r.working(s.Task)
 	if f == nil || serviceOf(f.state.Resource).kind != activity || f.task.submitted {
@@ -206,7 +212,7 @@ func (r *Run) taskStarted(s TaskStarted) {
 	r.emit(f, history.Event{Type: history.ActivityStarted, WorkerName: s.Worker})
 }
 
-// taskSubmitted is shown for the integrations that wait for their work; others have ended by then.
+// taskSubmitted emits TaskSubmitted only for integrations that wait for their work; for others, the call ends the task.
 func (r *Run) taskSubmitted(s TaskSubmitted) {
 	f := r.working(s.Task)
 	if f == nil || f.task.submitted {
@@ -219,6 +225,7 @@ func (r *Run) taskSubmitted(s TaskSubmitted) {
 	}
 }
 
+// taskHeartbeat restarts the heartbeat interval.
 func (r *Run) taskHeartbeat(h TaskHeartbeat) {
 	if f := r.working(h.Task); f != nil {
 		r.touch(f)
@@ -226,7 +233,7 @@ func (r *Run) taskHeartbeat(h TaskHeartbeat) {
 	}
 }
 
-// beat begins the heartbeat's time anew.
+// beat restarts the heartbeat interval of the task.
 func (r *Run) beat(f *frame) {
 	if f.task.heartbeat > 0 {
 		f.task.beat = r.steady.Add(f.task.heartbeat)
@@ -234,7 +241,8 @@ func (r *Run) beat(f *frame) {
 	}
 }
 
-// taskEnded takes the output as text, and keeps that text: the history shows what the service answered.
+// taskEnded ends a task, and with it the attempt or the state. It keeps the output as the text that it was: the history
+// shows exactly what the service answered.
 func (r *Run) taskEnded(t TaskEnded) {
 	f := r.working(t.Task)
 	if f == nil {
@@ -266,7 +274,8 @@ func (r *Run) taskEnded(t TaskEnded) {
 	}
 }
 
-// taskSubject is what the message on a too big result names: a service, or a function or activity by its ARN.
+// taskSubject returns the name in the message about a result that is too large: the service, or the ARN of a function
+// or activity.
 func taskSubject(resource string) string {
 	if s := serviceOf(resource); s.kind == integration {
 		return s.typ
@@ -274,13 +283,14 @@ func taskSubject(resource string) string {
 	return resource
 }
 
-// taskEvents are the types of the events that a task of each kind ends with.
+// taskEvents are the types of the last event of a task, by the kind of its resource.
 var taskEvents = map[resourceKind]struct{ succeeded, failed, timedOut history.Type }{
 	integration: {history.TaskSucceeded, history.TaskFailed, history.TaskTimedOut},
 	lambda:      {history.LambdaFunctionSucceeded, history.LambdaFunctionFailed, history.LambdaFunctionTimedOut},
 	activity:    {history.ActivitySucceeded, history.ActivityFailed, history.ActivityTimedOut},
 }
 
+// endTask emits the last event of a task.
 func (r *Run) endTask(f *frame, e history.Event) {
 	if s := serviceOf(f.state.Resource); s.kind == integration {
 		e.Resource, e.ResourceType = s.name, s.typ
@@ -288,17 +298,17 @@ func (r *Run) endTask(f *frame, e history.Event) {
 	r.emit(f, e)
 }
 
-// taskFailed shows the failure before Retry and Catch are asked: every attempt leaves its event.
+// taskFailed emits the failure before Retry and Catch are considered: every attempt has its own event.
 func (r *Run) taskFailed(f *frame, t TaskEnded) {
 	fail := &failure{name: clip(t.Error, stepfn.MaxError), cause: clip(t.Cause, stepfn.MaxCause)}
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].failed, Error: fail.name, Cause: fail.cause})
 	r.failState(f, fail)
 }
 
-// taskTimedOut ends a task that ran, or was silent, for too long.
+// taskTimedOut ends a task whose timeout or heartbeat deadline has passed.
 func (r *Run) taskTimedOut(f *frame) {
 	r.decision.Stops = append(r.decision.Stops, f.task.id)
-	fail := &failure{name: stepfn.StatesTimeout} // a missing heartbeat too: so it was recorded
+	fail := &failure{name: stepfn.StatesTimeout} // also for a missing heartbeat (recorded)
 	fail.cause = clip(r.reports[f.task.id], stepfn.MaxCause)
 	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.steady)
 	r.endTask(f, history.Event{
@@ -306,7 +316,7 @@ func (r *Run) taskTimedOut(f *frame) {
 	r.failState(f, fail)
 }
 
-// Running lists the tasks that were started and have not ended, for a restart.
+// Running lists the tasks that were started and have not ended. After a restart, the engine starts them again.
 func (r *Run) Running() []Task {
 	var tasks []Task
 	for _, id := range r.ids() {
@@ -317,7 +327,8 @@ func (r *Run) Running() []Task {
 	return tasks
 }
 
-// ids are the frames in the order of their making: whoever walks all frames must not depend on a map's order.
+// ids returns the ids of all frames in the order of their creation: decisions must not depend on the iteration order of
+// a map.
 func (r *Run) ids() []FrameID {
 	ids := make([]FrameID, 0, len(r.frames))
 	for id := range r.frames {
@@ -327,8 +338,9 @@ func (r *Run) ids() []FrameID {
 	return ids
 }
 
-// makeToken is the task's token: who holds it can end the task, so it holds a proof made of the run's seed. One for a
-// worker names the activity, for that is how a worker that comes too late is told.
+// makeToken returns the token of a task. Its holder can end the task, so that it starts with a hash that includes the run's
+// seed, which only the engine knows. A token for a worker contains the activity's ARN, so that the API can answer a worker
+// that is too late.
 func (r *Run) makeToken(task, resource string) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)
@@ -339,7 +351,7 @@ func (r *Run) makeToken(task, resource string) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ParseToken finds execution and task in a token. Whether the token is genuine is for TaskOf to say.
+// ParseToken extracts the execution and the task from a token. It does not verify the token: TaskOf does.
 func ParseToken(token string) (executionARN, task string, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(b) < 17 {
@@ -350,7 +362,7 @@ func ParseToken(token string) (executionARN, task string, ok bool) {
 	return executionARN, task, ok
 }
 
-// TokenActivity is the activity whose worker got a token; empty for a callback's.
+// TokenActivity returns the ARN of the activity in a worker's token, "" for the token of a callback.
 func TokenActivity(token string) string {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
@@ -363,7 +375,7 @@ func TokenActivity(token string) string {
 	return parts[2]
 }
 
-// TaskOf is the running task whose token this is.
+// TaskOf returns the running task that has this token.
 func (r *Run) TaskOf(token string) (Task, bool) {
 	_, id, ok := ParseToken(token)
 	if !ok {

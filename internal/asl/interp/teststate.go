@@ -13,30 +13,30 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestRequest is one call of TestState: one state's work, with a mock in the place of what it calls.
+// TestRequest is a call of the TestState API: it executes one state, with a mock instead of the service that the state calls.
 type TestRequest struct {
-	Params    Params // names, ARNs, Input, StartTime, Seed: those of the execution that the context object shows
+	Params    Params // for the context object: names, ARNs, Input, StartTime, Seed
 	State     string // the state's name, anywhere in the machine
-	Context   []byte // the context object, a JSON object; nil makes one of Params
+	Context   []byte // the context object, a JSON object; nil: created from Params
 	Variables []byte // a JSON object, or nil
 	Mock      *TestMock
-	// RetryCount is how often the retrier that takes the error has retried before (retrierRetryCount).
+	// RetryCount is how often the retrier that matches the error has already retried (retrierRetryCount).
 	RetryCount int
-	// FailedIterations is mapIterationFailureCount; nil when it was not given.
+	// FailedIterations is mapIterationFailureCount; nil if not set.
 	FailedIterations *int64
-	// ReaderData stands for what an ItemReader would read, a JSON array; nil when it was not given.
+	// ReaderData is the JSON array that an ItemReader would read; nil if not set.
 	ReaderData []byte
-	// Call does a Task's work when there is no mock. Without it such a Task is refused.
+	// Call executes a Task if there is no mock. If it is nil, such a Task is rejected.
 	Call func(Task) TaskEnded
 }
 
-// TestMock is what the state's call gives: a result, or an error when Result is nil.
+// TestMock is the result of the service that the state calls, or its error if Result is nil.
 type TestMock struct {
 	Result       []byte
 	Error, Cause string
 }
 
-// The statuses of TestState.
+// The statuses that TestState returns.
 const (
 	TestSucceeded   = "SUCCEEDED"
 	TestFailed      = "FAILED"
@@ -44,39 +44,40 @@ const (
 	TestCaughtError = "CAUGHT_ERROR"
 )
 
-// TestResult is TestState's answer.
+// TestResult is the response of TestState.
 type TestResult struct {
 	Status       string
 	Output       []byte
 	Error, Cause string
 	NextState    string
-	// Inspection is inspectionData: values as the API shows them, JSON texts in strings.
+	// Inspection is inspectionData in the form of the API: JSON texts in strings.
 	Inspection *value.Object
 }
 
-// TestRefused says that the request cannot be tested; Code and Message are the API's.
+// TestRefused is the error of a request that cannot be executed; Code and Message are the API's.
 type TestRefused struct{ Code, Message string }
 
 func (e *TestRefused) Error() string { return e.Code + ": " + e.Message }
 
-// refuse is a ValidationException with the recorded words.
-func refuse(format string, args ...any) error {
+// reject returns a ValidationException with a recorded message.
+func reject(format string, args ...any) error {
 	return &TestRefused{"ValidationException", fmt.Sprintf(format, args...)}
 }
 
-// test is a TestState under way. Its methods do nothing on nil: they are called wherever a run may be one.
+// test is the state of a TestState. Its methods do nothing on nil, so that a Run can call them unconditionally.
 type test struct {
 	context    *value.Object
 	inspection *value.Object
-	details    *value.Object // errorDetails
-	caught     *failure
+	details    *value.Object // inspectionData.errorDetails
+	caught     *failure      // the error that a catcher caught
 }
 
-// TestState does one state's work as an execution would, without waiting. An error is a *TestRefused, or a broken request.
+// TestState executes one state as an execution would, but without waiting. An error is a *TestRefused, or means that a
+// definition or payload is invalid.
 func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, error) {
 	state := findState(m, req.State)
 	if state == nil {
-		return TestResult{}, refuse("State not found: %s", req.State)
+		return TestResult{}, reject("State not found: %s", req.State)
 	}
 	if err := checkTest(state, req); err != nil {
 		return TestResult{}, err
@@ -98,7 +99,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	return t.answer(f), nil
 }
 
-// findState looks everywhere, as TestState does: a state within a branch can be tested by its name alone.
+// findState searches the whole machine, as TestState does: a state in a branch is found by its name alone.
 func findState(m *asl.Machine, name string) *asl.State {
 	for _, p := range m.Programs {
 		if s, ok := p.States[name]; ok {
@@ -108,7 +109,7 @@ func findState(m *asl.Machine, name string) *asl.State {
 	return nil
 }
 
-// contextFields are what a context object for TestState may hold.
+// contextFields are the fields that a context object for TestState may have.
 var contextFields = map[string][]string{
 	"Execution":    {"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount", "RedriveTime"},
 	"State":        {"EnteredTime", "Name", "RetryCount"},
@@ -116,7 +117,7 @@ var contextFields = map[string][]string{
 	"Task":         {"Token"},
 }
 
-// checkContext says what is wrong with a context object, in the recorded words; empty where nothing is.
+// checkContext returns what is wrong with a context object, in the recorded wording; "" if it is valid.
 func checkContext(s *asl.State, o *value.Object) string {
 	if o.Has("Map") {
 		return "'Map' field is not supported when mocking a Context object"
@@ -148,7 +149,7 @@ func checkContext(s *asl.State, o *value.Object) string {
 	return ""
 }
 
-// contextType is the type that a field of the context object should have and has not.
+// contextType returns the type that a field of the context object must have, if it has another one; else "".
 func contextType(name string, in *value.Object) string {
 	v, _ := in.Get(name)
 	_, isText := v.(string)
@@ -166,24 +167,24 @@ func contextType(name string, in *value.Object) string {
 	return ""
 }
 
-// begin makes what the state sees before it works.
+// begin sets everything that the state can read before it is executed.
 func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 	f.enteredAt = r.now
 	t.inspection.Set("input", string(f.input.bytes()))
 	if req.Context != nil {
 		o, err := value.ParseObject(req.Context)
 		if err != nil {
-			return refuse("Invalid context: %s", err)
+			return reject("Invalid context: %s", err)
 		}
 		if wrong := checkContext(f.state, o); wrong != "" {
-			return refuse("Invalid Context object provided: %s", wrong)
+			return reject("Invalid Context object provided: %s", wrong)
 		}
 		t.context = o
 	}
 	if req.Variables != nil {
 		o, err := value.ParseObject(req.Variables)
 		if err != nil {
-			return refuse("Invalid variables: %s", err)
+			return reject("Invalid variables: %s", err)
 		}
 		for i := range o.Len() {
 			name, v := o.At(i)
@@ -203,7 +204,7 @@ func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 	return t.beginState(r, f, req)
 }
 
-// assigned shows the variables as the state leaves them, by name: what was given shows as it was given.
+// assigned records the variables after the state, sorted by name.
 func (t *test) assigned(f *frame) {
 	if t == nil {
 		return
@@ -215,7 +216,8 @@ func (t *test) assigned(f *frame) {
 	t.inspection.Set("variables", value.Text(o))
 }
 
-// beginState prepares what depends on the state's type. A Map's or Parallel's lines never run: the mock is their result.
+// beginState records or checks what depends on the state's type. The lines of a Map or Parallel never run: the mock is their
+// result.
 func (t *test) beginState(r *Run, f *frame, req *TestRequest) error {
 	switch s := f.state; s.Type {
 	case asl.Wait, asl.Succeed, asl.Choice, asl.Fail:
@@ -225,14 +227,14 @@ func (t *test) beginState(r *Run, f *frame, req *TestRequest) error {
 	case asl.Map:
 		if reader := s.Map.Reader; req.ReaderData != nil && reader != nil && readerField(reader, "InputType") == "JSON" {
 			if _, err := value.Parse(req.ReaderData); err != nil {
-				return refuse("Invalid mapItemReaderData: %s", err)
+				return reject("Invalid mapItemReaderData: %s", err)
 			}
 		}
 	}
 	return nil
 }
 
-// finish gives the state what it waits for.
+// finish ends what the state waits for.
 func (t *test) finish(r *Run, f *frame, req *TestRequest) error {
 	switch f.phase {
 	case working:
@@ -245,7 +247,7 @@ func (t *test) finish(r *Run, f *frame, req *TestRequest) error {
 	return nil
 }
 
-// finishTask ends the task by its mock, or by calling it.
+// finishTask ends the task with the mock, or by calling the service.
 func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 	end := TaskEnded{Task: f.task.id}
 	switch {
@@ -257,13 +259,13 @@ func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 		end = req.Call(r.task(f))
 		end.Task = f.task.id
 	default:
-		return refuse("The resource %s cannot be called here: specify a mock", f.state.Resource)
+		return reject("The resource %s cannot be called here: specify a mock", f.state.Resource)
 	}
 	r.taskEnded(end)
 	return nil
 }
 
-// finishGroup ends a Map or Parallel by its mock: no branch of it ever runs in TestState.
+// finishGroup ends a Map or Parallel with the mock.
 func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 	run := r.frames[f.group].mapRun
 	iterations := t.iterations(r, f, req)
@@ -276,7 +278,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 		case failed != nil && run != nil && run.intolerable(*failed, n):
 			fail = &failure{name: stepfn.StatesExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
 		case iterations >= 0 && f.state.Map.Writer == nil && n != iterations:
-			return refuse("Input array does not equal the mocked result array's size")
+			return reject("Input array does not equal the mocked result array's size")
 		}
 	}
 	if fail == nil {
@@ -288,7 +290,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 	return nil
 }
 
-// intolerable is Exceeded as TestState answers it: where no tolerance is set, no number of failures is too many.
+// intolerable is Exceeded for TestState, which accepts any number of failures if no tolerance is set.
 func (m *MapRun) intolerable(failed, total int64) bool {
 	return (m.ToleratedFailureCount > 0 || m.ToleratedFailurePercentage > 0) && m.Exceeded(failed, total)
 }
@@ -298,7 +300,7 @@ func resultLength(result []byte) int64 {
 	return int64(len(list))
 }
 
-// answer reads what became of the state from its line: it waits for a retry, has failed, or went on.
+// answer determines the response from the line: it waits for a retry, has failed, or has left the state.
 func (t *test) answer(f *frame) TestResult {
 	out := TestResult{Status: TestSucceeded, Inspection: t.inspection}
 	if t.details.Len() > 0 {
@@ -323,7 +325,7 @@ func (t *test) answer(f *frame) TestResult {
 	return out
 }
 
-// shown says which stages of its work TestState shows of a state; a JSONata state shows its arguments only.
+// shown are the stages that TestState records, by type of state. A JSONata state has only afterArguments.
 var shown = map[string]map[string]bool{
 	asl.Pass: {"afterInputPath": true, "afterParameters": true, "afterResultSelector": true, "afterResultPath": true},
 	asl.Task: {"afterInputPath": true, "afterParameters": true, "afterResultSelector": true, "afterResultPath": true,
@@ -337,7 +339,7 @@ var shown = map[string]map[string]bool{
 	asl.Fail:     {"afterInputPath": true},
 }
 
-// note records a stage of the state's work, where TestState shows this stage of this type.
+// note records the value after a stage of the state's work, if TestState has this stage for this type.
 func (t *test) note(f *frame, stage string, d *data) {
 	if t == nil || !shown[f.state.Type][stage] || (stage == "afterArguments") != f.state.JSONata {
 		return
@@ -345,7 +347,7 @@ func (t *test) note(f *frame, stage string, d *data) {
 	t.inspection.Set(stage, string(d.bytes()))
 }
 
-// result notes what a state's call or its Result field gave.
+// result records the result of the state's call, or of its Result field.
 func (t *test) result(d *data) *data {
 	if t != nil {
 		t.inspection.Set("result", string(d.bytes()))
@@ -353,7 +355,7 @@ func (t *test) result(d *data) *data {
 	return d
 }
 
-// items notes what a Map works on.
+// items records the items of a Map.
 func (t *test) items(f *frame, d *data) {
 	list, _ := d.value().([]any)
 	texts := make([][]byte, len(list))
@@ -363,7 +365,7 @@ func (t *test) items(f *frame, d *data) {
 	t.list(f, "afterItemsPath", texts)
 }
 
-// list notes a stage that is an array, as TestState writes these: with a space behind each comma.
+// list records a stage whose value is an array. TestState formats these with a space after each comma.
 func (t *test) list(f *frame, stage string, texts [][]byte) {
 	if t == nil || f.state.JSONata {
 		return
@@ -377,7 +379,7 @@ func (t *test) number(key string, n float64) {
 	}
 }
 
-// retry records the retrier that took the error; one that is used up shows no interval.
+// retry records the retrier that matches the error; without an interval if it has no attempts left.
 func (t *test) retry(index int, retrier *asl.Retrier, n int) {
 	if t == nil {
 		return
@@ -388,7 +390,7 @@ func (t *test) retry(index int, retrier *asl.Retrier, n int) {
 	t.details.Set("retryIndex", value.Int(int64(index)))
 }
 
-// catch records the catcher that took the error.
+// catch records the catcher that matches the error.
 func (t *test) catch(index int, fail *failure) {
 	if t != nil {
 		t.details.Set("catchIndex", value.Int(int64(index)))
@@ -396,7 +398,7 @@ func (t *test) catch(index int, fail *failure) {
 	}
 }
 
-// contextOf is the context object of a TestState: the caller's, or one as Step Functions makes for it.
+// contextOf returns the context object: the caller's, or the same as Step Functions creates.
 func (t *test) contextOf(r *Run, f *frame, item *value.Object) any {
 	if t.context != nil {
 		return t.context
@@ -417,50 +419,50 @@ func (t *test) contextOf(r *Run, f *frame, item *value.Object) any {
 	return c
 }
 
-// checkTest refuses what TestState refuses, in its words.
+// checkTest returns the errors of TestState for invalid requests, in the recorded wordings.
 func checkTest(s *asl.State, req *TestRequest) error {
 	group := s.Type == asl.Map || s.Type == asl.Parallel
 	switch {
 	case req.Mock == nil && req.FailedIterations != nil:
-		return refuse("TestState does not support MapIterationFailureCount when a mock is not specified.")
+		return reject("TestState does not support MapIterationFailureCount when a mock is not specified.")
 	case req.Mock == nil && group:
 		return &TestRefused{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
 			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
 	case req.Mock == nil && s.Type == asl.Task && req.Params.RoleARN == "":
-		return refuse("RoleArn must be specified when testing a Task state")
+		return reject("RoleArn must be specified when testing a Task state")
 	case req.Mock != nil && !group && s.Type != asl.Task:
-		return refuse("State type '%s' is not supported when a mock is specified", s.Type)
+		return reject("State type '%s' is not supported when a mock is specified", s.Type)
 	case req.FailedIterations != nil && s.Type != asl.Map:
-		return refuse("MapIterationFailureCount is only supported when testing a Map state.")
+		return reject("MapIterationFailureCount is only supported when testing a Map state.")
 	case req.Mock != nil && s.Type == asl.Map && s.Map.Reader != nil && req.ReaderData == nil:
-		return refuse("ItemReader data must be specified when testing a Map state with ItemReader specified.")
+		return reject("ItemReader data must be specified when testing a Map state with ItemReader specified.")
 	case req.Mock != nil && req.Mock.Result == nil && req.Mock.Error == "":
-		return refuse("An error was not specified in the mocked error output.")
+		return reject("An error was not specified in the mocked error output.")
 	case req.Mock == nil || req.Mock.Result == nil:
 		return nil
 	}
 	v, err := value.Parse(req.Mock.Result)
 	if err != nil {
-		return refuse("Mocked result must be valid JSON")
+		return reject("Mocked result must be valid JSON")
 	}
 	return checkMock(s, req, v)
 }
 
-// checkMock compares a mocked result's shape with what the state would give.
+// checkMock checks that a mocked result has the type and length that the state's result would have.
 func checkMock(s *asl.State, req *TestRequest, result any) error {
 	list, isList := result.([]any)
 	_, isObject := result.(*value.Object)
 	switch {
 	case s.Type == asl.Map && s.Map.Writer != nil && !isObject:
-		return refuse("Mocked result must be a JSON object.")
+		return reject("Mocked result must be a JSON object.")
 	case s.Type == asl.Map && s.Map.Writer == nil && !isList, s.Type == asl.Parallel && !isList:
-		return refuse("Mocked result must be an array.")
+		return reject("Mocked result must be an array.")
 	case s.Type == asl.Task && answersObject(s.Resource) && !isObject:
-		return refuse("Mocked result must be a valid JSON object.")
+		return reject("Mocked result must be a valid JSON object.")
 	case s.Type == asl.Parallel && len(list) != len(s.Branches):
-		return refuse("Mocked result must contain the same number of items as number of Parallel branches.")
+		return reject("Mocked result must contain the same number of items as number of Parallel branches.")
 	case s.Type == asl.Map && req.FailedIterations != nil && *req.FailedIterations > int64(len(list)) && isList:
-		return refuse("Map iteration failure count must be less than or equal to the number of Map iterations")
+		return reject("Map iteration failure count must be less than or equal to the number of Map iterations")
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// iterations goes through what a Map does before its first iteration, notes each stage, and says how many iterations
-// there would be; -1 where nobody can know.
+// iterations performs the steps of a Map before its first iteration, records each stage, and returns the number of
+// iterations; -1 if it is unknown.
 func (t *test) iterations(r *Run, f *frame, req *TestRequest) int64 {
 	fields := f.state.Map
 	if fields == nil {
@@ -27,7 +27,7 @@ func (t *test) iterations(r *Run, f *frame, req *TestRequest) int64 {
 	for i, v := range list {
 		var err error
 		if inputs[i], err = m.Child(int64(i), &MapItem{Value: v}); err != nil {
-			return -1 // the state fails of it, in its own words
+			return -1 // the state itself fails with this error
 		}
 	}
 	if fields.ItemSelector != nil {
@@ -41,7 +41,7 @@ func (t *test) iterations(r *Run, f *frame, req *TestRequest) int64 {
 	return int64(len(batches))
 }
 
-// itemsOf are the items that the state's input gives, or those that stand for what the ItemReader would read.
+// itemsOf returns the items in the state's input, or those of ReaderData if there is an ItemReader.
 func (t *test) itemsOf(r *Run, f *frame, req *TestRequest) ([]any, bool) {
 	var v any
 	group := r.frames[f.group]
@@ -62,6 +62,7 @@ func (t *test) itemsOf(r *Run, f *frame, req *TestRequest) ([]any, bool) {
 	return list, ok
 }
 
+// readerField returns a string field of ReaderConfig, "" if it is missing.
 func readerField(r *asl.ItemReader, name string) string {
 	config, _ := r.Config.(*value.Object)
 	if config == nil {
@@ -72,7 +73,7 @@ func readerField(r *asl.ItemReader, name string) string {
 	return s
 }
 
-// pointed is what a JSON pointer (RFC 6901) of names leads to; null when it leads nowhere.
+// pointed returns the value at a JSON pointer (RFC 6901) that consists of names; nil if there is none.
 func pointed(v any, pointer string) any {
 	for _, name := range strings.Split(pointer, "/")[1:] {
 		o, ok := v.(*value.Object)
@@ -84,7 +85,7 @@ func pointed(v any, pointer string) any {
 	return v
 }
 
-// batches groups inputs as a Map's children get them. TestState shows each item in them as a text.
+// batches groups inputs into the inputs of children. TestState shows each item of a batch as a string.
 func (m *MapRun) batches(inputs [][]byte) [][]byte {
 	var batches, held [][]byte
 	var size int64
@@ -102,8 +103,8 @@ func (m *MapRun) batches(inputs [][]byte) [][]byte {
 	return batches
 }
 
-// answersObject says of a resource that what it answers is an object: a service's answer is, a token's or a function's of
-// one's own may be anything.
+// answersObject reports whether a successful result of the resource is always an object, as that of an AWS service. The
+// output of a callback or of a Lambda function called by its own ARN can be any value.
 func answersObject(resource string) bool {
 	return strings.HasPrefix(resource, stepfn.Integration+"lambda:invoke") && !strings.HasSuffix(resource, ".waitForTaskToken") ||
 		strings.HasPrefix(resource, stepfn.Integration+"aws-sdk:")

@@ -9,9 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// timers is a heap of when frames may have something due. An entry may be stale: the frame says what is true.
+// timers is a heap of the deadlines of frames. Entries are never removed when a deadline changes: an entry is stale if due
+// returns another time for its frame, and is dropped when it reaches the top.
 type timers []timer
 
+// timer is a deadline, by the steady clock, of a frame.
 type timer struct {
 	at time.Time
 	id FrameID
@@ -30,20 +32,21 @@ func (t *timers) Pop() any {
 	return last
 }
 
-// setTimer lets a line wait until a time.
+// setTimer makes a line wait until a time.
 func (r *Run) setTimer(f *frame, at time.Time) {
 	f.timer = at
 	r.arm(f)
 }
 
-// arm puts the frame's earliest deadline on the heap.
+// arm adds the frame's earliest deadline to the heap.
 func (r *Run) arm(f *frame) {
 	if at := r.due(f); !at.IsZero() {
 		heap.Push(&r.timers, timer{at, f.id})
 	}
 }
 
-// enterMoment sets the time. When the wall clock was set, each Timestamp is due at another time of the steady clock.
+// enterMoment sets the time of the decision. If the wall clock was set, each Timestamp is due at another time of the steady
+// clock: all timers are computed again.
 func (r *Run) enterMoment(at Moment) {
 	r.now, r.steady = at.Now.Truncate(time.Millisecond), at.Steady.Truncate(time.Millisecond)
 	if r.ahead == at.Ahead {
@@ -58,10 +61,10 @@ func (r *Run) enterMoment(at Moment) {
 	}
 }
 
-// wall is what the wall clock shows, unlike now, which does not go back with it.
+// wall returns the wall clock's time. Unlike now, it decreases if the wall clock is set back.
 func (r *Run) wall() time.Time { return r.steady.Add(r.ahead) }
 
-// due is the frame's earliest deadline, by the steady clock; zero when it has none.
+// due returns the frame's earliest deadline by the steady clock; zero if it has none.
 func (r *Run) due(f *frame) time.Time {
 	switch {
 	case f.phase == waiting:
@@ -74,7 +77,7 @@ func (r *Run) due(f *frame) time.Time {
 	return time.Time{}
 }
 
-// earlier is the earlier of two times; a zero time is never.
+// earlier returns the earlier of two times, where zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -82,7 +85,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// nextTimer is the run's earliest deadline. It drops stale entries on the way.
+// nextTimer returns the run's earliest deadline, zero if there is none. It removes stale entries from the heap.
 func (r *Run) nextTimer() time.Time {
 	for len(r.timers) > 0 {
 		top := r.timers[0]
@@ -94,7 +97,7 @@ func (r *Run) nextTimer() time.Time {
 	return r.deadline
 }
 
-// wake fires what is due.
+// wake fires everything that is due.
 func (r *Run) wake() {
 	if !r.deadline.IsZero() && !r.deadline.After(r.steady) {
 		r.close(stepfn.TimedOut, &failure{})
@@ -110,7 +113,7 @@ func (r *Run) wake() {
 	}
 }
 
-// fire does what a line's deadline is for.
+// fire handles a deadline of a line that has passed: the end of a Wait or of a retry interval, or a timeout of the task.
 func (r *Run) fire(f *frame) {
 	f.timer = time.Time{}
 	switch f.phase {
@@ -126,12 +129,12 @@ func (r *Run) fire(f *frame) {
 	}
 }
 
-// close ends the run without an output. Its lines stay, frozen, for a redrive.
+// close ends the run without an output. Its lines are kept, stopped, for a redrive.
 func (r *Run) close(status stepfn.Status, fail *failure) {
 	r.closeAfter(status, fail, r.frames[rootFrame].last)
 }
 
-// closeAfter is close for an end that follows an event of another line. An abort and a timeout follow none.
+// closeAfter is close where last is the previous event of the final one. ExecutionTimedOut and ExecutionAborted have none.
 func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 	e := history.Event{Error: fail.name, Cause: fail.cause}
 	switch status {
@@ -139,13 +142,13 @@ func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 		e.Type = history.ExecutionTimedOut
 	case stepfn.Aborted:
 		e.Type = history.ExecutionAborted
-	case stepfn.Failed, stepfn.Running, stepfn.Succeeded, stepfn.PendingRedrive: // only the first is a status that a run is closed with
+	case stepfn.Failed, stepfn.Running, stepfn.Succeeded, stepfn.PendingRedrive: // a run is never closed with the other three
 		e.Type, e.Previous = history.ExecutionFailed, last
 	}
 	r.emitLast(e)
 	r.head.Status, r.head.StopTime, r.head.Error, r.head.Cause = status, r.now, fail.name, fail.cause
 	r.freezeAll()
-	for _, id := range r.queue { // the line that closed the run stands there still; a redrive queues it again
+	for _, id := range r.queue { // the line that closed the run is still queued; a redrive queues it again
 		if f := r.frames[id]; f != nil {
 			f.queued = false
 		}
@@ -153,7 +156,7 @@ func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 	r.queue, r.timers, r.deadline = nil, nil, time.Time{}
 }
 
-// freezeAll stops what still runs.
+// freezeAll stops all lines, in the order of their ids.
 func (r *Run) freezeAll() {
 	ids := make([]FrameID, 0, len(r.frames))
 	for id, f := range r.frames {
@@ -167,7 +170,7 @@ func (r *Run) freezeAll() {
 	}
 }
 
-// freeze stops a line's work. A line that has failed, or has not entered its state yet, stays so.
+// freeze stops a line's work and marks it as aborted. A line that failed, or that has not entered its state, keeps its phase.
 func (r *Run) freeze(f *frame) {
 	r.stopWork(f)
 	switch f.phase {

@@ -7,11 +7,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// maxVariables is Step Functions' limit on what an execution's variables hold together, in bytes of their JSON texts. A
-// single variable, and those that one state assigns, may have maxPayload.
+// maxVariables is the limit of Step Functions on all variables of an execution, in bytes of their JSON texts (10 MiB). A
+// single variable, and all variables that one state assigns, are limited to stepfn.MaxPayload.
 const maxVariables = 10 << 20
 
-// variableLimit checks what a state is about to assign. Names do not count; a string's quotes do.
+// variableLimit checks the variables that a state is about to assign against the limits of a single variable, of the state,
+// and of the execution. Names do not count; the quotes of strings do.
 func (r *Run) variableLimit(f *frame, assigned *value.Object) *failure {
 	sum := 0
 	for i := range assigned.Len() {
@@ -27,16 +28,17 @@ func (r *Run) variableLimit(f *frame, assigned *value.Object) *failure {
 				name, f.state.Name, size, sum-stepfn.MaxPayload)
 		}
 	}
-	if over := r.kept(f, assigned) + sum - maxVariables; over > 0 {
+	if over := r.visibleSize(f, assigned) + sum - maxVariables; over > 0 {
 		return variableFailure(f, "Execution total variable size limit exceeded. State '%s' assigned variables that exceed the "+
 			"total execution limit by %d bytes.", f.state.Name, over)
 	}
 	return nil
 }
 
-// kept is the size of the variables that the line sees and the state does not replace. Those of lines beside it are not
-// counted: no recording says whether they are, and a Map of many lines would pay for it with every Assign.
-func (r *Run) kept(f *frame, assigned *value.Object) int {
+// visibleSize returns the size of the variables that the line can read and that the state does not replace. Variables of
+// sibling lines are not counted: there is no recording that shows whether Step Functions counts them, and in a Map with many
+// lines each Assign would become expensive.
+func (r *Run) visibleSize(f *frame, assigned *value.Object) int {
 	sum := 0
 	for line := f; ; line = r.frames[r.frames[line.parent].parent] {
 		for name, d := range line.vars {
@@ -50,7 +52,7 @@ func (r *Run) kept(f *frame, assigned *value.Object) int {
 	}
 }
 
-// variableFailure has causes that do not begin with the state, as they were recorded.
+// variableFailure returns a failure whose cause does not start with the state's name (recorded).
 func variableFailure(f *frame, format string, args ...any) *failure {
 	return &failure{name: stepfn.StatesDataLimitExceeded, cause: fmt.Sprintf(format, args...), location: "Assign", evaluation: f.state.JSONata}
 }

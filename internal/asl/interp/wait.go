@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// wait leaves at once when its time is past: Step Functions shows no waiting then.
+// wait executes a Wait. If its time has already passed, the line leaves the state immediately, as in Step Functions.
 func (r *Run) wait(f *frame) *failure {
 	in, fail := r.path(f, f.state.InputPath, f.input)
 	if fail != nil {
@@ -26,7 +26,8 @@ func (r *Run) wait(f *frame) *failure {
 	return nil
 }
 
-// waitEnd counts Seconds by the steady clock from the entry: a retry or redrive counts anew. A Timestamp is the wall clock's.
+// waitEnd returns the end of the Wait: for Seconds by the steady clock, counted from now, also if a redrive executes the
+// state again; for Timestamp by the wall clock.
 func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	if f.state.Seconds.Set() {
 		n, fail := r.waitSeconds(f, &f.state.Seconds, in)
@@ -48,10 +49,10 @@ func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	return t, nil
 }
 
-// maxWait is how far off a Timestamp may be: 24855 days were taken by Step Functions, 24856 were not.
+// maxWait is how far in the future a Timestamp may be: Step Functions accepted 24855 days and rejected 24856 (recorded).
 const maxWait = math.MaxInt32 * time.Second
 
-// waitDue is the end of a Wait by the steady clock.
+// waitDue converts the end of a Wait to the steady clock.
 func (r *Run) waitDue(f *frame, until time.Time) time.Time {
 	if f.state.Timestamp.Set() {
 		return until.Add(-r.ahead)
@@ -59,7 +60,7 @@ func (r *Run) waitDue(f *frame, until time.Time) time.Time {
 	return until
 }
 
-// waitSeconds has the recorded words for what a path found.
+// waitSeconds evaluates Seconds. The messages for values from a path are recorded.
 func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
 	if s.Query == nil {
 		return r.integer(f, s, in, 0, stepfn.MaxSeconds)
@@ -68,8 +69,8 @@ func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
 	if fail != nil {
 		return 0, fail
 	}
-	switch n, whole := wholeNumber(v, true); {
-	case !whole:
+	switch n, isInteger := toInteger(v, true); {
+	case !isInteger:
 		return 0, runtimeFailure(f, "The SecondsPath parameter cannot be parsed as a long value: %s == %s", fieldText(s), plain(v))
 	case n < 0:
 		return 0, runtimeFailure(f, "The SecondsPath parameter references a negative value: %s == %s", fieldText(s), plain(v))
@@ -80,7 +81,7 @@ func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
 	}
 }
 
-// badTimestamp has the recorded words.
+// badTimestamp returns the failure of an invalid Timestamp, in the recorded wordings.
 func (r *Run) badTimestamp(f *frame, s *asl.Scalar, v any) *failure {
 	if s.Expr != nil {
 		if _, isText := v.(string); !isText {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// writer and reader are the primitives of the stored form.
+// writer appends the primitives of the stored form to b.
 type writer struct{ b []byte }
 
-// int has a variable length: most counters are small.
+// int has a variable length, because most counters are small.
 func (w *writer) int(n int64) { w.b = binary.AppendVarint(w.b, n) }
 
 func (w *writer) bool(v bool) {
@@ -24,7 +24,7 @@ func (w *writer) bytes(b []byte) { w.b = append(binary.AppendUvarint(w.b, uint64
 
 func (w *writer) str(s string) { w.b = append(binary.AppendUvarint(w.b, uint64(len(s))), s...) }
 
-// time is kept to the nanosecond: a timer must fire when its Wake said.
+// time keeps nanoseconds: a timer must fire exactly at the stored Wake.
 func (w *writer) time(t time.Time) {
 	if t.IsZero() {
 		w.int(0)
@@ -34,21 +34,21 @@ func (w *writer) time(t time.Time) {
 	w.int(int64(t.Nanosecond() % 1e6))
 }
 
-// reader gives zeros after the first fault; end reports it.
+// reader decodes the primitives of the stored form. After the first error it returns zeros; end reports the error.
 type reader struct {
 	b      []byte
 	broken bool
 }
 
-// version refuses what a newer program wrote: guessing could lose an execution.
+// version returns an error for data of a newer release: a wrong guess could lose an execution.
 func (d *reader) version() error {
 	if v := d.byte(); v != version && !d.broken {
-		return fmt.Errorf("version %d: this program reads up to %d", v, version)
+		return fmt.Errorf("unsupported version %d: this program supports versions up to %d", v, version)
 	}
 	return nil
 }
 
-// end reports a fault; what a newer form of the same version may have added behind is no fault.
+// end reports an error. Trailing bytes are not an error: a later release may append fields without changing the version.
 func (d *reader) end() error {
 	if d.broken {
 		return errBroken
@@ -85,7 +85,7 @@ func (d *reader) int() int64 {
 	return v
 }
 
-// count is a number of things to come, each at least a byte long.
+// count decodes the number of elements that follow, each of which has at least one byte.
 func (d *reader) count() int64 {
 	n := d.int()
 	if n < 0 || n > int64(len(d.b)) {
@@ -95,6 +95,7 @@ func (d *reader) count() int64 {
 	return n
 }
 
+// fixed decodes a number of 8 bytes.
 func (d *reader) fixed() uint64 {
 	if len(d.b) < 8 {
 		d.b, d.broken = nil, true
@@ -105,7 +106,7 @@ func (d *reader) fixed() uint64 {
 	return v
 }
 
-// bytes share the record's memory; nobody changes a payload.
+// bytes returns a slice of the record, without copying: payloads are immutable.
 func (d *reader) bytes() []byte {
 	n, size := binary.Uvarint(d.b)
 	d.skip(size)

@@ -43,24 +43,26 @@ type node struct {
 	terms              []sortTerm
 	params             []string
 	signature          *signature
-	thunk              bool // a lambda without parameters that stands for a call in tail position: right is the call
+	thunk              bool // a lambda without parameters that represents a call in tail position: right is the call
 
-	keepArray bool // followed by []: a single result stays an array
-	consArray bool // an array constructor at the start or the end of a path: its array is not flattened
-	tuple     bool // a step whose results carry bindings
-	focus     string
-	index     string
-	ancestor  *slot // where a later % finds the parent
-	slot      *slot // of kindParent
-	seeking   []*slot
-	group     *node // kindObject
+	keepArray bool    // followed by []: a single result stays an array
+	consArray bool    // an array constructor at the start or the end of a path: its array is not flattened
+	tuple     bool    // a step whose results carry bindings
+	focus     string  // the variable that @ binds to the result of the step
+	index     string  // the variable that # binds to the position of the result
+	ancestor  *slot   // where a later % finds the parent
+	slot      *slot   // of kindParent
+	seeking   []*slot // parents that the node refers to and that the linker has not found yet
+	group     *node   // kindObject
 
 	predicates []*node // outside of paths
 	stages     []stage // of a step: its predicates, with bindings of positions between them
 }
 
+// pair is an entry of an object constructor.
 type pair struct{ key, value *node }
 
+// sortTerm is a term of an order-by clause.
 type sortTerm struct {
 	expr       *node
 	descending bool

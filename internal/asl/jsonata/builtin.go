@@ -12,13 +12,14 @@ func Builtins() []string {
 	return names
 }
 
+// builtin is the definition of a built-in function. arity is the number of arguments that functions such as $map pass to it.
 type builtin struct {
 	signature string
 	arity     int
 	call      func(c *Call, args []any) (any, error)
 }
 
-func init() { // in the declaration, this would be an initialization cycle: functions look up functions
+func init() { // an initializer of the variable would be an initialization cycle: functions look up functions
 	all := []map[string]builtin{textFunctions, matchFunctions, numberFunctions, listFunctions, objectFunctions,
 		callbackFunctions, otherFunctions}
 	builtins = make(map[string]*Function, 80)
@@ -69,8 +70,8 @@ func onList(f func(c *Call, list []any, args []any) (any, error)) func(c *Call, 
 	})
 }
 
-// maxPicture is the maximum length of a picture in bytes. The work that a picture causes grows with the square of its length, and
-// no picture in practical use is longer.
+// maxPicture is the maximum length of a picture in bytes. The work that a picture causes grows with the square of its length;
+// no practical picture is longer.
 const maxPicture = 1000
 
 // picture returns an argument that is a picture, and an error if it is too long.
@@ -82,7 +83,7 @@ func picture(v any) (string, error) {
 	return s, nil
 }
 
-// textOr and numberOr return an optional argument, or other if it is left out.
+// textOr returns an optional argument that is a string, or other if it is missing.
 func textOr(v any, other string) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -90,6 +91,7 @@ func textOr(v any, other string) string {
 	return other
 }
 
+// numberOr returns an optional argument that is a number, or other if it is missing.
 func numberOr(v any, other float64) float64 {
 	if f, ok := number(v); ok {
 		return f

@@ -7,11 +7,11 @@ type Function struct {
 	arity     int // how many arguments functions such as $map pass to it
 	call      func(c *Call, args []any) (any, error)
 
-	lambda *node // the definition, if the expression defines the function
+	lambda *node // the definition, if the expression defines the function; then the next three fields are set
 	params []string
-	env    *frame
-	input  any
-	born   int64 // the bytes that the evaluation had used when it created the function
+	env    *frame // of the definition
+	input  any    // the context item of the definition
+	born   int64  // the bytes that the evaluation had used when it created the function
 
 	regex *Regex // set if the function is a regular expression
 }
@@ -24,8 +24,8 @@ type Call struct {
 	env   *frame
 }
 
-// Native makes a function that is written in Go. signature is a JSONata signature, such as "<s-n?:s>". Arguments that are left out
-// are Undefined. Native panics if the signature is not valid.
+// Native returns a function that is written in Go. signature is a JSONata signature, such as "<s-n?:s>". Missing arguments
+// are Undefined. Native panics if the signature is invalid.
 func Native(name, signature string, arity int, call func(c *Call, args []any) (any, error)) *Function {
 	s, err := parseSignature(signature)
 	if err != nil {
@@ -91,7 +91,7 @@ func (ev *evaluator) callee(n *node, input any, env *frame, hint string) (any, e
 	return fn, nil
 }
 
-// call evaluates a call. first holds the argument that ~> passes, if any.
+// call evaluates a call. first contains the argument that ~> passes, if any.
 func (ev *evaluator) call(n *node, input any, env *frame, first []any) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1005")
 	if err != nil {
@@ -118,6 +118,7 @@ func located(err error, n *node) error {
 	return err
 }
 
+// arguments evaluates the arguments of a call, after those in first.
 func (ev *evaluator) arguments(n *node, input any, env *frame, first []any) ([]any, error) {
 	args := make([]any, len(first), len(first)+len(n.items))
 	copy(args, first)
@@ -181,6 +182,8 @@ func (ev *evaluator) release(r *region, kept ...any) {
 	ev.used, r.live = r.mark+s.size, s.size
 }
 
+// invokeOnce calls a function. If the function ends in a call, the result is a *thunk, which invoke then calls: so recursion
+// in tail position needs no stack.
 func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any, error) {
 	f, ok := fn.(*Function)
 	if !ok {
@@ -214,7 +217,7 @@ func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any,
 	return ev.eval(f.lambda.right, f.input, &frame{parent: f.env, names: f.params, values: values})
 }
 
-// partial makes a function of the parameters for which a call has placeholders.
+// partial returns a function whose parameters are the placeholders of a call.
 func (ev *evaluator) partial(n *node, input any, env *frame) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1007")
 	if err != nil {

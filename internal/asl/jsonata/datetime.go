@@ -11,16 +11,18 @@ import (
 // datePicture is a parsed picture of $fromMillis and $toMillis: literal strings, and markers such as [Y0001].
 type datePicture struct{ parts []datePart }
 
+// datePart is a literal or a component of a picture, such as Y for the year.
 type datePart struct {
 	literal   string
 	component byte // 0 for a literal
 	names     nameStyle
 	integer   *integerFormat
-	years     int // number of digits of a year to write, 0 for all
-	maxWidth  int // of a name, 0 for no limit
-	zulu      bool
+	years     int  // number of digits of a year to write, 0 for all
+	maxWidth  int  // of a name, 0 for no limit
+	zulu      bool // UTC is shown as Z
 }
 
+// nameStyle is the letter case of a component that is shown as a name.
 type nameStyle int
 
 const (
@@ -34,8 +36,10 @@ const (
 var defaultPresentation = map[byte]string{'Y': "1", 'M': "1", 'D': "1", 'd': "1", 'F': "n", 'W': "1", 'w': "1", 'X': "1",
 	'x': "1", 'H': "1", 'h': "1", 'P': "n", 'm': "01", 's': "01", 'f': "1", 'Z': "01:01", 'z': "01:01", 'C': "n", 'E': "n"}
 
+// numeric are the components that can be shown as numbers.
 const numeric = "YMDdFWwXxHhmsf"
 
+// parseDatePicture parses a picture: markers are in brackets, and [[ and ]] are literal brackets.
 func parseDatePicture(picture string) (*datePicture, error) {
 	p := &datePicture{}
 	for rest := picture; rest != ""; {
@@ -136,6 +140,7 @@ func (p *datePicture) integer(part *datePart, text, ordinal string, minWidth int
 	return nil
 }
 
+// isoPicture is the default format of $fromMillis and $now.
 var isoPicture = func() *datePicture {
 	p, err := parseDatePicture("[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001][Z01:01t]")
 	if err != nil {
@@ -147,6 +152,7 @@ var isoPicture = func() *datePicture {
 // maxMillis is the largest distance of a JavaScript date from 1970, in milliseconds.
 const maxMillis = 8.64e15
 
+// fromMillisFunc implements $fromMillis: it formats a time with a picture, in a time zone such as "+0100".
 func fromMillisFunc(c *Call, millis float64, args []any) (any, error) {
 	p := isoPicture
 	if !IsUndefined(args[1]) {
@@ -307,12 +313,14 @@ func weekFragment(t time.Time, component byte) int {
 	return 0
 }
 
+// isoText matches what $toMillis accepts without a picture. A text can match without being a valid date: the result is NaN.
 var isoText = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
 
 // isoLayouts are the formats of ISO 8601 that $toMillis accepts. A time without a zone is in UTC.
 var isoLayouts = []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999Z0700",
 	"2006-01-02T15:04:05.999999999", "2006-01-02", "2006-01", "2006", "2006-01-02Z07:00"}
 
+// toMillisFunc implements $toMillis: it parses a time in ISO 8601, or in the format of a picture.
 func toMillisFunc(c *Call, s string, args []any) (any, error) {
 	if !IsUndefined(args[1]) {
 		text, err := picture(args[1])

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Maximum lengths for parsing a time, in bytes. A picture becomes a Go regular expression, in which each marker that asks for words
+// Maximum lengths for parsing a time, in bytes. A picture becomes a Go regular expression, in which each marker for a number in words
 // contains all number words.
 const (
 	maxTimePicture = 256
@@ -44,7 +44,7 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 			return nil, err
 		}
 		named = true
-		if !math.IsNaN(v) { // a component that is not valid counts as missing
+		if !math.IsNaN(v) { // an invalid component counts as missing
 			components[part.component] = v
 		} else {
 			delete(components, part.component)
@@ -74,6 +74,7 @@ func (p *datePicture) regexp() (*regexp.Regexp, error) {
 	return re, nil
 }
 
+// pattern returns a regular expression for the part.
 func (part *datePart) pattern() (string, error) {
 	switch {
 	case part.component == 0:
@@ -103,7 +104,7 @@ func (part *datePart) zoneSeparator() string {
 	return ""
 }
 
-// parse parses a component. The result is NaN if the string is not valid.
+// parse parses a component. The result is NaN if the string is invalid.
 func (part *datePart) parse(s string) (float64, error) {
 	switch {
 	case part.component == 'Z' || part.component == 'z':
@@ -166,8 +167,8 @@ func only(components map[byte]float64, order, some string) bool {
 	return found
 }
 
-// timeOf makes a time from its components. Missing components before the first one that is present are those of the current
-// time, missing components after the last one have their smallest value. Between the two, no component may be missing.
+// timeOf computes a time from its components. Missing components before the first one that is present are those of the
+// current time; missing components after the last one have their smallest value. No component between the two may be missing.
 func timeOf(components map[byte]float64, now time.Time) (any, error) {
 	const dates, times = "YXMxWwdD", "PHhmsf"
 	dayOfYear := !only(components, dates, "YMD") && only(components, dates, "Yd")

@@ -59,8 +59,8 @@ func (e *Error) field(name string) string {
 // maxShown is the maximum length of a value in a message, in bytes.
 const maxShown = 1000
 
-// shown returns a value as JSON, truncated to maxShown. A value that JSON does not have is shown as in the
-// reference implementation.
+// shown formats a value as JSON, truncated to maxShown. A value that does not exist in JSON is formatted as in the reference
+// implementation.
 func shown(v any) string {
 	if IsUndefined(v) {
 		return "undefined"
@@ -89,8 +89,8 @@ func (e *Error) with(name string, v any) *Error {
 	return e
 }
 
-// NewError makes an error for a native function, from a code in messages and the value that caused the error. For the codes D3137
-// and D3141, v is the message.
+// NewError returns an error for a native function, from a code in messages and the value that caused the error. For the codes
+// D3137 and D3141, v is the message.
 func NewError(code string, v any) *Error {
 	e := newError(code, -1).with("value", v)
 	if code == "D3137" || code == "D3141" {
@@ -99,7 +99,7 @@ func NewError(code string, v any) *Error {
 	return e
 }
 
-// ArgumentError makes an error about an argument of a function. The index of the first argument is 1.
+// ArgumentError returns an error about an argument of a function. The index of the first argument is 1.
 func ArgumentError(code string, index int, v any) *Error {
 	return newError(code, -1).with("value", v).with("index", value.Int(int64(index)))
 }
@@ -214,8 +214,9 @@ var messages = map[string]string{
 	"D3141": "{!message}",
 }
 
-// CompileError reports an expression that this implementation rejects without a code of the reference implementation: it is not
-// valid UTF-8, is too long, nests too deep, or contains a regular expression that is not valid or too large.
+// CompileError means that this implementation rejects an expression for a reason that has no code in the reference
+// implementation: it is invalid UTF-8, too long, nested too deeply, or contains a regular expression that is invalid or too
+// large.
 type CompileError struct {
 	Text     string
 	Position int // in bytes
@@ -223,7 +224,7 @@ type CompileError struct {
 
 func (e *CompileError) Error() string { return e.Text }
 
-// LimitError reports which limit an evaluation exceeded.
+// LimitError means that an evaluation exceeded a limit.
 type LimitError struct {
 	Limit Limit
 	Depth int // for LimitDepth: the depth that was reached

@@ -2,12 +2,13 @@ package jsonata
 
 import "slices"
 
-// evaluator holds the state of one evaluation.
+// evaluator is the state of one evaluation. Every function that can be expensive counts its work: step counts steps, charge
+// counts bytes before they are allocated, and enter counts the depth. Each of them returns an error when a limit is exceeded.
 type evaluator struct {
 	env    *Env
 	limits Limits
 	root   any
-	used   int64 // bytes
+	used   int64 // bytes that count against Limits.Bytes; release reduces them
 	steps  int
 	depth  int
 }
@@ -67,6 +68,7 @@ type binding struct {
 	next  *binding
 }
 
+// lookup returns the innermost variable with this name.
 func (f *frame) lookup(name string) (any, bool) {
 	for ; f != nil; f = f.parent {
 		for i := len(f.names) - 1; i >= 0; i-- {
@@ -120,7 +122,7 @@ func (f *frame) bind(name string, v any) {
 	f.values = append(f.values, v)
 }
 
-// eval evaluates a node. A list of results with one result becomes that result, an empty list becomes Undefined.
+// eval evaluates a node. A list of results with a single result becomes this result, and an empty list becomes Undefined.
 func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	if err := ev.enter(); err != nil {
 		return nil, err
@@ -142,7 +144,7 @@ func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	return unwrap(n, out), nil
 }
 
-// unwrap turns a list of results with one result into that result, and an empty list into Undefined.
+// unwrap converts a list of results with a single result to this result, and an empty list to Undefined.
 func unwrap(n *node, v any) any {
 	s, ok := results(v)
 	if !ok {
@@ -160,6 +162,7 @@ func unwrap(n *node, v any) any {
 	return v
 }
 
+// node evaluates a node without its predicates; rareNode handles the kinds that are less frequent.
 func (ev *evaluator) node(n *node, input any, env *frame) (any, error) {
 	switch n.kind {
 	case kindLiteral:
@@ -224,6 +227,7 @@ func (ev *evaluator) rareNode(n *node, input any, env *frame) (any, error) {
 	return nil, newError("S0206", n.pos)
 }
 
+// variable evaluates a variable, the context item ($) or the root ($$).
 func (ev *evaluator) variable(n *node, input any, env *frame) any {
 	switch n.text {
 	case "":
@@ -265,6 +269,7 @@ func (ev *evaluator) block(n *node, input any, env *frame) (out any, err error) 
 	return out, nil
 }
 
+// array evaluates an array constructor. Items that are arrays are flattened unless they are constructors themselves.
 func (ev *evaluator) array(n *node, input any, env *frame) (any, error) {
 	var out []any
 	for _, item := range n.items {

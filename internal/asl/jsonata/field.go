@@ -117,6 +117,7 @@ func (ev *evaluator) flatten(list []any, out *sequence, depth int) error {
 	return ev.step(1)
 }
 
+// descendants evaluates **: the value itself and all values inside it.
 func (ev *evaluator) descendants(input any) (any, error) {
 	out := &sequence{}
 	if IsUndefined(input) {

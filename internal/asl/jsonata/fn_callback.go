@@ -27,6 +27,7 @@ func (c *Call) forEach(f any, list []any, visit func(item, result any) error) er
 	return nil
 }
 
+// mapFunc omits results that are Undefined.
 func mapFunc(c *Call, list, args []any) (any, error) {
 	out := &sequence{}
 	err := c.forEach(args[1], list, func(_, v any) error {
@@ -52,6 +53,7 @@ func filterFunc(c *Call, list, args []any) (any, error) {
 	return out, err
 }
 
+// singleFunc returns the only item that a function accepts. None or several are an error.
 func singleFunc(c *Call, list, args []any) (any, error) {
 	out, found := Undefined, false
 	add := func(item, v any) error {
@@ -79,6 +81,8 @@ func singleFunc(c *Call, list, args []any) (any, error) {
 	return out, err
 }
 
+// reduceFunc folds a list with a function. Without an initial value, the first item is used. The values that the previous
+// call built are released, so that a long list needs no more memory than one call.
 func reduceFunc(c *Call, list, args []any) (any, error) {
 	f := args[1].(*Function)
 	if f.arityOf() < 2 {

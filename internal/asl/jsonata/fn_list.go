@@ -27,6 +27,7 @@ func countFunc(_ *Call, args []any) (any, error) {
 
 func existsFunc(_ *Call, args []any) (any, error) { return !IsUndefined(args[0]), nil }
 
+// appendFunc joins two values, each of which may be an array.
 func appendFunc(c *Call, args []any) (any, error) {
 	if IsUndefined(args[0]) {
 		return args[1], nil
@@ -62,6 +63,7 @@ func reverseFunc(c *Call, list, args []any) (any, error) {
 	return out, err
 }
 
+// shuffleFunc returns a random permutation (Fisher-Yates).
 func shuffleFunc(c *Call, list, args []any) (any, error) {
 	if len(list) < 2 {
 		return args[0], nil
@@ -77,7 +79,7 @@ func shuffleFunc(c *Call, list, args []any) (any, error) {
 	return out, nil
 }
 
-// distinctFunc leaves out items that equal an earlier one.
+// distinctFunc omits items that are equal to an earlier one.
 func distinctFunc(c *Call, args []any) (any, error) {
 	list, ok := items(args[0])
 	if !ok || len(list) < 2 {
@@ -104,7 +106,7 @@ func distinctFunc(c *Call, args []any) (any, error) {
 	return out, nil
 }
 
-// zipFunc makes an array of the first items of its arguments, of the second ones, and so on.
+// zipFunc returns an array of arrays: of the first items of its arguments, of the second items, and so on.
 func zipFunc(c *Call, args []any) (any, error) {
 	n := -1
 	lists := make([][]any, len(args))
@@ -128,7 +130,8 @@ func zipFunc(c *Call, args []any) (any, error) {
 	return out, nil
 }
 
-// sortFunc sorts strings, numbers, or any items by a function that returns whether its first argument comes after its second.
+// sortFunc sorts strings or numbers, or any items with a function that reports whether its first argument comes after its
+// second.
 func sortFunc(c *Call, list, args []any) (any, error) {
 	if len(list) < 2 {
 		return args[0], nil
@@ -166,7 +169,7 @@ func isTruthy(v any) bool {
 	return !isNumber || f != 0 && !math.IsNaN(f)
 }
 
-// plainOrder returns the order of a list that holds only numbers or only strings.
+// plainOrder returns the order of a list that contains only numbers or only strings.
 func plainOrder(list []any) (after func(a, b *any) (bool, error), ok bool) {
 	numbers, texts := true, true
 	for _, item := range list {
@@ -179,7 +182,7 @@ func plainOrder(list []any) (after func(a, b *any) (bool, error), ok bool) {
 	return func(a, b *any) (bool, error) { return less(textOr(*b, ""), textOr(*a, "")), nil }, texts
 }
 
-// key writes the same string for two values only if they are equal.
+// key writes a string that is the same for two values only if they are equal.
 func (w *jsonWriter) key(v any, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}

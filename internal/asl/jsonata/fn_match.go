@@ -51,6 +51,7 @@ func (c *Call) eachMatch(f *Function, s string, limit float64, visit func(*match
 	return err
 }
 
+// matchFunc returns an object for each match: its text, its index in UTF-16 units, and its groups.
 func matchFunc(c *Call, s string, args []any) (any, error) {
 	limit, err := limitOf(args[2], "D3040", 3)
 	if err != nil {
@@ -74,6 +75,7 @@ func matchFunc(c *Call, s string, args []any) (any, error) {
 	return out, err
 }
 
+// splitFunc splits a string at a separator or a pattern into at most limit parts.
 func splitFunc(c *Call, s string, args []any) (any, error) {
 	limit, err := limitOf(args[2], "D3020", 3)
 	if err != nil {
@@ -125,6 +127,7 @@ func (c *Call) splitText(s, separator string, limit float64, out *[]any) error {
 	return nil
 }
 
+// replaceFunc replaces the matches of a string or a pattern, at most limit of them.
 func replaceFunc(c *Call, s string, args []any) (any, error) {
 	if args[1] == "" {
 		return nil, ArgumentError("D3010", 2, args[1])
@@ -176,7 +179,8 @@ func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) 
 	return strings.Replace(s, old, text, n), nil
 }
 
-// replacement returns the replacement of a match: the result of a function, or a string in which $1 and others are expanded.
+// replacement returns the replacement of a match: the result of a function, or a string in which $1 and similar references
+// are expanded.
 func (c *Call) replacement(with any, m *match, s string) (string, error) {
 	f, ok := with.(*Function)
 	if !ok {
@@ -215,7 +219,8 @@ func (c *Call) expand(with string, m *match) (string, error) {
 	}
 }
 
-// reference returns what replaces a dollar sign and the characters after it, and how many bytes of rest it replaces.
+// reference returns the replacement of a dollar sign and the characters after it, and the number of bytes of rest that it
+// replaces.
 func (m *match) reference(rest string, digits int) (text string, size int) {
 	switch {
 	case strings.HasPrefix(rest, "$"):

@@ -33,6 +33,7 @@ func mapNumber(f func(float64) float64) func(*Call, float64, []any) (any, error)
 
 var decimalText = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([Ee][-+]?[0-9]+)?$`)
 
+// numberFunc converts booleans and strings to numbers.
 func numberFunc(_ *Call, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case bool:
@@ -55,7 +56,7 @@ func numberFunc(_ *Call, args []any) (any, error) {
 	}
 }
 
-// prefixedNumber reads 0x1F, 0o17 and 0b11.
+// prefixedNumber parses 0x1F, 0o17 and 0b11.
 func prefixedNumber(s string) (float64, bool) {
 	if len(s) < 3 || s[0] != '0' {
 		return 0, false
@@ -118,7 +119,7 @@ func powerFunc(_ *Call, f float64, args []any) (any, error) {
 
 func randomFunc(c *Call, _ []any) (any, error) { return c.random(), nil }
 
-// random returns a number in [0, 1), always the same if the embedder does not supply any.
+// random returns a number in [0, 1). It is always the same if the embedder does not supply random numbers.
 func (c *Call) random() float64 {
 	if c.evaluator.env.Float64 == nil {
 		return 0.5
@@ -126,6 +127,7 @@ func (c *Call) random() float64 {
 	return c.evaluator.env.Float64()
 }
 
+// onNumbers adapts a function of an array of numbers.
 func onNumbers(f func([]float64) any) func(*Call, []any) (any, error) {
 	return onList(func(c *Call, _ []any, args []any) (any, error) {
 		numbers, _ := allNumbers(args[0])
@@ -151,6 +153,7 @@ func average(numbers []float64) any {
 	return sum(numbers).(float64) / float64(len(numbers))
 }
 
+// extreme returns a function for the minimum or the maximum.
 func extreme(f func(a, b float64) float64) func([]float64) any {
 	return func(numbers []float64) any {
 		if len(numbers) == 0 {

@@ -33,6 +33,7 @@ func keysFunc(c *Call, args []any) (any, error) {
 	return out, nil
 }
 
+// collectKeys adds the keys of an object, or of all objects in an array, at any depth.
 func (c *Call) collectKeys(v any, seen *value.Object, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -59,7 +60,7 @@ func lookupFunc(c *Call, args []any) (any, error) {
 	return c.lookupName(args[0], textOr(args[1], "undefined"))
 }
 
-// spreadFunc makes an object with one field for each field.
+// spreadFunc splits objects into objects with a single field each.
 func spreadFunc(c *Call, args []any) (any, error) {
 	out := &sequence{}
 	switch v := args[0].(type) {
@@ -80,6 +81,7 @@ func spreadFunc(c *Call, args []any) (any, error) {
 	}
 }
 
+// spread adds an object for each field of an object, or of the objects in an array. Other values are added as they are.
 func (c *Call) spread(v any, out *sequence, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -109,6 +111,7 @@ func (c *Call) spread(v any, out *sequence, depth int) error {
 	return nil
 }
 
+// mergeFunc merges objects; the last value of a key is kept.
 func mergeFunc(c *Call, list, _ []any) (any, error) {
 	out := value.NewObject(0)
 	for _, item := range list {
@@ -126,7 +129,7 @@ func mergeFunc(c *Call, list, _ []any) (any, error) {
 // cloneFunc does not need to copy: only a transform changes values, and it makes its own copies.
 func cloneFunc(_ *Call, args []any) (any, error) { return args[0], nil }
 
-// transform evaluates |pattern|update, delete| to a function.
+// transform returns the function that |pattern|update, delete| denotes.
 func (ev *evaluator) transform(n *node, env *frame) any {
 	s, _ := parseSignature("<(oa):o>")
 	return &Function{signature: s, arity: 1, born: ev.used, call: func(c *Call, args []any) (any, error) {
@@ -155,6 +158,7 @@ type transformation struct {
 	copies map[*value.Object]bool
 }
 
+// run returns the changed copy of v.
 func (t *transformation) run(v any) (any, error) {
 	out, err := t.copy(v, 0)
 	if err != nil {
@@ -218,6 +222,8 @@ func (t *transformation) copy(v any, depth int) (any, error) {
 	return out, nil
 }
 
+// update merges the result of the update expression into o. item is the context of the expression. o is nil if the item must
+// not change; the expression is evaluated nevertheless, because it can fail.
 func (t *transformation) update(item any, o *value.Object) error {
 	v, err := t.eval(t.node.right, item, t.env)
 	if err != nil || IsUndefined(v) {
@@ -239,6 +245,7 @@ func (t *transformation) update(item any, o *value.Object) error {
 	return nil
 }
 
+// remove deletes the fields that the delete expression names from o.
 func (t *transformation) remove(item any, o *value.Object) error {
 	if t.node.third == nil {
 		return nil

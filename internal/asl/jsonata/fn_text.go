@@ -28,6 +28,7 @@ var textFunctions = map[string]builtin{
 	"decodeUrl":          {"s-:s", 1, onText(decodeFunc(reservedMarks))},
 }
 
+// stringFunc converts a value to a string: with true as its second argument, as indented JSON.
 func stringFunc(c *Call, args []any) (any, error) {
 	v := args[0]
 	if IsUndefined(v) {
@@ -137,7 +138,8 @@ func trim(s string) string {
 	return b.String()
 }
 
-// maxPad is the maximum number of characters that $pad adds. Step Functions refuses one more, whatever the length of the string.
+// maxPad is the maximum number of characters that $pad adds. Step Functions rejects one more, whatever the length of the
+// string.
 const maxPad = 262_144
 
 // padFunc pads a string to a width, on the left if the width is negative.
@@ -200,13 +202,14 @@ func base64decodeFunc(c *Call, s string, _ []any) (any, error) {
 	return strings.ToValidUTF8(string(data), "\uFFFD"), nil
 }
 
-// Characters that URL encoding does not change, besides letters and digits.
+// Characters that URL encoding does not change, in addition to letters and digits.
 const (
 	componentMarks = "-_.!~*'()"
 	reservedMarks  = ";/?:@&=+$,#"
 	urlMarks       = componentMarks + reservedMarks
 )
 
+// encodeFunc returns a function that percent-encodes everything except letters, digits and marks.
 func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
 		if strings.ContainsRune(s, utf8.RuneError) {
@@ -230,7 +233,7 @@ func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 	}
 }
 
-// decodeFunc does not decode the characters in keep: in a whole URL, that would change its meaning.
+// decodeFunc does not decode the characters in keep: in a complete URL, that would change its meaning.
 func decodeFunc(keep string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
 		if err := c.chargeText(2 * len(s)); err != nil {

@@ -58,7 +58,7 @@ var zeros = []rune{0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6,
 	0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
 	0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10}
 
-// parseIntegerPicture reads a picture such as "#,##0" or "w;o".
+// parseIntegerPicture parses a picture such as "#,##0" or "w;o".
 func parseIntegerPicture(picture string) (*integerFormat, error) {
 	primary, modifier := picture, ""
 	if i := strings.LastIndexByte(picture, ';'); i >= 0 {
@@ -103,6 +103,7 @@ func parseIntegerPicture(picture string) (*integerFormat, error) {
 	return &f, nil
 }
 
+// zeroOf returns the zero of the digit family to which r belongs; false if r is not a digit.
 func zeroOf(r rune) (rune, bool) {
 	for _, z := range zeros {
 		if r >= z && r <= z+9 {
@@ -132,6 +133,7 @@ func formatIntegerFunc(c *Call, n float64, args []any) (any, error) {
 	return text, c.chargeText(len(text))
 }
 
+// format writes an integer in the format.
 func (f *integerFormat) format(n float64) (string, error) {
 	if math.IsInf(n, 0) || math.IsNaN(n) {
 		return exactText(n), nil
@@ -170,6 +172,7 @@ func (f *integerFormat) cased(text string) string {
 	return text
 }
 
+// decimal writes a number in digits, with separators and at least the mandatory number of digits.
 func (f *integerFormat) decimal(n float64) string {
 	digits := strconv.FormatFloat(n, 'f', 0, 64)
 	digits = strings.Repeat("0", max(0, f.mandatory-len(digits))) + digits
@@ -262,7 +265,7 @@ var (
 
 func words(n float64, ordinal bool) string { return wordsAfter(n, false, ordinal) }
 
-// wordsAfter returns a number in words, with what joins it to the words before it, if joined.
+// wordsAfter returns a number in words. If joined, it starts with the separator from the words before it.
 func wordsAfter(n float64, joined, ordinal bool) string {
 	join := func(with string) string {
 		if joined {
@@ -324,6 +327,7 @@ var wordValues = func() map[string]float64 {
 	return values
 }()
 
+// wordBreak matches the separators between the words of a number.
 var wordBreak = regexp.MustCompile(`,\s|\sand\s|[\s\-]`)
 
 // wordsToNumber parses a number in words. The result is NaN if a word is unknown.
@@ -359,6 +363,8 @@ func lettersToNumber(text string) float64 {
 	return n
 }
 
+// romanToNumber parses a Roman numeral from right to left: a smaller numeral before a larger one is subtracted. The result is
+// NaN for an invalid character.
 func romanToNumber(text string) float64 {
 	n, most := 0.0, 0.0
 	text = strings.ToUpper(text)
@@ -455,6 +461,7 @@ func (f *integerFormat) pattern() (string, error) {
 	return text, nil
 }
 
+// wordsPattern matches a number in words.
 var wordsPattern = func() string {
 	all := []string{"and", `[\-, ]`}
 	for w := range wordValues {

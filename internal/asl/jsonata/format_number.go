@@ -16,18 +16,18 @@ type decimalFormat struct {
 	percentText, perMilleText                                              string
 }
 
-// decimalFormatOf reads the options of $formatNumber.
+// decimalFormatOf returns the format that the options of $formatNumber describe.
 func decimalFormatOf(options *value.Object) decimalFormat {
 	f := decimalFormat{decimal: '.', grouping: ',', exponent: 'e', percent: '%', perMille: '‰', zero: '0', digit: '#',
 		separator: ';', minus: "-", infinity: "Infinity", nan: "NaN"}
-	for name, place := range map[string]*rune{
+	for name, field := range map[string]*rune{
 		"decimal-separator": &f.decimal, "grouping-separator": &f.grouping, "exponent-separator": &f.exponent,
 		"percent": &f.percent, "per-mille": &f.perMille, "zero-digit": &f.zero, "digit": &f.digit,
 		"pattern-separator": &f.separator,
 	} {
 		v, _ := options.Get(name)
 		if s, ok := v.(string); ok && s != "" {
-			*place = []rune(s)[0]
+			*field = []rune(s)[0]
 			switch name {
 			case "percent":
 				f.percentText = s
@@ -36,9 +36,9 @@ func decimalFormatOf(options *value.Object) decimalFormat {
 			}
 		}
 	}
-	for name, place := range map[string]*string{"minus-sign": &f.minus, "infinity": &f.infinity, "NaN": &f.nan} {
+	for name, field := range map[string]*string{"minus-sign": &f.minus, "infinity": &f.infinity, "NaN": &f.nan} {
 		v, _ := options.Get(name)
-		*place = textOr(v, *place)
+		*field = textOr(v, *field)
 	}
 	return f
 }
@@ -62,7 +62,7 @@ type subPicture struct {
 	text, prefix, suffix        string
 	mantissa, exponent          []rune
 	hasExponent                 bool
-	whole, fraction             []rune
+	whole, fraction             []rune // integer part and fraction of the mantissa
 	wholeGroups, fractionGroups []int
 	regular                     int // the size of groups that repeat, else 0
 	minWhole, scaling           int
@@ -203,6 +203,7 @@ func regularGroups(positions []int) int {
 	return factor
 }
 
+// formatNumberFunc implements $formatNumber. If the picture has two sub-pictures, the second one is for negative numbers.
 func formatNumberFunc(_ *Call, n float64, args []any) (any, error) {
 	options, _ := args[2].(*value.Object)
 	f := decimalFormatOf(options)

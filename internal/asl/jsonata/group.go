@@ -46,6 +46,7 @@ func (g *grouping) add(key any, pair int) (*groupOf, error) {
 // manyGroups is the number of groups from which on a map is faster than a search.
 const manyGroups = 8
 
+// find returns the group of a key, nil if there is none.
 func (g *grouping) find(key string) *groupOf {
 	if g.byKey == nil && len(g.groups) == manyGroups {
 		g.byKey = make(map[string]*groupOf, 2*manyGroups)

@@ -1,12 +1,21 @@
-// Package jsonata evaluates JSONata, the query language, in version 2.0.6, which Step Functions runs: parser, operators
-// and all built-in functions except $eval. Its behavior and its messages are those of the reference implementation
-// (github.com/jsonata-js/jsonata), whose test suite is in testdata. Every evaluation has limits of memory, depth and
-// steps, which also apply inside each function, so that no expression can harm the process. The package matches regular
-// expressions itself, by backtracking: Go's package has no lookaround, and its matches cannot be interrupted. States and
-// Step Functions' own functions are not part of this package: package expr adds them.
+// Package jsonata evaluates JSONata in version 2.0.6, which Step Functions runs: parser, operators and all built-in functions
+// except $eval. Its behavior and its messages are those of the reference implementation (github.com/jsonata-js/jsonata),
+// whose test suite is in testdata. Every evaluation has limits of memory, depth and steps, which also apply inside each
+// function, so that no expression can harm the process. The package matches regular expressions itself, by backtracking: Go's
+// package has no lookaround, and its matches cannot be interrupted. $states and the functions that Step Functions adds are
+// not part of this package: package expr adds them.
 //
-// An expression is compiled once and is then safe for use by many goroutines. Evaluation is pure: time, randomness and
+// An expression is compiled once; the compiled form is safe for concurrent use. Evaluation is pure: time, randomness and
 // variables come from the Env.
+//
+// # Files
+//
+//   - lex.go, parse.go: from the text to a tree (ast.go); link.go: the paths, parents and tail calls of the tree
+//   - eval.go, path.go, field.go, predicate.go, sort.go, group.go, operator.go, call.go: the evaluator, by kind of node
+//   - value.go, text.go: values during an evaluation, their sizes, and their text
+//   - builtin.go, fn_*.go, format_*.go, datetime*.go: the built-in functions; signature.go: the checks of their arguments
+//   - regex*.go: regular expressions: parser, program and matcher
+//   - refs.go, tokens.go: static analysis for package expr and the compiler
 package jsonata
 
 import (
@@ -44,7 +53,7 @@ type Limits struct {
 	Check func() error
 }
 
-// Env is what an evaluation can access besides its input.
+// Env is what an evaluation can access in addition to its input.
 type Env struct {
 	// Vars looks up a variable by its name without the $. Variables take precedence over functions, unless the value is called.
 	// Nil means that there are no variables.

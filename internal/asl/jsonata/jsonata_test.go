@@ -33,7 +33,7 @@ func evaluate(t testing.TB, src string, limits jsonata.Limits) (string, error) {
 
 var likeStepFunctions = jsonata.Limits{Bytes: 20 << 20, Depth: 100}
 
-// TestDepth checks what Step Functions answers at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
+// TestDepth checks the behavior of Step Functions at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
 func TestDepth(t *testing.T) {
 	recursion := func(n string) string {
 		return `($f := function($n) { $n = 0 ? 0 : 1 + $f($n - 1) }; $f(` + n + `))`
@@ -316,8 +316,8 @@ func TestCompileErrors(t *testing.T) {
 		`$contains("a", /(?:a|*)/)`, `$contains("a", /[b-a]/)`, `$contains("a", /a{2,1}/)`, `$contains("a", /(?~a)/)`,
 		`$contains("a", /((a{100}){100}){100}/)`, `$contains("a", /` + strings.Repeat("(", 300) + strings.Repeat(")", 300) + `/)`,
 	} {
-		var refused *jsonata.CompileError
-		if _, err := jsonata.Compile(src); !errors.As(err, &refused) || refused.Position < 0 || refused.Position > len(src) {
+		var rejected *jsonata.CompileError
+		if _, err := jsonata.Compile(src); !errors.As(err, &rejected) || rejected.Position < 0 || rejected.Position > len(src) {
 			t.Errorf("%.40q: got %v", src, err)
 		}
 	}
@@ -361,9 +361,9 @@ func FuzzEval(f *testing.F) {
 		x, err := jsonata.Compile(src)
 		if err != nil {
 			var coded *jsonata.Error
-			var refused *jsonata.CompileError
-			if !errors.As(err, &coded) && !errors.As(err, &refused) || err.Error() == "" {
-				t.Fatalf("the expression is rejected with %v", err)
+			var rejected *jsonata.CompileError
+			if !errors.As(err, &coded) && !errors.As(err, &rejected) || err.Error() == "" {
+				t.Fatalf("got %v, want an Error or a CompileError", err)
 			}
 			return
 		}
@@ -379,7 +379,7 @@ func FuzzEval(f *testing.F) {
 		}})
 		memory()
 		if err != nil && err.Error() == "" {
-			t.Error("the error has no text")
+			t.Error("the error has an empty message")
 		}
 		if err == nil && defined {
 			if _, err := value.Parse(value.Bytes(v)); err != nil {
@@ -387,7 +387,7 @@ func FuzzEval(f *testing.F) {
 			}
 		}
 		if value.Text(in) != before {
-			t.Error("the input changed")
+			t.Error("Eval changed the input")
 		}
 	})
 }

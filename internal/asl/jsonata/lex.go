@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 )
 
+// tokenKind is the kind of a token.
 type tokenKind int
 
 const (
@@ -45,7 +46,7 @@ const (
 
 var longOperators = []string{"..", ":=", "!=", ">=", "<=", "**", "~>"}
 
-// next reads one token. After an operand, a slash is an operator.
+// next reads one token. After an operand, a slash is the division operator; elsewhere, it begins a regular expression.
 func (l *lexer) next(afterOperand bool) (token, error) {
 	if err := l.skip(); err != nil {
 		return token{}, err
@@ -123,6 +124,7 @@ func (l *lexer) word() token {
 	return l.token(tokenName, text, start)
 }
 
+// number reads a number without a sign. A range such as 1..3 is not part of it.
 func (l *lexer) number() (token, error) {
 	start := l.pos
 	l.digits()
@@ -167,6 +169,7 @@ func (l *lexer) peek(n int) byte {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+// backquoted reads a name in backquotes, which has no escapes.
 func (l *lexer) backquoted() (token, error) {
 	start := l.pos
 	end := strings.IndexByte(l.src[start+1:], '`')
@@ -181,6 +184,7 @@ var escapes = map[byte]string{
 	'"': `"`, '\\': `\`, '/': "/", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t",
 }
 
+// quoted reads a string in single or double quotes.
 func (l *lexer) quoted(quote byte) (token, error) {
 	start := l.pos
 	l.pos++

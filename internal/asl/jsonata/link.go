@@ -2,8 +2,12 @@ package jsonata
 
 import "strconv"
 
-// linker turns a parsed tree into one that can be evaluated: it joins steps into paths, attaches predicates and bindings to their
-// steps, finds for each % the step whose input it refers to, and marks calls in tail position.
+// linker converts a parsed tree to one that can be evaluated. It joins steps into paths, attaches predicates and bindings to
+// their steps, and marks calls in tail position.
+//
+// It also finds, for each parent operator (%), the step whose input the operator refers to. Each % has a slot with the number
+// of steps that it goes up. The slot is passed from a node to the node around it (seeking) until a path has enough steps
+// before it; seek then makes the step that is found bind its input under the slot's label.
 type linker struct {
 	parents int // number of % so far
 }
@@ -33,6 +37,7 @@ func (l *linker) finish(n *node) (*node, error) {
 	return out, nil
 }
 
+// convert links a node by its kind.
 func (l *linker) convert(n *node) (*node, error) {
 	switch n.kind {
 	case kindEnd:
@@ -82,9 +87,9 @@ func (l *linker) lists(n *node) error {
 	return nil
 }
 
-// children links nodes in place. Their owner seeks the parents that they seek.
-func (l *linker) children(owner *node, places ...**node) error {
-	for _, p := range places {
+// children links nodes in place. The owner inherits the parents that they seek.
+func (l *linker) children(owner *node, nodes ...**node) error {
+	for _, p := range nodes {
 		if *p == nil {
 			continue
 		}
@@ -117,6 +122,7 @@ func (l *linker) call(n *node) error {
 	return l.children(nil, &n.left)
 }
 
+// negate converts a minus before a number to a negative number.
 func (l *linker) negate(n *node) (*node, error) {
 	if err := l.children(n, &n.left); err != nil {
 		return nil, err
@@ -128,6 +134,7 @@ func (l *linker) negate(n *node) (*node, error) {
 	return n, nil
 }
 
+// binary links an operator. Those that form paths are replaced by steps, stages or groups of a path.
 func (l *linker) binary(n *node) (*node, error) {
 	switch n.text {
 	case ".":
@@ -215,6 +222,7 @@ func (n *node) checkSteps() error {
 	return nil
 }
 
+// predicate attaches a[b] to the last step of a. References to parents in b refer to that step.
 func (l *linker) predicate(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -244,6 +252,7 @@ func (l *linker) predicate(n *node) (*node, error) {
 	return out, nil
 }
 
+// groupBy attaches a{k: v} to a.
 func (l *linker) groupBy(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -262,6 +271,7 @@ func (l *linker) groupBy(n *node) (*node, error) {
 	return out, nil
 }
 
+// orderBy adds a^(b) to the path a, as a step.
 func (l *linker) orderBy(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {
@@ -278,7 +288,7 @@ func (l *linker) orderBy(n *node) (*node, error) {
 	return path, path.findParents()
 }
 
-// focus links a@$v.
+// focus links a@$v, which binds $v to each result of a step.
 func (l *linker) focus(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -296,7 +306,7 @@ func (l *linker) focus(n *node) (*node, error) {
 	return out, nil
 }
 
-// position links a#$i.
+// position links a#$i, which binds $i to the position of each result of a step.
 func (l *linker) position(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {

@@ -17,6 +17,7 @@ func (ev *evaluator) negate(n *node, input any, env *frame) (any, error) {
 	return -f, nil
 }
 
+// binary evaluates an operator. and and or evaluate their right side only if needed.
 func (ev *evaluator) binary(n *node, input any, env *frame) (any, error) {
 	left, err := ev.eval(n.left, input, env)
 	if err != nil {
@@ -56,6 +57,8 @@ func (ev *evaluator) binary(n *node, input any, env *frame) (any, error) {
 	return ev.contains(left, right) // in
 }
 
+// arithmetic returns Undefined if a side is Undefined. A side of another type than number, or a number that is infinite, is
+// an error.
 func arithmetic(n *node, left, right any) (any, error) {
 	a, isLeft := number(left)
 	b, isRight := number(right)
@@ -125,6 +128,7 @@ func compare(n *node, left, right any) (any, error) {
 	return after || !before && (!isNumber || a == b), nil
 }
 
+// concat evaluates &: both sides are converted to strings.
 func (ev *evaluator) concat(left, right any) (any, error) {
 	a, err := ev.text(left)
 	if err != nil {
@@ -147,6 +151,7 @@ const (
 	rangeBytes = 752
 )
 
+// rangeOf evaluates a..b for integers.
 func (ev *evaluator) rangeOf(n *node, left, right any) (any, error) {
 	a, isLeft := number(left)
 	b, isRight := number(right)

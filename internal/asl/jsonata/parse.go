@@ -92,7 +92,7 @@ func (p *parser) power() int {
 // expression parses an operand and all operators after it that bind tighter than power.
 func (p *parser) expression(power int) (*node, error) {
 	if p.depth++; p.depth > maxNesting {
-		return nil, &CompileError{"the expression nests too deep", p.tok.pos}
+		return nil, &CompileError{"the expression is nested too deeply", p.tok.pos}
 	}
 	defer func() { p.depth-- }()
 	t := p.tok
@@ -181,7 +181,7 @@ func (p *parser) infix(t token, left *node) (*node, error) {
 	if t.text == ":=" {
 		power-- // right-associative
 		if left.kind != kindVariable {
-			return nil, newError("S0212", left.pos).with("token", p.words(left))
+			return nil, newError("S0212", left.pos).with("token", p.tokenAt(left))
 		}
 	}
 	var err error
@@ -194,8 +194,8 @@ func (p *parser) infix(t token, left *node) (*node, error) {
 	return n, nil
 }
 
-// words returns the token at the position of a node.
-func (p *parser) words(n *node) string {
+// tokenAt returns the text of the token at the position of a node.
+func (p *parser) tokenAt(n *node) string {
 	l := lexer{src: p.src, pos: n.pos}
 	t, err := l.next(true)
 	if err != nil {
@@ -366,7 +366,7 @@ func (p *parser) lambda(n *node) (*node, error) {
 	l := &node{kind: kindLambda, pos: n.left.pos}
 	for i, param := range n.items {
 		if param.kind != kindVariable {
-			return nil, newError("S0208", param.pos).with("token", p.words(param)).with("value", float64(i+1))
+			return nil, newError("S0208", param.pos).with("token", p.tokenAt(param)).with("value", float64(i+1))
 		}
 		l.params = append(l.params, param.text)
 	}

@@ -2,9 +2,13 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
+// A path evaluates its steps from left to right. The results of a step are a list, and the next step is evaluated for each item. From
+// the first step that binds a variable on, the results are tuples instead, which carry the variables along.
+
 // tuples are results with the variables that a path has bound for them: by @ and #, and the parents to which % refers.
 type tuples []tuple
 
+// tuple is one result, with its variables.
 type tuple struct {
 	item any
 	vars *binding
@@ -93,7 +97,7 @@ func (ev *evaluator) pathStart(n *node, input any, env *frame) (v any, done int,
 	return v, done, nil
 }
 
-// pathOfTuples returns the result of a path that binds variables. A path inside another one passes its tuples on.
+// pathOfTuples returns the result of a path that binds variables. A path inside another one returns its tuples.
 func (ev *evaluator) pathOfTuples(n *node, bound tuples, env *frame) (any, error) {
 	switch {
 	case n.group != nil:
@@ -279,6 +283,7 @@ func joinBindings(first, then *binding) *binding {
 	return &binding{first.name, first.value, joinBindings(first.next, then)}
 }
 
+// tupleStages applies the predicates of a step, and binds positions between them.
 func (ev *evaluator) tupleStages(step *node, in tuples, env *frame) (tuples, error) {
 	for _, s := range step.stages {
 		if s.filter == nil {

@@ -35,6 +35,7 @@ func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error)
 	return out, nil
 }
 
+// filterTuples is filter for results with variables.
 func (ev *evaluator) filterTuples(predicate *node, in tuples, env *frame) (tuples, error) {
 	out := tuples{}
 	for i := range in {

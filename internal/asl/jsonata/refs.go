@@ -20,16 +20,17 @@ const (
 	RefField
 )
 
-// Refs visits the references of an expression in the order of its text, except the names of called functions.
+// Refs visits the references of an expression in the order of its text, except the names of functions that it calls.
 func (x *Expr) Refs(visit func(Ref)) {
 	w := refWalker{visit: visit, bound: map[string]bool{}}
 	w.bindings(x.root)
 	w.walk(x.root, false)
 }
 
+// refWalker visits references. inner means, in its methods, that names refer to the result of an earlier part of the expression.
 type refWalker struct {
 	visit func(Ref)
-	bound map[string]bool // anywhere in the expression
+	bound map[string]bool // variables that are bound anywhere in the expression
 }
 
 // bindings records the variables that an expression binds.
@@ -79,6 +80,7 @@ func (n *node) children(visit func(child *node, inner bool)) {
 	}
 }
 
+// walk visits the references in a node and its parts.
 func (w *refWalker) walk(n *node, inner bool) {
 	switch n.kind {
 	case kindName:
@@ -116,6 +118,7 @@ func (w *refWalker) path(n *node, inner bool) {
 	})
 }
 
+// variable visits a variable, unless the expression binds it.
 func (w *refWalker) variable(n *node, field string, inner bool) {
 	switch {
 	case n.text == "$":

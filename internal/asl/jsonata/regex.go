@@ -7,16 +7,18 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Regex is a compiled JavaScript regular expression.
+// Regex is a compiled JavaScript regular expression. regexParser compiles a pattern to a program, and machine executes it by
+// backtracking. The work counts against the limits of the evaluation, so that a pattern with exponential backtracking ends
+// with an error.
 type Regex struct {
 	source    string
 	program   []instruction
 	groups    int
 	marks     int
-	fold      bool
-	multiline bool
+	fold      bool   // flag i: ignores case
+	multiline bool   // flag m: ^ and $ also match at line ends
 	anchored  bool   // can match only at the start of a string
-	prefix    string // what every match begins with
+	prefix    string // the text with which every match begins
 }
 
 // compileRegex compiles a pattern. flags are a combination of i and m.

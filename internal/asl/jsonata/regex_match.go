@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// machine matches a program by backtracking, within the limits of an evaluation.
+// machine executes a program by backtracking, within the limits of an evaluation.
 type machine struct {
 	ev    *evaluator
 	re    *Regex
@@ -27,6 +27,7 @@ type choice struct {
 	limit int // of a loop: the lowest position, or the maximum number of further characters
 }
 
+// choiceKind is the kind of a choice.
 type choiceKind uint8
 
 const (
@@ -153,8 +154,8 @@ func (m *machine) next(i *instruction, pos int) (r rune, size int) {
 	return utf8.DecodeRuneInString(m.s[pos:])
 }
 
-// loop matches as many characters as it may, and adds a choice for fewer characters. A lazy loop matches as few as it may, and adds
-// a choice for more.
+// loop matches as many characters as possible, and adds a choice for fewer characters. A lazy loop matches as few as
+// possible, and adds a choice for more.
 func (m *machine) loop(i *instruction, pc, pos int) (int, bool) {
 	n := 0
 	for n < i.min {
@@ -325,7 +326,7 @@ func (m *machine) back(base int) (pc, pos int, ok bool) {
 	return 0, 0, false
 }
 
-// firstText returns the string that every match begins with, as far as the first instructions show it.
+// firstText returns the text with which every match begins, as far as the first instructions determine it.
 func (re *Regex) firstText() string {
 	var b strings.Builder
 	for i := range re.program {

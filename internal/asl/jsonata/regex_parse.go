@@ -12,15 +12,15 @@ type regexParser struct {
 	src       string
 	pos       int
 	program   []instruction
-	groups    int // so far
-	allGroups int
-	names     map[string]int
+	groups    int            // so far
+	allGroups int            // in the whole pattern
+	names     map[string]int // of groups
 	marks     int
-	depth     int
+	depth     int // of nested groups
 	fold      bool
 	multiline bool
-	backward  bool
-	err       string
+	backward  bool   // inside a lookbehind
+	err       string // the first error
 }
 
 func (p *regexParser) fail(text string) {
@@ -108,7 +108,7 @@ func (p *regexParser) count() {
 // alternatives parses a|b.
 func (p *regexParser) alternatives() {
 	if p.depth++; p.depth > maxRegexDepth {
-		p.fail("nests too deep")
+		p.fail("is nested too deeply")
 		return
 	}
 	defer func() { p.depth-- }()
@@ -206,6 +206,7 @@ func (p *regexParser) group() {
 	}
 }
 
+// capture parses a capturing group. In a lookbehind, its end is matched before its start.
 func (p *regexParser) capture() {
 	p.groups++
 	open, end := 2*p.groups, 2*p.groups+1
@@ -217,6 +218,7 @@ func (p *regexParser) capture() {
 	p.emit(instruction{op: opSave, x: end})
 }
 
+// look parses a lookahead or a lookbehind.
 func (p *regexParser) look(backward, not bool) {
 	at := p.emit(instruction{op: opLook, not: not})
 	around := p.backward
@@ -360,6 +362,7 @@ func (p *regexParser) atom() {
 	}
 }
 
+// escape parses the rest of an escape: a reference to a group, a class, or a character.
 func (p *regexParser) escape() {
 	if !p.more() {
 		p.fail("ends in a backslash")

@@ -50,6 +50,7 @@ type runeSet struct {
 	cost   int  // of a call of has, in addition to that of the instruction
 }
 
+// has reports whether the set contains a character, in any case if fold is set.
 func (s *runeSet) has(r rune) bool {
 	if s.hasExactly(r) {
 		return !s.not

@@ -2,10 +2,13 @@ package jsonata
 
 import "strings"
 
-// signature describes the arguments that a function takes, such as <s-nn?:s>.
+// signature describes the arguments that a function accepts, such as <s-nn?:s>: a string, which defaults to the context item
+// (-), a number, and an optional number (?); the result, after the colon, is a string. Letters: s string, n number, b
+// boolean, l null, o object, a array, f function, j any JSON value, x any value, (sn) one of these types, a<n> an array of
+// numbers, + one or more.
 type signature struct{ params []param }
 
-// param is one parameter. letters are the types that it takes, as the function letter returns them.
+// param is one parameter. letters are the types that it accepts, as the function letter returns them.
 type param struct {
 	letters  string
 	array    bool   // a value that is not an array is wrapped in one
@@ -20,7 +23,7 @@ const (
 	valueLetter = "asnblom"
 )
 
-// parseSignature reads a signature with its brackets. It ignores the type of the result.
+// parseSignature parses a signature with its brackets. It ignores the type of the result.
 func parseSignature(text string) (*signature, error) {
 	s := &signature{}
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "<"), ">")
@@ -97,7 +100,7 @@ func (s *signature) modify(text string, i int) (int, error) {
 	return i, nil
 }
 
-// letter returns the type of an argument as signatures write it.
+// letter returns the type of an argument in the notation of signatures.
 func letter(v any) byte {
 	switch v.(type) {
 	case nil:
@@ -120,8 +123,8 @@ func letter(v any) byte {
 	return 'o'
 }
 
-// match stores in takes how many arguments each parameter from i on takes, each as many as possible. If prefix is set, arguments
-// may remain.
+// match sets takes to the number of arguments that each parameter from i on accepts, each as many as possible. With prefix,
+// arguments may remain.
 func (s *signature) match(types string, i, at, end int, prefix bool, takes []int) bool {
 	if i == end {
 		return prefix || at == len(types)
@@ -144,8 +147,8 @@ func (s *signature) match(types string, i, at, end int, prefix bool, takes []int
 	return false
 }
 
-// validate returns the arguments as the function takes them: with the context item for an argument that is left out, and with
-// single values wrapped in arrays.
+// validate returns the arguments in the form that the function expects: with the context item for a missing argument, and
+// with single values wrapped in arrays.
 func (s *signature) validate(args []any, context any) ([]any, error) {
 	types := make([]byte, len(args))
 	for i, a := range args {
@@ -190,6 +193,7 @@ func argument(args []any, i int) any {
 	return Undefined
 }
 
+// missing returns the value of an argument that is missing: the context item if the signature allows it.
 func (p *param) missing(at int, context any) (any, error) {
 	if !p.context {
 		return Undefined, nil
@@ -226,7 +230,8 @@ func (p *param) convert(at int, arg any) (any, error) {
 	return arg, nil
 }
 
-// mismatch returns the error for the argument that does not match: the first one that no prefix of the parameters takes.
+// mismatch returns the error for the first argument that does not match: it is after the longest sequence of arguments that a
+// prefix of the parameters accepts.
 func (s *signature) mismatch(types string, args []any) error {
 	good := 0
 	takes := make([]int, len(s.params))

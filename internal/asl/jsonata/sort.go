@@ -23,7 +23,7 @@ func (ev *evaluator) sortStep(step *node, list []any, env *frame) (any, error) {
 	return out, nil
 }
 
-// tupleSort evaluates an order-by clause for tuples, or for a list, of which it makes tuples.
+// tupleSort evaluates an order-by clause for tuples, or for a list, which it converts to tuples.
 func (ev *evaluator) tupleSort(step *node, list []any, in tuples, env *frame) (tuples, error) {
 	fresh := in == nil
 	if fresh {

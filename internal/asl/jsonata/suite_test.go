@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// suite reads the reference implementation's cases (testdata/README.md).
+// suite returns the cases of the reference implementation (testdata/README.md).
 func suite(t testing.TB) (datasets *value.Object, cases []*value.Object) {
 	t.Helper()
 	f, err := os.Open("testdata/suite.json.gz")
@@ -60,7 +60,7 @@ func input(datasets, c *value.Object) any {
 	return jsonata.Undefined
 }
 
-// differs are the cases that fail, with the reasons.
+// differs are the cases with another result in this implementation, and the reasons.
 var differs = func() map[string]string {
 	const later, laterMatch = "an operator of a later version", "$match has other fields in a later version"
 	out := map[string]string{
@@ -130,7 +130,7 @@ func evalCase(src string, in any, env *jsonata.Env, limits jsonata.Limits) (any,
 	return x.Eval(in, env, limits)
 }
 
-// evalFunction is $eval, which the package does not have, for the cases that need it.
+// evalFunction implements $eval, which the package does not have, for the cases that need it.
 func evalFunction(env *jsonata.Env, limits jsonata.Limits) *jsonata.Function {
 	return jsonata.Native("eval", "<sx?:x>", 2, func(c *jsonata.Call, args []any) (any, error) {
 		src, ok := args[0].(string)
@@ -156,7 +156,7 @@ func evalFunction(env *jsonata.Env, limits jsonata.Limits) *jsonata.Function {
 	})
 }
 
-// judge compares a result with what a case expects.
+// judge returns an error if a result is not what a case expects.
 func judge(c *value.Object, got any, defined bool, err error) error {
 	code := text(c, "code")
 	if wrong, ok := c.Get("error"); ok {

@@ -79,6 +79,7 @@ type jsonWriter struct {
 	indent bool
 }
 
+// write writes a value and charges its length.
 func (w *jsonWriter) write(v any, depth int) error {
 	before := len(w.out)
 	if err := w.value(v, depth); err != nil {

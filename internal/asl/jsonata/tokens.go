@@ -8,7 +8,7 @@ type Token struct {
 	Gap string
 }
 
-// TokenKind is what a Token is, as far as callers need it.
+// TokenKind is the kind of a Token, as far as callers distinguish it.
 type TokenKind int
 
 // The kinds of tokens. TokenOther includes names, literals and regular expressions.
@@ -18,8 +18,8 @@ const (
 	TokenVariable
 )
 
-// Tokens returns the tokens of an expression. Only a parser can find them, because a slash may divide or begin a regular
-// expression, so an expression that does not parse is an error.
+// Tokens returns the tokens of an expression. Only a parser can find them, because a slash can divide or begin a regular
+// expression: an expression with a syntax error is an error.
 func Tokens(src string) ([]Token, error) {
 	p := parser{lexer: lexer{src: src}, record: true}
 	if _, err := p.parse(); err != nil {

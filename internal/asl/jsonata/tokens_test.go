@@ -29,14 +29,14 @@ func TestTokens(t *testing.T) {
 			texts = append(texts, token.Text)
 			whole += token.Gap + token.Text
 			if variable := strings.HasPrefix(token.Text, "$"); variable != (token.Kind == jsonata.TokenVariable) {
-				t.Errorf("%q is of kind %d", token.Text, token.Kind)
+				t.Errorf("%q has the kind %d", token.Text, token.Kind)
 			}
 		}
 		if diff := cmp.Diff(test.want, strings.Join(texts, " ")); err != nil || diff != "" {
 			t.Errorf("Tokens(%q): %v\n%s", test.src, err, diff)
 		}
 		if whole != test.src {
-			t.Errorf("the tokens of %q with their gaps are %q", test.src, whole)
+			t.Errorf("the tokens of %q with their gaps are joined to %q", test.src, whole)
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// In an evaluation a value is one of: nil (null), undefinedType, bool, string, float64 or value.Number, []any or
-// *sequence, *value.Object, *Function. A number of the input keeps its text until it is used in a computation.
+// In an evaluation a value is one of: nil (null), undefinedType, bool, string, float64 or value.Number, []any or *sequence,
+// *value.Object, *Function. A number of the input stays a value.Number, which keeps its text, until it is used in a computation;
+// computed numbers are float64.
 
 type undefinedType struct{}
 
@@ -21,8 +22,8 @@ func IsUndefined(v any) bool {
 	return ok
 }
 
-// sequence is a list of results, or an array with marks. A list with one result is equivalent to that result, unless keep
-// is set.
+// sequence is a list of results, or an array with flags. A list with one result is equivalent to that result, unless keep is
+// set.
 type sequence struct {
 	items []any
 	keep  bool // a single result stays in a list
@@ -231,6 +232,7 @@ func (ev *evaluator) export(v any, depth int) (out any, defined bool, err error)
 	return out, true, err
 }
 
+// exportNumber converts a computed number. JSON cannot represent NaN and infinity: they become strings.
 func exportNumber(f float64) any {
 	switch {
 	case math.IsNaN(f):
@@ -245,7 +247,7 @@ func exportNumber(f float64) any {
 	return value.Float(f)
 }
 
-// maxWritten is the maximum length of a number that a float holds without loss, in characters.
+// maxWritten is the maximum length of a number that a float can represent without loss, in characters.
 const maxWritten = 17
 
 // exportWritten converts a number of the input. Integers that fit in 64 bits keep their digits; longer numbers become
@@ -339,6 +341,7 @@ type sizer struct {
 	mark, limit, size int64
 }
 
+// add adds the size of a value. It returns false if the sizer has stopped.
 func (s *sizer) add(v any, depth int) bool {
 	switch v := v.(type) {
 	case string:

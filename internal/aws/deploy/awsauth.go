@@ -15,19 +15,19 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// Mapping is one role in aws-auth.
+// Mapping is an entry of mapRoles in the ConfigMap aws-auth: it maps an IAM role to a Kubernetes user and groups.
 type Mapping struct {
 	Role     string   `yaml:"rolearn"`
 	Username string   `yaml:"username"`
 	Groups   []string `yaml:"groups"`
 }
 
-// AddMapping puts a role into the text of mapRoles, or sets it right where it is there, and drops roles that are stale.
-// All other entries stay as they are, in their order, with comments and fields that nobody here knows; a text that says
-// all of it already stays the same.
+// AddMapping adds a mapping to the YAML text of mapRoles, or replaces that of the same role, and removes the mappings of stale
+// roles. All other entries keep their order, comments and unknown fields. If there is nothing to change, it returns the
+// same text.
 func AddMapping(text string, m Mapping, stale ...string) (string, error) {
 	return editMappings(text, func(items []*yaml.Node) ([]*yaml.Node, error) {
-		if said(items, m, stale) {
+		if upToDate(items, m, stale) {
 			return items, nil
 		}
 		kept, err := without(items, append([]string{m.Role}, stale...)...)
@@ -42,8 +42,8 @@ func AddMapping(text string, m Mapping, stale ...string) (string, error) {
 	})
 }
 
-// said says whether the entries hold the mapping, once, and none of the stale roles.
-func said(items []*yaml.Node, m Mapping, stale []string) bool {
+// upToDate reports whether the entries contain the mapping exactly once, and none of the stale roles.
+func upToDate(items []*yaml.Node, m Mapping, stale []string) bool {
 	found := 0
 	for _, item := range items {
 		var there Mapping
@@ -61,18 +61,18 @@ func said(items []*yaml.Node, m Mapping, stale []string) bool {
 	return found == 1
 }
 
-// DropMapping takes roles out of the text of mapRoles.
+// DropMapping removes the mappings of roles from the YAML text of mapRoles.
 func DropMapping(text string, roles ...string) (string, error) {
 	return editMappings(text, func(items []*yaml.Node) ([]*yaml.Node, error) { return without(items, roles...) })
 }
 
-// without are the entries that are not of these roles.
+// without returns the entries except those of the given roles.
 func without(items []*yaml.Node, roles ...string) ([]*yaml.Node, error) {
 	var kept []*yaml.Node
 	for _, item := range items {
 		var m Mapping
 		if err := item.Decode(&m); err != nil {
-			return nil, fmt.Errorf("mapRoles holds an entry that is none: %w", err)
+			return nil, fmt.Errorf("mapRoles contains an invalid entry: %w", err)
 		}
 		if !slices.Contains(roles, m.Role) {
 			kept = append(kept, item)
@@ -81,17 +81,18 @@ func without(items []*yaml.Node, roles ...string) ([]*yaml.Node, error) {
 	return kept, nil
 }
 
+// editMappings parses the text of mapRoles, edits its entries, and formats them again if they changed.
 func editMappings(text string, edit func([]*yaml.Node) ([]*yaml.Node, error)) (string, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
-		return "", fmt.Errorf("mapRoles is no YAML: %w", err)
+		return "", fmt.Errorf("mapRoles is not valid YAML: %w", err)
 	}
 	list := &yaml.Node{Kind: yaml.SequenceNode}
 	if len(doc.Content) > 0 && doc.Content[0].ShortTag() != "!!null" {
 		list = doc.Content[0]
 	}
 	if list.Kind != yaml.SequenceNode {
-		return "", errors.New("mapRoles is no list")
+		return "", errors.New("mapRoles is not a list")
 	}
 	before := list.Content
 	items, err := edit(before)
@@ -102,7 +103,7 @@ func editMappings(text string, edit func([]*yaml.Node) ([]*yaml.Node, error)) (s
 		return text, nil
 	}
 	list.Content = items
-	list.Style = 0 // a list on one line could not take another entry and stay readable
+	list.Style = 0 // change a list on one line, [...], to one with a line for each entry
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
@@ -114,8 +115,9 @@ func editMappings(text string, edit func([]*yaml.Node) ([]*yaml.Node, error)) (s
 
 const awsAuthPath = "/api/v1/namespaces/kube-system/configmaps/aws-auth"
 
-// MapRoles edits aws-auth in the cluster: it reads, changes what edit changes, and writes only what nobody else has
-// written meanwhile, else it begins anew.
+// MapRoles edits mapRoles of aws-auth in the cluster and reports whether that changed it. The write fails if the ConfigMap
+// was changed since it was read; MapRoles then starts again, up to ten times, so
+// concurrent edits are never lost.
 func MapRoles(ctx context.Context, k *kube.Client, edit func(text string) (string, error)) (changed bool, err error) {
 	for range 10 {
 		changed, err = mapOnce(ctx, k, edit)
@@ -123,9 +125,10 @@ func MapRoles(ctx context.Context, k *kube.Client, edit func(text string) (strin
 			return changed, err
 		}
 	}
-	return false, fmt.Errorf("edit aws-auth: others keep writing it: %w", err)
+	return false, fmt.Errorf("edit aws-auth: conflicts with other changes: %w", err)
 }
 
+// mapOnce makes one attempt of MapRoles. The resource version in the object makes the API server reject a conflicting write.
 func mapOnce(ctx context.Context, k *kube.Client, edit func(text string) (string, error)) (bool, error) {
 	method, path := http.MethodPut, awsAuthPath
 	object := kube.Object{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "aws-auth", "namespace": "kube-system"}}

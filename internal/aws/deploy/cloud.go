@@ -13,22 +13,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 )
 
-// Request is what CloudFormation is to make of a stack.
+// Request describes the desired state of a stack.
 type Request struct {
 	Stack string
-	// Template is the template itself; TemplateURL goes before it, for those that are too large.
+	// Template is the template. If TemplateURL is not empty, it takes precedence: the URL of a template that is too large for
+	// a request.
 	Template    []byte
 	TemplateURL string
 	Tags        map[string]string
 }
 
-// Change is one line of a change set.
+// Change is a change of a resource in a change set, with CloudFormation's values.
 type Change struct{ Action, ID, Type, Replacement string }
 
-// attempts bounds how often each step is tried: a stack that does not get better is somebody's to look at.
+// attempts is the maximum number of times that a step is tried. After that, a person has to look at the stack.
 const attempts = 2
 
-// Apply makes the stack what the request says. It reports whether anything was changed.
+// Apply creates or updates the stack and waits for the result. It first brings the stack into a status that allows this, and
+// reports whether anything changed.
 func (d *Deployer) Apply(ctx context.Context, r Request) (changed bool, err error) {
 	tried := map[Step]int{}
 	for {
@@ -48,7 +50,7 @@ func (d *Deployer) Apply(ctx context.Context, r Request) (changed bool, err erro
 	}
 }
 
-// Destroy makes the stack gone.
+// Destroy deletes the stack and waits until it is deleted. It succeeds if there is no such stack.
 func (d *Deployer) Destroy(ctx context.Context, stack string) error {
 	tried := map[Step]int{}
 	for {
@@ -66,13 +68,14 @@ func (d *Deployer) Destroy(ctx context.Context, stack string) error {
 	}
 }
 
-// take does one step that brings a stack out of a status, and waits for its end.
+// take performs a step other than Create and Update, and waits until the operation ends. tried counts the attempts of each
+// step.
 func (d *Deployer) take(ctx context.Context, stack string, step Step, s *types.Stack, tried map[Step]int) error {
 	if tried[step]++; step != Wait && tried[step] > attempts {
 		return d.stuck(ctx, stack, step, s)
 	}
 	from := d.mark(ctx, stack)
-	d.say("stack %s is %s: %s", stack, status(s), step)
+	d.printf("stack %s is %s: %s", stack, status(s), step)
 	var err error
 	switch step {
 	case Delete:
@@ -81,7 +84,7 @@ func (d *Deployer) take(ctx context.Context, stack string, step Step, s *types.S
 		_, err = d.cfn.RollbackStack(ctx, &cloudformation.RollbackStackInput{StackName: &stack})
 	case Continue:
 		_, err = d.cfn.ContinueUpdateRollback(ctx, &cloudformation.ContinueUpdateRollbackInput{StackName: &stack})
-	case Done, Create, Update, Wait: // nothing to call
+	case Done, Create, Update, Wait: // no call
 	}
 	if err != nil {
 		return fmt.Errorf("%s stack %s: %w", step, stack, short(err))
@@ -90,14 +93,15 @@ func (d *Deployer) take(ctx context.Context, stack string, step Step, s *types.S
 	return err
 }
 
-// stuck says why a stack does not get better, in CloudFormation's own words.
+// stuck returns the error for a step that does not succeed, with the reasons that CloudFormation gives.
 func (d *Deployer) stuck(ctx context.Context, stack string, step Step, s *types.Stack) error {
 	lines := d.failures(ctx, aws.ToString(s.StackId), "")
-	return fmt.Errorf("stack %s stays %s after %d tries to %s it%s", stack, status(s), attempts, step, lines)
+	return fmt.Errorf("stack %s is still %s after %d attempts to %s it%s", stack, status(s), attempts, step, lines)
 }
 
-// unremovable are the published module's custom resources that could not be deleted, because the functions behind them do
-// not run any more. What they made in the cluster has our names and is taken over.
+// unremovable returns the logical IDs of custom resources that could not be deleted, so that deleting the stack skips them.
+// These are resources of the published module whose functions no longer run. Their objects in the cluster have the same
+// names as rayorch's, so a deployment takes them over.
 func (d *Deployer) unremovable(ctx context.Context, s *types.Stack) []string {
 	if status(s) != types.StackStatusDeleteFailed {
 		return nil
@@ -115,7 +119,7 @@ func (d *Deployer) unremovable(ctx context.Context, s *types.Stack) []string {
 	return ids
 }
 
-// stack is nil where there is none.
+// stack describes a stack. It returns nil if the stack does not exist.
 func (d *Deployer) stack(ctx context.Context, name string) (*types.Stack, error) {
 	got, err := d.cfn.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if apiCode(err) == "ValidationError" && strings.Contains(apiMessage(err), "does not exist") {
@@ -130,6 +134,7 @@ func (d *Deployer) stack(ctx context.Context, name string) (*types.Stack, error)
 	return &got.Stacks[0], nil
 }
 
+// status returns the status of a stack, noStack for nil.
 func status(s *types.Stack) types.StackStatus {
 	if s == nil {
 		return noStack
@@ -137,7 +142,7 @@ func status(s *types.Stack) types.StackStatus {
 	return s.StackStatus
 }
 
-// Outputs are a stack's outputs, nil where there is no stack.
+// Outputs returns the outputs of a stack, nil if the stack does not exist.
 func (d *Deployer) Outputs(ctx context.Context, name string) (map[string]string, error) {
 	s, err := d.stack(ctx, name)
 	if err != nil || s == nil {
@@ -150,7 +155,7 @@ func (d *Deployer) Outputs(ctx context.Context, name string) (map[string]string,
 	return out, nil
 }
 
-// Template is the template that a stack was last made of, nil where there is no stack or it never got one.
+// Template returns the original template of a stack, nil if the stack does not exist or never had one.
 func (d *Deployer) Template(ctx context.Context, name string) ([]byte, error) {
 	s, err := d.stack(ctx, name)
 	if err != nil || s == nil || status(s) == types.StackStatusReviewInProgress || status(s) == types.StackStatusDeleteComplete {
@@ -163,7 +168,7 @@ func (d *Deployer) Template(ctx context.Context, name string) ([]byte, error) {
 	return []byte(aws.ToString(got.TemplateBody)), nil
 }
 
-// change makes a change set, shows it, executes it and waits for its end.
+// change creates a change set, prints its changes, executes it and waits until the operation ends.
 func (d *Deployer) change(ctx context.Context, r Request, s *types.Stack) (changed bool, err error) {
 	id, changes, err := d.changeSet(ctx, r, s)
 	if err != nil || id == "" {
@@ -179,19 +184,19 @@ func (d *Deployer) change(ctx context.Context, r Request, s *types.Stack) (chang
 		return true, err
 	}
 	if end != types.StackStatusCreateComplete && end != types.StackStatusUpdateComplete {
-		return true, fmt.Errorf("stack %s ended %s%s", r.Stack, end, d.failures(ctx, r.Stack, from))
+		return true, fmt.Errorf("stack %s: the operation ended with status %s%s", r.Stack, end, d.failures(ctx, r.Stack, from))
 	}
 	return true, nil
 }
 
-// Changes are what applying the request would change. Nothing stays of the question.
+// Changes returns the changes that Apply would make. It creates a change set to find out, and deletes it again.
 func (d *Deployer) Changes(ctx context.Context, r Request) ([]Change, error) {
 	s, err := d.stack(ctx, r.Stack)
 	if err != nil {
 		return nil, err
 	}
 	if step := Next(Deployed, status(s)); step != Create && step != Update {
-		return nil, fmt.Errorf("stack %s is %s: deploy would %s it first", r.Stack, status(s), step)
+		return nil, fmt.Errorf("stack %s has the status %s: deploy would %s it first", r.Stack, status(s), step)
 	}
 	id, changes, err := d.changeSet(ctx, r, s)
 	if err != nil || id == "" {
@@ -200,19 +205,20 @@ func (d *Deployer) Changes(ctx context.Context, r Request) ([]Change, error) {
 	return changes, d.discard(ctx, r.Stack, id, s == nil)
 }
 
-// discard drops a change set, and the empty stack that it alone made.
+// discard deletes a change set and, if withStack is true, the empty stack that creating the change set created.
 func (d *Deployer) discard(ctx context.Context, stack, id string, withStack bool) error {
 	_, err := d.cfn.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &id, StackName: &stack})
 	if err == nil && withStack {
 		_, err = d.cfn.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &stack})
 	}
 	if err != nil {
-		return fmt.Errorf("drop the change set of stack %s: %w", stack, short(err))
+		return fmt.Errorf("delete the change set of stack %s: %w", stack, short(err))
 	}
 	return nil
 }
 
-// changeSet makes a change set and waits until it is worked out; an empty id says that nothing would change.
+// changeSet creates a change set and waits until CloudFormation has computed it. If nothing would change, it deletes the change
+// set and returns an empty ID.
 func (d *Deployer) changeSet(ctx context.Context, r Request, s *types.Stack) (string, []Change, error) {
 	kind := types.ChangeSetTypeUpdate
 	if Next(Deployed, status(s)) == Create {
@@ -222,7 +228,7 @@ func (d *Deployer) changeSet(ctx context.Context, r Request, s *types.Stack) (st
 	in := &cloudformation.CreateChangeSetInput{
 		StackName: &r.Stack, ChangeSetName: &name, ChangeSetType: kind, Tags: stackTags(r.Tags),
 		Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam},
-		Description:  aws.String("made by rayorch deploy"),
+		Description:  aws.String("created by rayorch deploy"),
 	}
 	if r.TemplateURL != "" {
 		in.TemplateURL = &r.TemplateURL
@@ -231,10 +237,10 @@ func (d *Deployer) changeSet(ctx context.Context, r Request, s *types.Stack) (st
 	}
 	made, err := d.cfn.CreateChangeSet(ctx, in)
 	if err != nil {
-		return "", nil, fmt.Errorf("make a change set of stack %s: %w", r.Stack, short(err))
+		return "", nil, fmt.Errorf("create a change set of stack %s: %w", r.Stack, short(err))
 	}
 	id := aws.ToString(made.Id)
-	changes, err := d.workedOut(ctx, r.Stack, id)
+	changes, err := d.awaitChangeSet(ctx, r.Stack, id)
 	if errors.Is(err, errNoChanges) {
 		return "", nil, d.discard(ctx, r.Stack, id, false)
 	}
@@ -246,8 +252,8 @@ func (d *Deployer) changeSet(ctx context.Context, r Request, s *types.Stack) (st
 
 var errNoChanges = errors.New("no changes")
 
-// workedOut waits for a change set and lists its changes.
-func (d *Deployer) workedOut(ctx context.Context, stack, id string) ([]Change, error) {
+// awaitChangeSet waits until a change set is complete and returns its changes, or errNoChanges.
+func (d *Deployer) awaitChangeSet(ctx context.Context, stack, id string) ([]Change, error) {
 	for {
 		got, err := d.cfn.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &id, StackName: &stack})
 		if err != nil {
@@ -268,7 +274,7 @@ func (d *Deployer) workedOut(ctx context.Context, stack, id string) ([]Change, e
 	}
 }
 
-// allChanges reads a change set's further pages.
+// allChanges collects the changes of a change set from all pages, of which got is the first.
 func (d *Deployer) allChanges(ctx context.Context, got *cloudformation.DescribeChangeSetOutput) ([]Change, error) {
 	var out []Change
 	for {
@@ -289,20 +295,22 @@ func (d *Deployer) allChanges(ctx context.Context, got *cloudformation.DescribeC
 	}
 }
 
+// show prints the changes of a stack.
 func (d *Deployer) show(stack string, changes []Change) {
-	d.say("changes of stack %s:", stack)
+	d.printf("changes of stack %s:", stack)
 	for _, c := range changes {
-		d.say("  %s", c)
+		d.printf("  %s", c)
 	}
 }
 
+// String formats the change for people, such as "modify  StateMachine (AWS::StepFunctions::StateMachine)".
 func (c Change) String() string {
 	line := fmt.Sprintf("%-7s %s (%s)", strings.ToLower(c.Action), c.ID, c.Type)
 	switch c.Replacement {
 	case "True":
-		line += ", replaced"
+		line += ", replacement"
 	case "Conditional":
-		line += ", perhaps replaced"
+		line += ", possible replacement"
 	}
 	return line
 }

@@ -18,18 +18,19 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// Cluster is what has to be known of an EKS cluster.
+// Cluster has the properties of an EKS cluster that a deployment depends on.
 type Cluster struct {
 	Name, Endpoint, CertificateAuthority string
-	// OIDCARN is the ARN that its OIDC provider has in the caller's account, where one was made.
+	// OIDCARN is the ARN of the IAM OIDC provider for the cluster in the caller's account. EKS does not report whether that
+	// provider exists.
 	OIDCARN string
-	// Entries says that it knows access entries, ConfigMap that it reads aws-auth.
+	// Entries reports whether the authentication mode supports access entries, ConfigMap whether it supports aws-auth.
 	Entries, ConfigMap bool
-	// Private says that its API server has no public endpoint.
+	// Private reports whether the API server has no public endpoint.
 	Private bool
 }
 
-// Describe asks EKS for a cluster.
+// Describe describes an EKS cluster.
 func (d *Deployer) Describe(ctx context.Context, name string, who Caller) (Cluster, error) {
 	got, err := d.eks.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &name})
 	if err != nil {
@@ -37,7 +38,7 @@ func (d *Deployer) Describe(ctx context.Context, name string, who Caller) (Clust
 	}
 	c := Cluster{Name: name, Entries: true}
 	if got.Cluster == nil {
-		return c, fmt.Errorf("describe the EKS cluster %s: AWS answers nothing", name)
+		return c, fmt.Errorf("describe the EKS cluster %s: the answer of AWS is empty", name)
 	}
 	c.Endpoint = aws.ToString(got.Cluster.Endpoint)
 	if a := got.Cluster.CertificateAuthority; a != nil {
@@ -57,21 +58,24 @@ func (d *Deployer) Describe(ctx context.Context, name string, who Caller) (Clust
 	return c, nil
 }
 
-// ErrPrivate says that nothing outside the cluster's network reaches its API server: Step Functions cannot either.
-var ErrPrivate = errors.New("has no public endpoint, and Step Functions calls a cluster by that alone: switch it on for the cluster (it can be limited to AWS's addresses), or run the pipeline in the cluster (rayorch serve)")
+// ErrPrivate is the error for a cluster without a public endpoint. It completes a message that starts with the cluster.
+var ErrPrivate = errors.New("has no public endpoint, which Step Functions needs: enable it (it can be limited to the addresses of AWS), " +
+	"or run the pipeline in the cluster (rayorch serve)")
 
-// Target is the cluster to write to and the roles to do it by.
+// Target has what is needed to connect to a cluster.
 type Target struct {
 	Name, Endpoint, CertificateAuthority string
-	// Namespace is the one that calls mean by default.
-	Namespace              string
+	// Namespace is the namespace of objects that do not specify one.
+	Namespace string
+	// AdminRole is the ARN of the role to use in the cluster. If the caller cannot assume it, HandlerRole assumes it.
 	AdminRole, HandlerRole string
 }
 
-// session names what rayorch does as another role in CloudTrail.
+// session is the role session name in CloudTrail.
 const session = "rayorch-deploy"
 
-// admin are credentials of the cluster's admin role: assumed directly, else by the handler role.
+// admin returns credentials of the cluster's admin role, which it assumes directly or through the handler role. Only a denied
+// request leads to the handler role, so that other errors, such as an unreachable STS, are not hidden.
 func (d *Deployer) admin(ctx context.Context, t Target, who Caller) (aws.CredentialsProvider, error) {
 	direct := d.assume(d.sts, t.AdminRole)
 	_, err := direct.Retrieve(ctx)
@@ -91,7 +95,7 @@ func (d *Deployer) admin(ctx context.Context, t Target, who Caller) (aws.Credent
 	if _, err := chained.Retrieve(ctx); err != nil {
 		return nil, d.cannotAssume(t, who, err)
 	}
-	d.say("the admin role %s is assumed by way of %s", t.AdminRole, t.HandlerRole)
+	d.printf("assumed the admin role %s through %s", t.AdminRole, t.HandlerRole)
 	return chained, nil
 }
 
@@ -108,17 +112,18 @@ func wrapAssume(role string, err error) error {
 	return fmt.Errorf("assume %s: %w", role, short(err))
 }
 
-// cannotAssume says exactly what would let the caller in: a trust statement of the admin role, or an access entry.
+// cannotAssume returns the error for roles that the caller cannot assume, with two solutions that can be copied: a statement
+// for the trust policy of the admin role, or an access entry.
 func (d *Deployer) cannotAssume(t Target, who Caller, err error) error {
-	return fmt.Errorf(`neither %s nor %s can be assumed by %s: %w
-either add this statement to the trust policy of %s:
+	return fmt.Errorf(`%s cannot assume %s, neither directly nor through %s: %w
+either add this statement to the trust policy of %s
   {"Effect": "Allow", "Principal": {"AWS": "%s"}, "Action": "sts:AssumeRole"}
-and allow sts:AssumeRole on it to %s,
-or name a role that can be assumed (eks_cluster_admin_role_arn) and let it into the cluster:
-%s`, t.AdminRole, t.HandlerRole, who.ARN, short(err), t.AdminRole, roleOf(who.ARN), roleOf(who.ARN), entryCommands(t.Name, roleOf(who.ARN)))
+and allow %s to call sts:AssumeRole on it,
+or set eks_cluster_admin_role_arn to a role that you can assume, and give it access to the cluster:
+%s`, who.ARN, t.AdminRole, t.HandlerRole, short(err), t.AdminRole, roleOf(who.ARN), roleOf(who.ARN), entryCommands(t.Name, roleOf(who.ARN)))
 }
 
-// entryCommands make an access entry for an administrator.
+// entryCommands returns the commands that create an access entry for an administrator.
 func entryCommands(cluster, role string) string {
 	policy := "arn:" + strings.Split(role+":::", ":")[1] + ":eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 	return "  aws eks create-access-entry --cluster-name " + cluster + " --principal-arn " + role + "\n" +
@@ -126,8 +131,8 @@ func entryCommands(cluster, role string) string {
 		" --access-scope type=cluster --policy-arn " + policy
 }
 
-// roleOf is the role behind a session's ARN, as trust policies and access entries want it: its path is not in a session's
-// ARN, so a role with one must be looked up by hand.
+// roleOf returns the ARN of the role of an assumed-role session, for trust policies and access entries; it returns any other
+// ARN unchanged. The ARN of a session lacks the path of the role, so the result is wrong for a role with a path.
 func roleOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[2] != "sts" {
@@ -140,7 +145,8 @@ func roleOf(arn string) string {
 	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name[1]
 }
 
-// region is where a cluster is: its endpoint says so on AWS.
+// region returns the region of a cluster, from its endpoint. For an endpoint that is not on AWS, it returns the region of the
+// configuration.
 func (d *Deployer) region(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -155,7 +161,7 @@ func (d *Deployer) region(endpoint string) string {
 	return d.aws.Region
 }
 
-// connect opens the cluster as its admin role, and makes sure that it is let in.
+// connect connects to the cluster with its admin role and verifies that the cluster accepts the credentials.
 func (d *Deployer) connect(ctx context.Context, t Target, who Caller) (*kube.Client, error) {
 	credentials, err := d.admin(ctx, t, who)
 	if err != nil {
@@ -166,24 +172,25 @@ func (d *Deployer) connect(ctx context.Context, t Target, who Caller) (*kube.Cli
 	if err != nil {
 		return nil, err
 	}
-	err = d.patiently(ctx, func() error {
+	err = d.retry(ctx, func() error {
 		_, err := k.Do(ctx, kube.Request{Path: "/version"})
 		return err
 	})
 	var unreachable *kube.UnreachableError
 	switch {
 	case errors.As(err, &unreachable):
-		return nil, fmt.Errorf("reach the cluster %s: %w\nis its public endpoint on, and does it admit this address?", t.Name, err)
+		return nil, fmt.Errorf("reach the cluster %s: %w\ncheck that its public endpoint is enabled and allows connections from this address", t.Name, err)
 	case kube.Code(err) == http.StatusUnauthorized:
-		return nil, fmt.Errorf("the cluster %s does not know %s; let it in:\n%s", t.Name, t.AdminRole, entryCommands(t.Name, t.AdminRole))
+		return nil, fmt.Errorf("the cluster %s does not know %s: to give it access, run\n%s", t.Name, t.AdminRole, entryCommands(t.Name, t.AdminRole))
 	}
 	return k, err
 }
 
-// refused explains a call that the cluster forbids its admin role.
+// refused adds to an error how to fix missing permissions of the admin role in the cluster. It returns other errors unchanged.
 func refused(t Target, err error) error {
 	if kube.Code(err) != http.StatusForbidden {
 		return err
 	}
-	return fmt.Errorf("%w\n%s may do too little in the cluster %s; as an administrator it may do this:\n%s", err, t.AdminRole, t.Name, entryCommands(t.Name, t.AdminRole))
+	return fmt.Errorf("%w\n%s lacks permissions in the cluster %s: to make it an administrator, run\n%s",
+		err, t.AdminRole, t.Name, entryCommands(t.Name, t.AdminRole))
 }

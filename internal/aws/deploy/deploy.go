@@ -1,6 +1,6 @@
-// Package deploy brings a stack (package stack) to AWS and its objects into the cluster, and takes them away again. It
-// can be interrupted anywhere and run again: what to do next is read off what is there (Next), never remembered. It calls
-// CloudFormation, EKS and STS, and Kubernetes by package kube; it makes no templates. The commands call it.
+// Package deploy deploys a stack (package stack): it creates, updates and deletes the CloudFormation stack and the Kubernetes
+// objects in the EKS cluster. An operation can be interrupted at any time and run again: the next step always follows from
+// the actual state (see Next), and the package stores no state of its own.
 package deploy
 
 import (
@@ -20,44 +20,44 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// Config is what a Deployer works with.
+// Config configures a Deployer.
 type Config struct {
-	// AWS is the caller's configuration; its region is the stack's.
+	// AWS is the caller's configuration. The stack is in its region.
 	AWS aws.Config
-	// Say gets one line for people at a time. Defaults to nobody.
+	// Say prints a line of progress. By default, progress is not printed.
 	Say func(format string, args ...any)
-	// Pause is the time between two looks at something that takes time. Defaults to 3 s.
+	// Pause is the time between two polls of an operation, and before a retry. Defaults to 3 s.
 	Pause time.Duration
-	// Settle is the longest that cleanups are waited for when a destroy stops what runs. Defaults to 5 min.
+	// Settle is the maximum time to wait for the cleanup after executions that Remove stops. Defaults to 5 min.
 	Settle time.Duration
-	// Open makes the client of a cluster. Defaults to kube.Open.
+	// Open creates the client of a cluster. Defaults to kube.Open.
 	Open func(kube.Config) (*kube.Client, error)
 	// Now defaults to time.Now.
 	Now func() time.Time
 }
 
-// Deployer deploys and destroys.
+// Deployer deploys pipelines and removes deployments.
 type Deployer struct {
-	cfn   *cloudformation.Client
-	eks   *eks.Client
-	sfn   *sfn.Client
-	sts   *sts.Client
-	aws   aws.Config
-	say   func(format string, args ...any)
-	pause time.Duration
-	grace time.Duration
-	open  func(kube.Config) (*kube.Client, error)
-	now   func() time.Time
+	cfn    *cloudformation.Client
+	eks    *eks.Client
+	sfn    *sfn.Client
+	sts    *sts.Client
+	aws    aws.Config
+	printf func(format string, args ...any)
+	pause  time.Duration
+	grace  time.Duration
+	open   func(kube.Config) (*kube.Client, error)
+	now    func() time.Time
 }
 
-// New makes a Deployer; it calls nobody yet.
+// New returns a Deployer. It makes no API calls.
 func New(c Config) *Deployer {
 	d := &Deployer{
 		cfn: cloudformation.NewFromConfig(c.AWS), eks: eks.NewFromConfig(c.AWS), sfn: sfn.NewFromConfig(c.AWS), sts: sts.NewFromConfig(c.AWS),
-		aws: c.AWS, say: c.Say, pause: c.Pause, grace: c.Settle, open: c.Open, now: c.Now,
+		aws: c.AWS, printf: c.Say, pause: c.Pause, grace: c.Settle, open: c.Open, now: c.Now,
 	}
-	if d.say == nil {
-		d.say = func(string, ...any) {}
+	if d.printf == nil {
+		d.printf = func(string, ...any) {}
 	}
 	if d.pause == 0 {
 		d.pause = 3 * time.Second
@@ -74,14 +74,14 @@ func New(c Config) *Deployer {
 	return d
 }
 
-// Caller is who deploys.
+// Caller is the identity that deploys.
 type Caller struct{ ARN, Account, Partition string }
 
-// Caller asks STS who the credentials are.
+// Caller returns the identity of the credentials.
 func (d *Deployer) Caller(ctx context.Context) (Caller, error) {
 	who, err := d.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
-		return Caller{}, fmt.Errorf("ask AWS who you are: %w", short(err))
+		return Caller{}, fmt.Errorf("get the identity of your AWS credentials: %w", short(err))
 	}
 	c := Caller{ARN: aws.ToString(who.Arn), Account: aws.ToString(who.Account), Partition: "aws"}
 	if parts := strings.Split(c.ARN, ":"); len(parts) > 1 {
@@ -102,26 +102,26 @@ func (d *Deployer) wait(ctx context.Context) error {
 	}
 }
 
-// tries bounds how often a call of the cluster is made: an API server that is loaded or being replaced comes back in
-// seconds, and one that cannot be reached at all should not keep anybody waiting.
+// tries is the maximum number of attempts of a call to the cluster. An API server that is overloaded or being replaced recovers
+// within seconds, while the user should not wait long for one that is unreachable.
 const tries = 4
 
-// patiently repeats what the cluster did not do for a reason that may pass. All that a deploy or a destroy does there can
-// be done again.
-func (d *Deployer) patiently(ctx context.Context, act func() error) error {
+// retry calls act again after a temporary error of the cluster. act must be idempotent, as all calls of this package to the
+// cluster are.
+func (d *Deployer) retry(ctx context.Context, act func() error) error {
 	for try := 1; ; try++ {
 		err := act()
 		if err == nil || try == tries || !kube.Temporary(err) || ctx.Err() != nil {
 			return err
 		}
-		d.say("%v; trying again", err)
+		d.printf("%v; retrying", err)
 		if err := d.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// apiCode is AWS's code of an error, "" where it is none of AWS's.
+// apiCode returns the code of an error of AWS, "" for any other error.
 func apiCode(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
@@ -130,7 +130,7 @@ func apiCode(err error) string {
 	return ""
 }
 
-// apiMessage is AWS's message of an error.
+// apiMessage returns the message of an error of AWS, "" for any other error.
 func apiMessage(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
@@ -139,18 +139,19 @@ func apiMessage(err error) string {
 	return ""
 }
 
-// denied says that AWS knows who asks and refuses.
+// denied reports whether AWS authenticated the caller but denied the request.
 func denied(err error) bool {
 	code := apiCode(err)
 	return code == "AccessDenied" || code == "AccessDeniedException" || code == "UnauthorizedOperation"
 }
 
-// shortError is AWS's answer in one line, without the SDK's wrapping.
+// shortError formats an error of AWS as its code and message, without the details that the SDK adds.
 type shortError struct{ smithy.APIError }
 
 func (e shortError) Error() string { return e.ErrorCode() + ": " + e.ErrorMessage() }
 func (e shortError) Unwrap() error { return e.APIError }
 
+// short returns an error of AWS as a shortError, and any other error unchanged.
 func short(err error) error {
 	var e smithy.APIError
 	if errors.As(err, &e) {

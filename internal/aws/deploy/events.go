@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 )
 
-// mark is the newest event of a stack, so that progress starts after it; "" where there is none.
+// mark returns the ID of the newest event of a stack, from which progress continues; "" if there is none.
 func (d *Deployer) mark(ctx context.Context, stack string) string {
 	got, err := d.cfn.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &stack})
 	if err != nil || len(got.StackEvents) == 0 {
@@ -20,27 +20,28 @@ func (d *Deployer) mark(ctx context.Context, stack string) string {
 	return aws.ToString(got.StackEvents[0].EventId)
 }
 
-// settle waits until no operation on a stack is under way, and says each event as it comes. An operation that was asked
-// for a moment ago may not show in the status yet, so an end counts when an event came with it, or after some looks.
+// settle waits until no operation on a stack is in progress, and prints each new event. The status may not yet show an
+// operation that was just requested, so settle only trusts a final status after a new event or a few polls.
 func (d *Deployer) settle(ctx context.Context, stack, from string) (types.StackStatus, error) {
-	const looks = 4
+	const polls = 4
 	start := from
-	for look := 1; ; look++ {
+	for poll := 1; ; poll++ {
 		s, err := d.stack(ctx, stack)
 		if err != nil {
 			return "", err
 		}
 		from = d.progress(ctx, stack, from)
-		if st := status(s); !strings.HasSuffix(string(st), "_IN_PROGRESS") && (from != start || look > looks || s == nil) {
+		if st := status(s); !strings.HasSuffix(string(st), "_IN_PROGRESS") && (from != start || poll > polls || s == nil) {
 			return st, nil
 		}
 		if err := d.wait(ctx); err != nil {
-			return "", fmt.Errorf("stack %s goes on by itself; run the same command again to follow it: %w", stack, err)
+			return "", fmt.Errorf("the operation on stack %s continues; to watch it, run the same command again: %w", stack, err)
 		}
 	}
 }
 
-// since are the events after one, oldest first. Events are progress for people: where they cannot be read, none are said.
+// since returns the events after the given one, oldest first. Events are only shown to the user, so an error while reading
+// them is ignored.
 func (d *Deployer) since(ctx context.Context, stack, after string) []types.StackEvent {
 	var out []types.StackEvent
 	pages := cloudformation.NewDescribeStackEventsPaginator(d.cfn, &cloudformation.DescribeStackEventsInput{StackName: &stack})
@@ -61,7 +62,7 @@ func (d *Deployer) since(ctx context.Context, stack, after string) []types.Stack
 	return out
 }
 
-// progress says what happened since the last time.
+// progress prints the events after the given one and returns the ID of the newest.
 func (d *Deployer) progress(ctx context.Context, stack, from string) string {
 	for _, e := range d.since(ctx, stack, from) {
 		from = aws.ToString(e.EventId)
@@ -69,12 +70,13 @@ func (d *Deployer) progress(ctx context.Context, stack, from string) string {
 		if why := aws.ToString(e.ResourceStatusReason); why != "" {
 			line += ": " + why
 		}
-		d.say("%s", line)
+		d.printf("%s", line)
 	}
 	return from
 }
 
-// failures are the reasons of what failed since an event, with what to do where that is known.
+// failures returns the reasons of failures after an event, each on a line that starts with a newline, with a solution if one
+// is known. It skips resources that were only cancelled because of another failure.
 func (d *Deployer) failures(ctx context.Context, stack, from string) string {
 	var b strings.Builder
 	for _, e := range d.since(ctx, stack, from) {
@@ -87,20 +89,20 @@ func (d *Deployer) failures(ctx context.Context, stack, from string) string {
 	return b.String()
 }
 
-// advice says what to do about a failure that people meet.
+// advice returns a solution for a common failure, starting with "; ", or "".
 func advice(kind, why string) string {
 	exists := strings.Contains(why, "already exists") || strings.Contains(why, "AlreadyExists")
 	switch {
 	case kind == "AWS::Logs::LogGroup" && exists:
-		return "; a destroy --keep-logs left it: export what you need and delete the log group, then deploy again"
+		return "; destroy --keep-logs retained it: export the logs that you need, delete the log group and deploy again"
 	case kind == "AWS::EKS::AccessEntry" && (strings.Contains(why, "authentication mode") || strings.Contains(why, "AuthenticationMode")):
-		return "; the cluster knows no access entries: deploy with --access aws-auth, or set its authentication mode to API_AND_CONFIG_MAP"
+		return "; the cluster does not support access entries: deploy with --access aws-auth, or set its authentication mode to API_AND_CONFIG_MAP"
 	case kind == "AWS::EKS::AccessEntry" && exists:
-		return "; another access entry names the role: delete it (aws eks delete-access-entry), then deploy again"
+		return "; the role already has an access entry: delete it (aws eks delete-access-entry) and deploy again"
 	case strings.Contains(why, "is not authorized to perform"):
-		return "; grant the action to whoever deploys (modulestack.yaml of the module lists all)"
+		return "; allow the caller this action (modulestack.yaml in modules/eks/ray-orchestrator lists all that are needed)"
 	case kind == "AWS::IAM::Role" && exists:
-		return "; a role of that name is not this stack's: choose another name by --stack-name"
+		return "; the role does not belong to this stack: choose another name with --stack-name"
 	}
 	return ""
 }

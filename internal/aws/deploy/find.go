@@ -9,18 +9,19 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// Deployment is what a deploy left, as its record tells it.
+// Deployment describes an existing deployment.
 type Deployment struct {
 	Record stack.Record
 	Caller Caller
-	// Outputs are the stack's; they follow from the record's names.
+	// Outputs are the outputs of the stack, derived from the names in the record.
 	Outputs map[string]string
 }
 
-// ErrNotDeployed says that no stack of the name is rayorch's.
+// ErrNotDeployed is the error if there is no stack of the given name that rayorch created.
 var ErrNotDeployed = errors.New("is not deployed")
 
-// Find reads a deployment's record off its stack, which may be gone or somebody else's: ErrNotDeployed.
+// Find reads the record of a deployment from its stack. The error wraps ErrNotDeployed if the stack does not exist or
+// rayorch did not create it.
 func (d *Deployer) Find(ctx context.Context, name string, who Caller) (Deployment, error) {
 	template, err := d.Template(ctx, name)
 	if err != nil {
@@ -36,7 +37,7 @@ func (d *Deployer) Find(ctx context.Context, name string, who Caller) (Deploymen
 	return Deployment{Record: record, Caller: who, Outputs: d.arns(record, who)}, nil
 }
 
-// Cluster opens a deployment's cluster as its admin role.
+// Cluster connects to the cluster of a deployment with the admin role.
 func (d *Deployer) Cluster(ctx context.Context, of Deployment) (*kube.Client, error) {
 	return d.connect(ctx, target(of.Record), of.Caller)
 }

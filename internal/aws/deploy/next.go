@@ -2,7 +2,7 @@ package deploy
 
 import "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
-// Goal is what is wanted of a stack.
+// Goal is the desired state of a stack.
 type Goal int
 
 // The goals.
@@ -11,42 +11,43 @@ const (
 	Gone
 )
 
-// Step is what to do next with a stack.
+// Step is the next action on a stack.
 type Step int
 
-// The steps. Each leads to another status, where Next is asked again.
+// The steps. After each, the stack has another status, and Next returns the following step.
 const (
 	Done     Step = iota // nothing: the goal is reached
-	Create               // make it, by a change set of type CREATE
-	Update               // change it, by a change set of type UPDATE
-	Wait                 // somebody's operation is under way
-	Delete               // delete it
-	Rollback             // roll a failed update back
-	Continue             // go on with a rollback that failed
+	Create               // create the stack, with a change set of type CREATE
+	Update               // update the stack, with a change set of type UPDATE
+	Wait                 // wait for an operation in progress
+	Delete               // delete the stack
+	Rollback             // roll back a failed update
+	Continue             // continue a failed rollback of an update
 )
 
+// String returns the step as a verb for messages.
 func (s Step) String() string {
 	return [...]string{"nothing", "create", "update", "wait", "delete", "roll back", "continue the rollback"}[s]
 }
 
-// noStack is the status of a stack that is not there.
+// noStack stands for the status of a stack that does not exist.
 const noStack types.StackStatus = ""
 
-// Next says what to do with a stack in a status, so that a deploy or destroy that was interrupted anywhere goes on. It is
-// a table: AWS's documentation of stack statuses, one row each.
+// Next returns the next step towards the goal for a stack with the given status, so that an interrupted operation can be
+// resumed from any status. It is a table with one row for each status that AWS documents.
 func Next(goal Goal, status types.StackStatus) Step {
 	steps, ok := nextSteps[status]
 	if !ok {
-		return Wait // a status of tomorrow's; if it stays, the caller gives up and names it
+		return Wait // a status that AWS added later
 	}
 	return steps[goal]
 }
 
 var nextSteps = map[types.StackStatus][2]Step{
-	// status: {to deploy, to be gone}
+	// status: {step towards Deployed, step towards Gone}
 	noStack:                           {Create, Done},
 	types.StackStatusDeleteComplete:   {Create, Done},
-	types.StackStatusReviewInProgress: {Delete, Delete}, // empty: a change set that nobody executed
+	types.StackStatusReviewInProgress: {Delete, Delete}, // an empty stack whose change set was not executed
 
 	types.StackStatusCreateComplete:         {Update, Delete},
 	types.StackStatusUpdateComplete:         {Update, Delete},
@@ -54,7 +55,7 @@ var nextSteps = map[types.StackStatus][2]Step{
 	types.StackStatusImportComplete:         {Update, Delete},
 	types.StackStatusImportRollbackComplete: {Update, Delete},
 
-	// What was never whole can only be deleted.
+	// A stack that was never completely created can only be deleted.
 	types.StackStatusCreateFailed:         {Delete, Delete},
 	types.StackStatusRollbackComplete:     {Delete, Delete},
 	types.StackStatusRollbackFailed:       {Delete, Delete},

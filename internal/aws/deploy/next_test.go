@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
-// TestNext says for every status that CloudFormation has what a deploy and a destroy do next.
+// TestNext verifies the next step of deploy and destroy for every status of CloudFormation.
 func TestNext(t *testing.T) {
 	const inProgress, whole, broken = "wait wait", "update delete", "delete delete"
 	want := map[types.StackStatus]string{
@@ -28,7 +28,7 @@ func TestNext(t *testing.T) {
 		}
 	}
 	if got := deploy.Next(deploy.Deployed, "SOMETHING_NEW"); got != deploy.Wait {
-		t.Errorf("a status of tomorrow's: %s", got)
+		t.Errorf("an unknown status: got %s, want %s", got, deploy.Wait)
 	}
 }
 
@@ -43,6 +43,7 @@ const others = `# the nodes
   later: field
 `
 
+// TestAddMapping also removes the mapping again, and verifies that invalid text is an error.
 func TestAddMapping(t *testing.T) {
 	m := deploy.Mapping{Role: "arn:aws:iam::1:role/states", Username: "mod", Groups: []string{"mod"}}
 	const mine = "- rolearn: arn:aws:iam::1:role/states\n  username: mod\n  groups:\n    - mod\n"
@@ -70,11 +71,12 @@ func TestAddMapping(t *testing.T) {
 	}
 	for _, wrong := range []string{"a: b", "- 1", "\t", "- rolearn: [1]"} {
 		if got, err := deploy.AddMapping(wrong, m); err == nil {
-			t.Errorf("%q gives %q: what cannot be read must not be written over", wrong, got)
+			t.Errorf("%q: got %q, want an error: invalid text must not be overwritten", wrong, got)
 		}
 	}
 }
 
+// FuzzMapRoles verifies that adding a mapping is idempotent.
 func FuzzMapRoles(f *testing.F) {
 	f.Add(others)
 	f.Add("- &a {rolearn: x}\n- *a\n")

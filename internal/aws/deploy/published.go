@@ -11,17 +11,19 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-// published is what of the published module a deploy replaces.
+// published describes a deployment of the published module that is being replaced.
 type published struct {
-	// rbac is its second stack, which holds its objects in the cluster and the role; "" for none.
+	// rbac is the name of its second stack, which contains its objects in the cluster and the pods' role; "" if there is
+	// nothing to replace.
 	rbac string
-	// roles are its roles, whose mappings in aws-auth go.
+	// roles are the ARNs of its roles, to be removed from aws-auth.
 	roles []string
-	// marks are the labels of what it made in the cluster.
+	// marks are the labels of its objects in the cluster.
 	marks []string
 }
 
-// replaces looks at the stack of the name: it may be ours, or the published module's, or not be there.
+// replaces returns what a deployment to the stack replaces: nothing if the stack does not exist or is rayorch's, or else the
+// published module. For any other stack, the error wraps ErrForeign.
 func (d *Deployer) replaces(ctx context.Context, name string) (published, error) {
 	template, err := d.Template(ctx, name)
 	if err != nil {
@@ -30,24 +32,25 @@ func (d *Deployer) replaces(ctx context.Context, name string) (published, error)
 	if _, ours, err := stack.ReadRecord(orEmpty(template)); err != nil {
 		return published{}, err
 	} else if template != nil && !ours && !isPublished(template) {
-		return published{}, fmt.Errorf("stack %s %w: choose another name by --stack-name", name, ErrForeign)
+		return published{}, fmt.Errorf("stack %s %w: choose another name with --stack-name", name, ErrForeign)
 	}
-	// An earlier deploy may have replaced the first stack and been cut off before the second.
+	// Check the second stack even if the first is rayorch's: an earlier deployment may have been interrupted after the first.
 	rbac := name + "-rbac"
 	second, err := d.Template(ctx, rbac)
 	if err != nil || second == nil || !isPublished(second) {
 		return published{}, err
 	}
-	d.say("stack %s is the published module's: it is replaced", name)
+	d.printf("replacing stack %s of the published module", name)
 	marks := append(marksOf(template), marksOf(second)...)
 	return published{rbac: rbac, roles: d.rolesOf(ctx, rbac), marks: marks}, nil
 }
 
-// isPublished recognises the CDK's way of making objects in a cluster, which the published module's stacks have both.
+// isPublished reports whether a template may be one of the published module: both of its stacks contain custom resources of
+// the CDK that create objects in a cluster.
 func isPublished(template []byte) bool { return len(marksOf(template)) > 0 }
 
-// marksOf are the labels that the CDK puts on the objects of a template, one for each of its resources in the cluster; ""
-// stands for a resource without.
+// marksOf returns the labels that the CDK adds to the cluster objects of a template, one for each custom resource that creates
+// such objects; "" for a resource without a label.
 func marksOf(template []byte) []string {
 	var t struct {
 		Resources map[string]struct {
@@ -67,7 +70,7 @@ func marksOf(template []byte) []string {
 	return marks
 }
 
-// rolesOf are the ARNs that a stack gives out, the service account's role among them.
+// rolesOf returns the ARNs of roles in the outputs of a stack, which include the role of the service account.
 func (d *Deployer) rolesOf(ctx context.Context, name string) []string {
 	outputs, err := d.Outputs(ctx, name)
 	if err != nil {
@@ -82,16 +85,16 @@ func (d *Deployer) rolesOf(ctx context.Context, name string) []string {
 	return roles
 }
 
-// leftKinds are where the published module makes objects under names that ours do not take over: the rights of its role in
-// the namespace default and in the whole cluster, and its programs.
+// leftKinds are the API paths of objects of the published module whose names differ from rayorch's, so that applying does not
+// take them over: the permissions of its role in the namespace default and in the cluster, and the ConfigMaps with programs.
 var leftKinds = []string{
 	"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
 	"/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", "/api/v1/namespaces/%s/configmaps",
 }
 
-// sweepPublished takes those objects out of the cluster, and the published module's role out of aws-auth. The functions that
-// would do so with its stacks may not run any more, as AWS disables their runtimes. It comes before the second stack goes,
-// which tells of them: a sweep that is cut off is done again.
+// sweepPublished deletes those objects from the cluster and removes the published module's role from aws-auth. The functions
+// that would do this when its stacks are deleted may no longer run, because AWS disables their runtimes. sweepPublished must
+// run before the second stack is deleted, whose template lists the objects: if it is interrupted, it can run again.
 func (d *Deployer) sweepPublished(ctx context.Context, p Plan, old published) error {
 	if old.rbac == "" {
 		return nil
@@ -105,27 +108,27 @@ func (d *Deployer) sweepPublished(ctx context.Context, p Plan, old published) er
 		path := strings.Replace(kind, "%s", p.Stack.Record.Namespace, 1)
 		for _, mark := range old.marks {
 			if mark == "" {
-				continue // an empty selector would find everything
+				continue // an empty selector would match all objects
 			}
-			if err := d.patiently(ctx, func() error { return d.removeSelected(ctx, k, path, mark) }); err != nil {
+			if err := d.retry(ctx, func() error { return d.removeSelected(ctx, k, path, mark) }); err != nil {
 				return refused(t, err)
 			}
 		}
 	}
 	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, old.roles...) })
 	if dropped {
-		d.say("aws-auth: %s is out", strings.Join(old.roles, ", "))
+		d.printf("aws-auth: removed %s", strings.Join(old.roles, ", "))
 	}
 	return refused(t, err)
 }
 
-// removePublished deletes the published module's second stack. It goes after the first, which imports the role from it,
-// and before our objects come: deleting it deletes objects of the same names.
+// removePublished deletes the second stack of the published module. It must run after the update of the first stack, which
+// imported the role from it, and before objects are applied, because deleting it deletes objects of the same names.
 func (d *Deployer) removePublished(ctx context.Context, old published) error {
 	if old.rbac == "" {
 		return nil
 	}
-	d.say("deleting the published module's second stack %s", old.rbac)
+	d.printf("deleting the second stack of the published module, %s", old.rbac)
 	if err := d.Destroy(ctx, old.rbac); err != nil {
 		return fmt.Errorf("replace the published module's stack %s: %w", old.rbac, err)
 	}

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,26 +18,27 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Result is what a deploy left.
+// Result is the result of a deployment.
 type Result struct {
+	// Changed reports whether the stack or an object in the cluster changed.
 	Changed bool
-	// Outputs are the stack's, with what an emulator may leave out made good from the names.
+	// Outputs are the outputs of the stack. Outputs that CloudFormation does not return are derived from the names.
 	Outputs map[string]string
 }
 
-// Plan is a deploy: the stack, and what Kubernetes gets.
+// Plan describes a deployment: the stack and its Kubernetes objects.
 type Plan struct {
 	Stack *stack.Stack
-	// URL is where the template was uploaded, for one that is too large for a request.
+	// URL is the address of the uploaded template if it is too large for a request.
 	URL    string
 	Caller Caller
 }
 
-// ErrForeign says that a stack of the name is somebody else's.
-var ErrForeign = fmt.Errorf("is none of rayorch's, nor the published module's")
+// ErrForeign is the error for a stack of another program. It completes a message that starts with the stack.
+var ErrForeign = errors.New("was not created by rayorch or the published module")
 
-// Deploy brings a plan to AWS, then into the cluster. The stack comes first: it holds the record by which whatever comes
-// after it is found again.
+// Deploy applies the stack and then the Kubernetes objects. The stack comes first because it contains the record with which
+// later commands find everything else.
 func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 	old, err := d.replaces(ctx, p.Stack.Name)
 	if err != nil {
@@ -47,7 +49,7 @@ func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 		return Result{Changed: changed}, err
 	}
 	if !changed {
-		d.say("stack %s is as it should be", p.Stack.Name)
+		d.printf("stack %s is up to date", p.Stack.Name)
 	}
 	if err := d.sweepPublished(ctx, p, old); err != nil {
 		return Result{Changed: changed}, err
@@ -65,12 +67,13 @@ func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 	return Result{Changed: changed || applied, Outputs: outputs}, err
 }
 
+// request returns the request to CloudFormation.
 func (p Plan) request() Request {
 	return Request{Stack: p.Stack.Name, Template: p.Stack.Template, TemplateURL: p.URL, Tags: p.Stack.Tags}
 }
 
-// arns are the names of a record's resources in the caller's account. They follow from the names; the stack's outputs say
-// the same, but emulators leave those out after a change set, and a stack whose create failed has none.
+// arns returns the outputs of a stack, derived from the names in the record and the caller's account. They equal the actual
+// outputs, which are missing if creating the stack failed, and in emulators after a change set.
 func (d *Deployer) arns(r stack.Record, who Caller) map[string]string {
 	at := func(service, rest string) string {
 		return "arn:" + who.Partition + ":" + service + ":" + d.aws.Region + ":" + who.Account + ":" + rest
@@ -88,8 +91,8 @@ func (d *Deployer) arns(r stack.Record, who Caller) map[string]string {
 	return out
 }
 
-// applyObjects brings Kubernetes' objects into the cluster, and the state machine's role into aws-auth where that is the
-// way in.
+// applyObjects applies the Kubernetes objects and, if the deployment uses aws-auth, adds the state machine's role to it and
+// removes stale roles. It reports whether anything changed.
 func (d *Deployer) applyObjects(ctx context.Context, p Plan, outputs map[string]string, stale []string) (bool, error) {
 	record := p.Stack.Record
 	t := target(record)
@@ -99,7 +102,7 @@ func (d *Deployer) applyObjects(ctx context.Context, p Plan, outputs map[string]
 	}
 	made := objects(p.Stack.Objects(outputs["EksServiceAccountRoleArn"]))
 	changed := false
-	err = d.patiently(ctx, func() error {
+	err = d.retry(ctx, func() error {
 		done, err := k.Apply(ctx, made, kube.ApplyOptions{Force: true})
 		changed = d.report(done) || changed
 		return err
@@ -114,23 +117,25 @@ func (d *Deployer) applyObjects(ctx context.Context, p Plan, outputs map[string]
 		return AddMapping(text, Mapping{outputs["StateMachineRoleArn"], record.User, []string{record.User}}, stale...)
 	})
 	if mapped {
-		d.say("aws-auth: %s is user %s", outputs["StateMachineRoleArn"], record.User)
+		d.printf("aws-auth: mapped %s to user %s", outputs["StateMachineRoleArn"], record.User)
 	}
 	return changed || mapped, refused(t, err)
 }
 
-// mapRoles edits aws-auth. An edit whose answer was lost changes nothing the second time, so it may go unsaid.
+// mapRoles calls MapRoles with retries. If an edit succeeded but its response was lost, the retry finds nothing to change, so
+// changed may be false although the edit was made.
 func (d *Deployer) mapRoles(ctx context.Context, k *kube.Client, edit func(string) (string, error)) (changed bool, err error) {
-	err = d.patiently(ctx, func() error {
+	err = d.retry(ctx, func() error {
 		changed, err = MapRoles(ctx, k, edit)
 		return err
 	})
 	return changed, err
 }
 
+// noNamespace adds to an error how to create the namespace, if it is missing.
 func noNamespace(namespace string, err error) error {
 	if kube.NotFound(err) && strings.Contains(err.Error(), "namespaces") {
-		return fmt.Errorf("%w: make the namespace first: kubectl create namespace %s", err, namespace)
+		return fmt.Errorf("%w: create the namespace first: kubectl create namespace %s", err, namespace)
 	}
 	return err
 }
@@ -139,29 +144,30 @@ func target(r stack.Record) Target {
 	return Target{Name: r.Cluster, Namespace: r.Namespace, Endpoint: r.Endpoint, CertificateAuthority: r.CA, AdminRole: r.AdminRole, HandlerRole: r.HandlerRole}
 }
 
+// report prints the objects that changed and reports whether there are any.
 func (d *Deployer) report(done []kube.Applied) bool {
 	changed := false
 	for _, a := range done {
 		if a.Action != kube.Unchanged {
 			changed = true
-			d.say("  %s: %s", kube.Title(a.Object), a.Action)
+			d.printf("  %s: %s", kube.Title(a.Object), a.Action)
 		}
 	}
 	return changed
 }
 
-// objects are objects as package kube takes them.
+// objects converts objects of package stack to those of package kube.
 func objects(made []*value.Object) []kube.Object {
 	out := make([]kube.Object, len(made))
 	for i, o := range made {
 		if err := json.Unmarshal(value.Bytes(o), &out[i]); err != nil {
-			panic(fmt.Sprintf("deploy: package stack made no JSON: %v", err))
+			panic(fmt.Sprintf("deploy: invalid JSON from package stack: %v", err))
 		}
 	}
 	return out
 }
 
-// Differences are what a deploy would change, in AWS and in the cluster.
+// Differences returns what Deploy would change in AWS and in the cluster.
 func (d *Deployer) Differences(ctx context.Context, p Plan) ([]Change, []kube.Difference, error) {
 	if _, err := d.replaces(ctx, p.Stack.Name); err != nil {
 		return nil, nil, err
@@ -179,17 +185,17 @@ func (d *Deployer) Differences(ctx context.Context, p Plan) ([]Change, []kube.Di
 	return changes, differences, refused(t, err)
 }
 
-// Removal says what a destroy is to do besides.
+// Removal has the options of Remove.
 type Removal struct {
 	Stack string
-	// KeepLogs leaves the log group, and the stack's key where it has one.
+	// KeepLogs retains the log group, and the stack's key if it has one.
 	KeepLogs bool
-	// StopRuns stops what is running; without it a running execution refuses the destroy.
+	// StopRuns stops running executions. Without it, Remove fails if there are any.
 	StopRuns bool
 }
 
-// Remove takes a deployment away by its own record: what runs, then what is in the cluster, then the stack, with which
-// the record goes. A destroy of what is not there is done at once.
+// Remove removes a deployment, using the record in its stack: first the running executions, then the objects in the cluster,
+// and last the stack, because it contains the record. It succeeds if the stack does not exist.
 func (d *Deployer) Remove(ctx context.Context, r Removal) error {
 	template, err := d.Template(ctx, r.Stack)
 	if err != nil {
@@ -215,7 +221,7 @@ func (d *Deployer) Remove(ctx context.Context, r Removal) error {
 	return d.Destroy(ctx, r.Stack)
 }
 
-// removeWorkload takes away what the stack itself does not hold: what runs, and what is in the cluster.
+// removeWorkload removes what is not part of the stack: the running executions and the objects in the cluster.
 func (d *Deployer) removeWorkload(ctx context.Context, r Removal, record stack.Record) error {
 	who, err := d.Caller(ctx)
 	if err != nil {
@@ -228,6 +234,7 @@ func (d *Deployer) removeWorkload(ctx context.Context, r Removal, record stack.R
 	return d.removeObjects(ctx, r.Stack, record, who, arns["StateMachineRoleArn"])
 }
 
+// orEmpty returns an empty template instead of nil.
 func orEmpty(template []byte) []byte {
 	if template == nil {
 		return []byte("{}")
@@ -235,7 +242,7 @@ func orEmpty(template []byte) []byte {
 	return template
 }
 
-// keepLogs marks the log group as one that stays, if the stack is in a state to be told.
+// keepLogs updates the stack so that deleting it retains the log group, if the status of the stack allows an update.
 func (d *Deployer) keepLogs(ctx context.Context, name string, template []byte) error {
 	kept, err := stack.KeepLogs(template)
 	if err != nil {
@@ -246,7 +253,7 @@ func (d *Deployer) keepLogs(ctx context.Context, name string, template []byte) e
 		return err
 	}
 	if Next(Deployed, status(s)) != Update {
-		d.say("stack %s is %s: its log group cannot be kept", name, status(s))
+		d.printf("stack %s has the status %s: its log group cannot be retained", name, status(s))
 		return nil
 	}
 	_, err = d.change(ctx, Request{Stack: name, Template: kept, Tags: tagsOf(s)}, s)
@@ -261,22 +268,23 @@ func tagsOf(s *types.Stack) map[string]string {
 	return out
 }
 
-// kinds are what a deploy makes in the namespace; what it made is found by its labels, of earlier deploys, too.
+// kinds are the API paths of the objects that deployments and their runs create in the namespace. destroy finds these by their
+// labels, which also finds objects of earlier versions.
 var kinds = []string{
 	"/apis/ray.io/v1/namespaces/%s/rayjobs", "/apis/batch/v1/namespaces/%s/jobs", "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings",
 	"/apis/rbac.authorization.k8s.io/v1/namespaces/%s/roles", "/api/v1/namespaces/%s/configmaps", "/api/v1/namespaces/%s/serviceaccounts",
 }
 
-// removeObjects takes the objects with the deploy's labels out of the cluster, and its role out of aws-auth.
+// removeObjects deletes the objects with the labels of the deployment from the cluster, and removes its role from aws-auth.
 func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.Record, who Caller, role string) error {
 	t := target(record)
 	k, err := d.connect(ctx, t, who)
 	if err != nil {
-		return fmt.Errorf("take the objects of stack %s out of the cluster: %w", name, err)
+		return fmt.Errorf("delete the objects of stack %s from the cluster: %w", name, err)
 	}
 	for _, kind := range kinds {
 		path := fmt.Sprintf(kind, record.Namespace)
-		err := d.patiently(ctx, func() error { return d.removeSelected(ctx, k, path, selectorOf(record.Labels)) })
+		err := d.retry(ctx, func() error { return d.removeSelected(ctx, k, path, selectorOf(record.Labels)) })
 		if err != nil {
 			return refused(t, err)
 		}
@@ -286,12 +294,13 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 	}
 	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, role) })
 	if dropped {
-		d.say("aws-auth: %s is out", role)
+		d.printf("aws-auth: removed %s", role)
 	}
 	return refused(t, err)
 }
 
-// removeSelected deletes the objects of a kind that a label selector finds.
+// removeSelected deletes the objects at an API path that match a label selector. It ignores a kind that the cluster does not
+// have.
 func (d *Deployer) removeSelected(ctx context.Context, k *kube.Client, path, selector string) error {
 	res, err := k.Do(ctx, kube.Request{Path: path, Query: url.Values{"labelSelector": {selector}}})
 	if kube.NotFound(err) {
@@ -302,7 +311,7 @@ func (d *Deployer) removeSelected(ctx context.Context, k *kube.Client, path, sel
 	}
 	var found struct{ Items []kube.Object }
 	if err := json.Unmarshal(res.Body, &found); err != nil {
-		return fmt.Errorf("read the list of %s: %w", path, err)
+		return fmt.Errorf("list %s: %w", path, err)
 	}
 	for _, o := range found.Items {
 		body := []byte(`{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}`)
@@ -310,11 +319,12 @@ func (d *Deployer) removeSelected(ctx context.Context, k *kube.Client, path, sel
 		if err != nil && !kube.NotFound(err) {
 			return err
 		}
-		d.say("  %s/%s: deleted", path[strings.LastIndex(path, "/")+1:], kube.Name(o))
+		d.printf("  %s/%s: deleted", path[strings.LastIndex(path, "/")+1:], kube.Name(o))
 	}
 	return nil
 }
 
+// selectorOf returns the label selector for the objects of a deployment.
 func selectorOf(labels map[string]string) string {
 	var parts []string
 	for _, key := range []string{stack.LabelManaged, stack.LabelStack} {

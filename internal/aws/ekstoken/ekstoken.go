@@ -1,5 +1,6 @@
-// Package ekstoken makes the bearer tokens that Amazon EKS takes: a presigned STS GetCallerIdentity request, which the
-// cluster sends on to learn who asks. No call is made for one. Deploying and the eks task runner use it.
+// Package ekstoken creates bearer tokens for Amazon EKS. A token is a presigned GetCallerIdentity request of STS. The cluster
+// sends that request to find out the identity of the caller. Creating a token needs no API call, except to get credentials.
+// The format is that of aws-iam-authenticator.
 package ekstoken
 
 import (
@@ -17,17 +18,18 @@ import (
 const (
 	prefix        = "k8s-aws-v1."
 	clusterHeader = "x-k8s-aws-id"
-	// lifetime is what EKS grants a token from its signing on, less a minute for the request that carries it.
+	// lifetime is how long a token is used: EKS accepts it for 15 minutes after it was signed, and a minute is left for the
+	// request that uses it.
 	lifetime = 14 * time.Minute
 )
 
-// Source makes tokens for one cluster and keeps each while it is good. It is safe for concurrent use.
+// Source creates tokens for a cluster and caches the current one. It is safe for concurrent use.
 type Source struct {
-	// Credentials are those of the identity that the cluster is to see.
+	// Credentials are the credentials of the identity in the cluster.
 	Credentials aws.CredentialsProvider
-	// Region is the cluster's: STS is asked there.
+	// Region is the region of the cluster, whose STS endpoint is used.
 	Region string
-	// Cluster is the cluster's name.
+	// Cluster is the name of the cluster.
 	Cluster string
 	// Now defaults to time.Now.
 	Now func() time.Time
@@ -37,7 +39,7 @@ type Source struct {
 	until time.Time
 }
 
-// Token is a token that is good for some minutes at least.
+// Token returns a token that is valid for at least one more minute.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,13 +53,14 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 	until := now().Add(lifetime)
 	token, err := s.mint(ctx)
 	if err != nil {
-		return "", fmt.Errorf("make a token for the cluster %s: %w", s.Cluster, err)
+		return "", fmt.Errorf("create a token for the cluster %s: %w", s.Cluster, err)
 	}
 	s.token, s.until = token, until
 	return token, nil
 }
 
-// mint presigns by STS's public address, whatever endpoint this process uses itself: EKS takes no other.
+// mint creates a token. It uses the public endpoint of STS even if another endpoint is configured, for example with
+// AWS_ENDPOINT_URL, because EKS accepts no other.
 func (s *Source) mint(ctx context.Context) (string, error) {
 	client := sts.NewPresignClient(sts.New(sts.Options{Region: s.Region, Credentials: s.Credentials}))
 	signed, err := client.PresignGetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, func(o *sts.PresignOptions) {

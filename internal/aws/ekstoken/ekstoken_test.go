@@ -39,9 +39,9 @@ func mint(t *testing.T, region string) *url.URL {
 	return u
 }
 
-// TestToken wants what the authenticator in a cluster insists on.
+// TestToken verifies what the authenticator of a cluster requires.
 func TestToken(t *testing.T) {
-	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1") // ours, and nothing that EKS would take
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1") // must not appear in tokens
 	for region, host := range map[string]string{
 		"eu-west-1": "sts.eu-west-1.amazonaws.com", "cn-north-1": "sts.cn-north-1.amazonaws.com.cn", "us-gov-west-1": "sts.us-gov-west-1.amazonaws.com",
 	} {
@@ -54,22 +54,23 @@ func TestToken(t *testing.T) {
 	}
 }
 
-func TestKept(t *testing.T) {
+// TestCached verifies that a token is reused for 14 minutes.
+func TestCached(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	asked := 0
+	retrieved := 0
 	s := &ekstoken.Source{Region: "eu-west-1", Cluster: "c", Now: func() time.Time { return now },
 		Credentials: aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-			asked++
+			retrieved++
 			return keys.Retrieve(ctx)
 		})}
 	for _, c := range []struct {
 		after time.Duration
 		made  bool
 	}{{0, true}, {13 * time.Minute, false}, {14 * time.Minute, true}} {
-		before := asked
+		before := retrieved
 		now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(c.after)
-		if _, err := s.Token(t.Context()); err != nil || (asked > before) != c.made {
-			t.Errorf("after %s: a new token was made: %v, want %v (%v)", c.after, asked > before, c.made, err)
+		if _, err := s.Token(t.Context()); err != nil || (retrieved > before) != c.made {
+			t.Errorf("after %s: a new token was created: %v, want %v (%v)", c.after, retrieved > before, c.made, err)
 		}
 	}
 }
@@ -77,7 +78,7 @@ func TestKept(t *testing.T) {
 func TestNoCredentials(t *testing.T) {
 	s := &ekstoken.Source{Region: "eu-west-1", Cluster: "c",
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, errors.New("none") })}
-	if _, err := s.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "make a token for the cluster c") {
+	if _, err := s.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "create a token for the cluster c") {
 		t.Error(err)
 	}
 }

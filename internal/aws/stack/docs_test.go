@@ -9,23 +9,20 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-// TestDocs holds docs/aws.md to the table of parameters: each has its row there, word for word.
+// TestDocs verifies that docs/aws.md has a row for each parameter, with the same text as the table.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/aws.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range stack.All() {
-		value := p.Default
-		switch {
-		case p.Required:
-			value = "required"
-		case value != "":
-			value = "`" + value + "`"
-		}
-		row := fmt.Sprintf("| `%s` | %s | %s |", p.Name, value, p.Doc)
+		required := map[bool]string{true: "yes"}[p.Required]
+		row := fmt.Sprintf("| `%s` | %s | %s | %s |", p.Name, required, p.Doc, p.Want)
 		if !strings.Contains(string(text), row) {
-			t.Errorf("docs/aws.md lacks the row\n%s", row)
+			t.Errorf("docs/aws.md: missing row\n%s", row)
+		}
+		if p.Default != "" && !strings.Contains(p.Doc, p.Default) {
+			t.Errorf("%s: the description does not contain the default, %s", p.Name, p.Default)
 		}
 	}
 }

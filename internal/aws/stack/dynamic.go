@@ -7,23 +7,26 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// dynamicReference starts a text that CloudFormation replaces, in any property, with a parameter of Systems Manager or with a secret
-// (AWS CloudFormation User Guide, "Get values stored in other services using dynamic references"). It has no escape for it. A
-// pipeline's author could read with it whatever the one who deploys may read.
+// dynamicReference is the start of a dynamic reference, which CloudFormation replaces in any property with a parameter of
+// Systems Manager or a secret (AWS CloudFormation User Guide, "Get values stored in other services using dynamic
+// references"). CloudFormation has no escape for it. If rayorch passed these on, the author of a pipeline could read
+// secrets with the permissions of the user who deploys it.
 const dynamicReference = "{{resolve:"
 
-// literal writes a JSON text so that CloudFormation finds no dynamic reference in it: the JSON means the same.
+// literal escapes dynamic references in a JSON text, so that CloudFormation does not recognize them. The JSON value stays
+// the same.
 func literal(text string) string {
 	return strings.ReplaceAll(text, dynamicReference, `\u007b`+dynamicReference[1:])
 }
 
-// checkLiteral reports a dynamic reference in a property that holds no JSON, such as a name.
+// checkLiteral returns an error for a dynamic reference in v. It rejects those in properties that do not contain JSON, such
+// as names, where literal cannot escape them.
 func checkLiteral(v any, path string) error {
 	switch v := v.(type) {
 	case string:
 		if _, found, ok := strings.Cut(v, dynamicReference); ok {
 			return fmt.Errorf("%s: %s is a dynamic reference, which CloudFormation would replace: remove it from the parameters", path,
-				shown(dynamicReference+found))
+				abbreviated(dynamicReference+found))
 		}
 	case []any:
 		for i, item := range v {

@@ -1,6 +1,6 @@
 package stack
 
-// Shorten is shorten, with the number of steps that it took.
+// Shorten calls shorten and also returns the number of steps that it took.
 func Shorten(text string, want int) (short string, variables map[string]string, steps int) {
 	short, s, _ := shortened(text, want)
 	variables = map[string]string{}

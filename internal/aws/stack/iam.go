@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// role adds a role with its trust and, where there are any, its statements.
+// role adds a role with its trust policy and, if there are any statements, an inline policy.
 func (b *builder) role(id, name, what string, trust *value.Object, statements []any) {
 	p := value.Obj("RoleName", sub(name), "Description", clip(what, 1000), "AssumeRolePolicyDocument", trust)
 	if len(statements) > 0 {
@@ -25,34 +25,37 @@ func policy(statements []any) *value.Object {
 	return value.Obj("Version", "2012-10-17", "Statement", statements)
 }
 
-// trust is who may assume a role, and under which conditions.
+// trust returns a trust policy: which principal can assume a role, and under which condition.
 func trust(principal *value.Object, action string, condition *value.Object) *value.Object {
 	return policy(list[any](value.Obj("Effect", "Allow", "Principal", principal, "Action", action, "Condition", condition)))
 }
 
-// allow is one statement.
+// allow returns one statement that allows the actions on the resources.
 func allow(id string, resources []any, actions ...string) *value.Object {
 	return value.Obj("Sid", id, "Effect", "Allow", "Action", anys(actions), "Resource", resources)
 }
 
-// ownAccount is the condition that keeps a service from acting for somebody else's account.
+// ownAccount returns the condition that prevents a service from using the role or key on behalf of another account (the
+// confused deputy problem).
 func ownAccount() *value.Object {
 	return value.Obj("StringEquals", value.Obj("aws:SourceAccount", ref("AWS::AccountId")))
 }
 
-// pods adds the role of the pods' service account, by the cluster's OIDC provider: its issuer is the ARN's part after
-// oidc-provider/, and is a key of the conditions, which is why it must be known before the stack is made.
+// pods adds the IAM role of the pods' service account, which pods assume through the cluster's OIDC provider. The issuer,
+// the part of the provider's ARN after oidc-provider/, is part of the condition keys. CloudFormation has no functions in
+// keys, so the ARN must be known before the stack is created.
 func (b *builder) pods() {
 	_, issuer, _ := strings.Cut(b.p.OIDCARN, "oidc-provider/")
 	who := trust(value.Obj("Federated", b.p.OIDCARN), "sts:AssumeRoleWithWebIdentity", value.Obj("StringEquals", value.Obj(
 		issuer+":aud", "sts.amazonaws.com",
 		issuer+":sub", "system:serviceaccount:"+b.p.Namespace+":"+b.n.User)))
-	b.role(idPodRole, b.n.PodRole, "What pods of the service account "+b.p.Namespace+"/"+b.n.User+" may do", who, b.bucketPolicy())
+	b.role(idPodRole, b.n.PodRole, "Permissions of pods with the service account "+b.p.Namespace+"/"+b.n.User, who, b.bucketPolicy())
 	b.output("EksServiceAccountName", b.n.User)
 	b.output("EksServiceAccountRoleArn", arnOf(idPodRole))
 }
 
-// bucketPolicy is what pods may do with the data bucket. What the published module granted, each action on what it is of.
+// bucketPolicy returns what pods are allowed to do with the data bucket: the actions that the published module grants, but
+// each only on the type of resource that it applies to.
 func (b *builder) bucketPolicy() []any {
 	if b.p.DataBucket == "" {
 		return nil
@@ -65,8 +68,8 @@ func (b *builder) bucketPolicy() []any {
 	)
 }
 
-// access lets the state machine's role into the cluster as a user of our name, in a group of the same name. Where the
-// cluster knows the aws-auth ConfigMap only, deploy writes it there instead.
+// access adds the access entry that maps the state machine's role to a Kubernetes user and a group, both with the name of
+// the service account. For a cluster that only supports the aws-auth ConfigMap, package deploy edits that instead.
 func (b *builder) access() {
 	if b.p.Access == "aws-auth" {
 		return
@@ -81,15 +84,15 @@ func (b *builder) access() {
 	))
 }
 
-// tagMap is tagMap with the pipeline's name.
+// tagMap returns the tags of the deployment, with the name of the pipeline.
 func (b *builder) tagMap() map[string]string {
 	out := tagMap(b.p, b.n)
 	out["rayorch:pipeline"] = b.in.Pipeline
 	return out
 }
 
-// tagMap are the tags of all resources: what the user gave, then what the deployment is called. Seed-Farmer's own names
-// win, for its users search by them.
+// tagMap returns the tags of all resources: tags, overridden by custom_tags, overridden by those that Seed-Farmer itself
+// sets, because its users search by them.
 func tagMap(p Params, n Names) map[string]string {
 	out := map[string]string{}
 	maps.Copy(out, p.Tags)
@@ -107,7 +110,8 @@ func tagMap(p Params, n Names) map[string]string {
 	return out
 }
 
-// tags is tagMap as most resources want it, in order: a template that changed by nothing else would be deployed again.
+// tags returns the tags in the form that most resource types take. They are sorted, so that the same tags give the same
+// template and deploy finds no change.
 func (b *builder) tags() []any {
 	var out []any
 	m := b.tagMap()
@@ -117,7 +121,7 @@ func (b *builder) tags() []any {
 	return out
 }
 
-// skipped tells checkov why a finding of it stands.
+// skipped returns the metadata of a resource that suppresses a finding of the linter checkov, with the reason.
 func skipped(id, why string) []any {
 	return []any{"Metadata", value.Obj("checkov", value.Obj("skip", list[any](value.Obj("id", id, "comment", why))))}
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Logical ids. Nothing of the published module's keeps its id, so that an update from it replaces rather than mixes.
+// Logical IDs of resources. None of them is one of the published module's, so that an update of its stack replaces all
+// resources and never changes the type or properties of an existing one.
 const (
 	idKey, idAlias          = "Key", "KeyAlias"
 	idLogs, idMachineRole   = "LogGroup", "StateMachineRole"
@@ -17,10 +18,11 @@ const (
 	idTopic, idAlarm        = "FailureTopic", "FailureAlarm"
 )
 
-// substituted writes a definition as the text of Fn::Sub: on one line, its own ${...} as JSON writes them without a $, for not
-// everything that reads templates knows Fn::Sub's escape, its dynamic references as literal has them, and its resources in whatever
-// partition the stack is made. A Definition object would do without escapes, but CloudFormation keeps no order of keys, and its linter
-// takes no partition but aws there.
+// substituted returns a definition, on one line, as the string of Fn::Sub. It escapes the $ of ${...} in JSON, because not
+// all tools that read templates know the escape of Fn::Sub, and it escapes dynamic references (see literal). The partition
+// in the ARNs of task resources becomes that of the stack, and the certificate authority becomes a reference to the
+// template's parameter. A Definition object would need no escapes, but CloudFormation does not preserve the order of its
+// keys, and cfn-lint only accepts the partition aws in it.
 func (b *builder) substituted(definition []byte) (string, error) {
 	o, err := value.ParseObject(definition)
 	if err != nil {
@@ -31,25 +33,26 @@ func (b *builder) substituted(definition []byte) (string, error) {
 	return strings.ReplaceAll(text, `"`+b.p.CertificateAuthority+`"`, `"${`+paramCA+`}"`), nil
 }
 
-// machine adds the state machine with its log group and its role.
+// machine adds the state machine with its log group and its role. The metadata of the state machine contains the Record.
 func (b *builder) machine() {
 	logs := value.Obj("LogGroupName", b.n.LogGroup, "RetentionInDays", value.Int(int64(Retention(b.p.LogRetentionDays))))
 	var extra []any
 	if key := b.keyARN(); key != nil {
 		logs.Set("KmsKeyId", key)
 	} else {
-		extra = skipped("CKV_AWS_158", "CloudWatch Logs encrypts it with its own key; the parameter kms_key names another")
+		extra = skipped("CKV_AWS_158", "encrypted with a key of CloudWatch Logs; set the parameter kms_key for another")
 	}
 	logs.Set("Tags", b.tags())
 	b.resource(idLogs, "AWS::Logs::LogGroup", logs, append(extra, "DeletionPolicy", "Delete", "UpdateReplacePolicy", "Delete")...)
-	b.role(idMachineRole, b.n.MachineRole, "What the state machine "+b.n.Machine+" may do", b.machineTrust(), b.machinePolicy())
+	b.role(idMachineRole, b.n.MachineRole, "Permissions of the state machine "+b.n.Machine, b.machineTrust(), b.machinePolicy())
 	b.stateMachine(idMachine, b.n.Machine, b.subbed[0], "Metadata", value.Obj("Rayorch", b.record().value()))
 	b.output("StateMachineArn", ref(idMachine))
 	b.output("LogGroupArn", arnOf(idLogs))
 	b.output("StateMachineRoleArn", arnOf(idMachineRole))
 }
 
-// stateMachine adds one machine. Both log everything into one group: who looks for an execution's end looks there.
+// stateMachine adds the state machine or the cleanup state machine. Both log to the same log group, so that the log of an
+// execution and that of the cleanup after it are in one place.
 func (b *builder) stateMachine(id, name string, definition *value.Object, extra ...any) {
 	p := value.Obj(
 		"StateMachineName", name,
@@ -67,7 +70,8 @@ func (b *builder) stateMachine(id, name string, definition *value.Object, extra 
 	b.resource(id, "AWS::StepFunctions::StateMachine", p, extra...)
 }
 
-// machineTrust lets Step Functions assume the role for the two machines and nothing else.
+// machineTrust returns the trust policy of the state machines' role: only Step Functions can assume it, and only for the two
+// state machines of this stack.
 func (b *builder) machineTrust() *value.Object {
 	var machines []any
 	for _, name := range []string{b.n.Machine, b.n.Clean} {
@@ -78,8 +82,9 @@ func (b *builder) machineTrust() *value.Object {
 		"ArnLike", value.Obj("aws:SourceArn", machines)))
 }
 
-// machinePolicy is what the machine itself calls: the delivery of logs, which knows no resources, and its key. Jobs and
-// eks:call need no IAM action; Kubernetes decides (the access entry and its role there).
+// machinePolicy returns what the state machines are allowed to do in AWS: deliver logs, use the key, and run child executions.
+// The log delivery actions have no resource-level permissions. The tasks eks:runJob and eks:call need no IAM action: access
+// is up to Kubernetes (see access and rbac).
 func (b *builder) machinePolicy() []any {
 	statements := list[any](allow("DeliverLogs", list[any]("*"), "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
 		"logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
@@ -93,7 +98,7 @@ func (b *builder) machinePolicy() []any {
 	return statements
 }
 
-// nestedPolicy is what a distributed Map needs: it starts its children as executions of the same machine.
+// nestedPolicy returns what a distributed Map needs: its child workflows are executions of the same state machine.
 func (b *builder) nestedPolicy() []any {
 	const at = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:"
 	return list[any](

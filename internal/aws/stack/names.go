@@ -9,35 +9,37 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Identity is what a deployment is called by whoever deploys it: Seed-Farmer's names, or a pipeline's.
+// Identity identifies a deployment. NewNames derives the names of all resources from it.
 type Identity struct {
+	// Project, Deployment and Module are Seed-Farmer's names; all are empty outside Seed-Farmer.
 	Project, Deployment, Module string
-	// Pipeline names the deployment where Seed-Farmer does not.
+	// Pipeline is the name of the pipeline, which is used outside Seed-Farmer.
 	Pipeline string
-	// Stack goes before all of them.
+	// Stack is the name of the stack if the user set one. It takes precedence over the other names.
 	Stack string
 }
 
-// Names are all names that AWS and Kubernetes get. Each is cut to its limit with a hash of the whole, so that two
-// deployments never share one, however alike their long names begin.
+// Names has the names of all resources in AWS and Kubernetes. A name that is too long is cut off and gets a hash of the full
+// name as suffix, so that two deployments never share a name, even if their long names only differ at the end.
 type Names struct {
-	// Stack is the stack's name.
+	// Stack is the name of the CloudFormation stack.
 	Stack string
-	// Machine is the state machine's, Clean that of its cleanup machine.
+	// Machine is the name of the state machine, Clean that of the cleanup state machine.
 	Machine, Clean string
-	// LogGroup is where both write.
+	// LogGroup is the log group of both state machines.
 	LogGroup string
-	// User is the service account's name, and the Kubernetes user's that the state machine is.
+	// User is the name of the pods' service account, and of the Kubernetes user that the state machine's role is mapped to.
 	User string
-	// Roles hold "${AWS::Region}": IAM knows no regions, so that two regions of an account would clash otherwise.
+	// The names of roles contain "${AWS::Region}": roles are global in an account, so that deployments of the same name in
+	// two regions would conflict otherwise.
 	MachineRole, PodRole, EventRole, ScheduleRole string
-	// Rule, Schedule, Alarm, Topic and Alias are those of the options.
+	// Rule is the EventBridge rule that starts the cleanup state machine. The others belong to optional resources.
 	Rule, Schedule, Alarm, Topic, Alias string
-	// Labels are what Seed-Farmer calls the deployment, for tags.
+	// Identity is what the names were derived from, for tags.
 	Identity Identity
 }
 
-// Limits of AWS, in characters.
+// Maximum lengths in AWS and Kubernetes, in characters.
 const (
 	maxStack    = 128
 	maxMachine  = 80
@@ -48,13 +50,13 @@ const (
 	maxTopic    = 256
 	maxLabel    = 63
 	maxTagValue = 256
-	maxRegion   = 16 // ap-southeast-1 has 14; those of other partitions may grow
+	maxRegion   = 16 // the longest today, ap-southeast-1, has 14
 )
 
-// machinePrefix is what the published module's state machine's name starts with; its user guide searches for it.
+// machinePrefix is the prefix of the state machine's name in the published module, whose user guide searches for it.
 const machinePrefix = "TrainingOnEks"
 
-// NewNames computes all names.
+// NewNames derives all names from the identity of the deployment and the name of the state machine; "" for the default.
 func NewNames(id Identity, machine string) Names {
 	stack := id.Stack
 	switch {
@@ -64,7 +66,7 @@ func NewNames(id Identity, machine string) Names {
 	default:
 		stack = "rayorch-" + id.Pipeline
 	}
-	// The published module names both so; a deployment over it must find the same service account.
+	// As in the published module: a deployment that replaces it must use the same service account.
 	user := id.Module
 	if user == "" {
 		user = stack
@@ -88,10 +90,10 @@ func NewNames(id Identity, machine string) Names {
 	}
 }
 
-// regionSuffix ends the names of roles.
+// regionSuffix is the suffix of the names of roles, for Fn::Sub.
 const regionSuffix = "-${AWS::Region}"
 
-// cut shortens a name to its limit; what was lost lives on in a hash.
+// cut shortens a name to the limit. A shortened name ends with a hash of the full name.
 func cut(name string, limit int) string {
 	if len(name) <= limit {
 		return name
@@ -105,12 +107,12 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// clip cuts text that nothing refers to.
+// clip truncates text that does not have to be unique, such as a description.
 func clip(text string, limit int) string { return text[:min(len(text), limit)] }
 
 var notPlain = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
-// plainName makes a stack's name: letters, digits and dashes, a letter first.
+// plainName converts a name to a valid name of a stack: letters, digits and hyphens, starting with a letter.
 func plainName(name string) string {
 	plain := strings.Trim(notPlain.ReplaceAllString(name, "-"), "-")
 	if plain == "" || plain[0] < 'A' {
@@ -119,7 +121,8 @@ func plainName(name string) string {
 	return plain
 }
 
-// kubeName makes a DNS label. Names that differ only in what a label cannot hold get a hash.
+// kubeName converts a name to a DNS label. If the name is not a valid label, the result contains a hash of it, so that names
+// that only differ in invalid characters do not conflict.
 func kubeName(name string) string {
 	label := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(name), "-"), "-")
 	if label != name {

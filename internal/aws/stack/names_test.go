@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-// limits are what AWS and Kubernetes allow each name.
+// limits returns each name with the pattern and the maximum length that AWS or Kubernetes allows.
 func limits(n stack.Names) map[string]struct {
 	name, pattern string
 	most          int
@@ -29,11 +29,12 @@ func limits(n stack.Names) map[string]struct {
 	}
 }
 
+// check verifies that all names are within their limits.
 func check(t *testing.T, n stack.Names) {
 	t.Helper()
 	for what, l := range limits(n) {
 		if len(l.name) > l.most || !regexp.MustCompile(`^(?:`+l.pattern+`)$`).MatchString(l.name) {
-			t.Errorf("%s %q: want at most %d of %s", what, l.name, l.most, l.pattern)
+			t.Errorf("%s %q: want at most %d characters that match %s", what, l.name, l.most, l.pattern)
 		}
 	}
 }
@@ -42,14 +43,14 @@ func TestNames(t *testing.T) {
 	n := stack.NewNames(seedfarmer, "")
 	check(t, n)
 	if n.Stack != "aiops-ray-on-eks-ray-orchestrator" || n.User != "ray-orchestrator" || !strings.HasPrefix(n.Machine, "TrainingOnEks") {
-		t.Errorf("%+v: the published module's names are kept", n)
+		t.Errorf("%+v: want the names of the published module", n)
 	}
 	if n := stack.NewNames(stack.Identity{Pipeline: "shakespeare"}, ""); n.Stack != "rayorch-shakespeare" || n.User != "rayorch-shakespeare" {
 		t.Errorf("%+v", n)
 	}
 }
 
-// TestLongNames wants names that begin alike for as long as any limit is to stay apart.
+// TestLongNames verifies that names stay distinct if they have a common prefix that is longer than every limit.
 func TestLongNames(t *testing.T) {
 	long := strings.Repeat("deployment-", 20)
 	seen := map[string]string{}
@@ -61,20 +62,21 @@ func TestLongNames(t *testing.T) {
 				continue
 			}
 			if other, ok := seen[what+l.name]; ok && end != "one-" {
-				t.Errorf("%s %s is %s's, too", what, l.name, other)
+				t.Errorf("%s %s: the same for %s and %s", what, l.name, other, end)
 			}
 			seen[what+l.name] = end
 		}
 	}
 }
 
+// FuzzNames verifies that all names are valid for any identity.
 func FuzzNames(f *testing.F) {
 	f.Add("p", "d", "m", "pipeline", "")
 	f.Add("", "", "", "x", "My_Machine")
 	f.Add("Ä", "--", "9", strings.Repeat("x", 300), "")
 	f.Fuzz(func(t *testing.T, project, deployment, module, pipeline, machine string) {
 		if !regexp.MustCompile(`^[A-Za-z0-9_-]{0,80}$`).MatchString(machine) {
-			return // read refuses it
+			return // Read rejects it
 		}
 		check(t, stack.NewNames(stack.Identity{Project: project, Deployment: deployment, Module: module, Pipeline: pipeline}, machine))
 	})

@@ -8,14 +8,15 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Label keys of the objects that a deploy makes; destroy finds them by these.
+// Labels of the Kubernetes objects that deploy creates. destroy finds the objects by these labels.
 const (
 	LabelManaged = "app.kubernetes.io/managed-by"
 	LabelStack   = "rayorch.dev/stack"
 )
 
-// objects are those for Kubernetes: the pods' service account with its role, what the state machine's user may do, and
-// the files. Service account, Role and RoleBinding have the published module's names, so that they take over its.
+// objects returns the Kubernetes objects of the deployment: the pods' ServiceAccount, the Role and RoleBinding of the state
+// machine's user, and the ConfigMaps with the pipeline's files. The first three have the same names as in the published
+// module, so that applying them takes over its objects.
 func (b *builder) objects(podRoleARN string) []*value.Object {
 	account := b.object("v1", "ServiceAccount", b.n.User)
 	meta, _ := account.Get("metadata")
@@ -28,8 +29,8 @@ func (b *builder) objects(podRoleARN string) []*value.Object {
 	return out
 }
 
-// rbac is the Role and its binding to the state machine's user. The group of the same name is what an access entry and
-// aws-auth both can give.
+// rbac returns a Role with the permissions that the definition needs, and its RoleBinding. The subject is a group, because
+// both an access entry and aws-auth can assign groups.
 func (b *builder) rbac() []*value.Object {
 	role := b.object("rbac.authorization.k8s.io/v1", "Role", b.n.User)
 	rules := []any{}
@@ -68,7 +69,8 @@ func (b *builder) configMap(f compile.ConfigMap) *value.Object {
 	return o
 }
 
-// object is one object with the labels and, as Kubernetes allows nearly any text there, the tags as annotations.
+// object returns an object with the labels of the deployment and its tags in an annotation. Tags cannot be labels, whose
+// values allow fewer characters.
 func (b *builder) object(version, kind, name string) *value.Object {
 	meta := value.Obj("name", name, "namespace", b.p.Namespace, "labels", value.Obj(
 		LabelManaged, "rayorch", "app.kubernetes.io/name", kubeName(b.in.Pipeline), LabelStack, kubeName(b.n.Stack)))

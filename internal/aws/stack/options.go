@@ -5,8 +5,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// key adds the key that kms_key: create asks for. Its policy admits the account's own IAM and the services that read and
-// write with it: log groups, the delivery of logs, and alarms that publish to the topic.
+// key adds a KMS key and its alias for kms_key: create. The key policy delegates to IAM policies of the account and allows
+// the services that encrypt or decrypt with the key: CloudWatch Logs for the log group, log delivery, and CloudWatch for
+// alarms that publish to the topic.
 func (b *builder) key() {
 	if b.p.KMSKey != "create" {
 		return
@@ -21,7 +22,7 @@ func (b *builder) key() {
 	logs := value.Obj("ArnEquals", value.Obj("kms:EncryptionContext:aws:logs:arn",
 		sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:"+b.n.LogGroup)))
 	b.resource(idKey, "AWS::KMS::Key", value.Obj(
-		"Description", "Definition, executions, logs and topic of "+b.n.Machine,
+		"Description", "Encrypts the definition, executions, logs and topic of "+b.n.Machine,
 		"EnableKeyRotation", true,
 		"PendingWindowInDays", value.Int(30),
 		"KeyPolicy", policy(list[any](
@@ -37,7 +38,7 @@ func (b *builder) key() {
 	b.output("KeyArn", arnOf(idKey))
 }
 
-// keyARN is the key to use, nil for none.
+// keyARN returns the ARN of the key to use, as a string or a function of CloudFormation; nil if there is none.
 func (b *builder) keyARN() any {
 	switch b.p.KMSKey {
 	case "":
@@ -48,19 +49,19 @@ func (b *builder) keyARN() any {
 	return b.p.KMSKey
 }
 
-// cleanup adds the machine that stops what an execution left, and the rule that starts it: an execution that is aborted
-// or times out runs no further state of its own.
+// cleanup adds the cleanup state machine, which stops the jobs of an execution, and the rule that starts it after an execution
+// was aborted or timed out: such an execution cannot run a state of its own that cleans up.
 func (b *builder) cleanup() {
 	if b.clean == "" {
 		return
 	}
 	b.stateMachine(idClean, b.n.Clean, b.subbed[1])
-	b.role(idEventRole, b.n.EventRole, "Starts the clean-up of "+b.n.Machine,
+	b.role(idEventRole, b.n.EventRole, "Starts the cleanup of "+b.n.Machine,
 		trust(value.Obj("Service", "events.amazonaws.com"), "sts:AssumeRole", ownAccount()),
 		list[any](allow("StartCleanUp", list[any](ref(idClean)), "states:StartExecution")))
 	b.resource(idRule, "AWS::Events::Rule", value.Obj(
 		"Name", b.n.Rule,
-		"Description", clip("Stops what aborted and timed-out executions of "+b.n.Machine+" left", 512),
+		"Description", clip("Cleans up after aborted and timed-out executions of "+b.n.Machine, 512),
 		"State", "ENABLED",
 		"EventPattern", value.Obj(
 			"source", list[any]("aws.states"),
@@ -72,7 +73,7 @@ func (b *builder) cleanup() {
 	b.output("CleanUpStateMachineArn", ref(idClean))
 }
 
-// schedule starts the machine by itself.
+// schedule adds the schedule that starts executions, and its role.
 func (b *builder) schedule() {
 	if b.p.Schedule == "" {
 		return
@@ -99,12 +100,13 @@ func (b *builder) schedule() {
 	if key := b.keyARN(); key != nil {
 		p.Set("KmsKeyArn", key)
 	} else {
-		extra = skipped("CKV_AWS_297", "EventBridge encrypts it with its own key; the parameter kms_key names another")
+		extra = skipped("CKV_AWS_297", "encrypted with an AWS owned key; set the parameter kms_key for another")
 	}
 	b.resource(idSchedule, "AWS::Scheduler::Schedule", p, extra...)
 }
 
-// schedulePolicy lets a schedule start the machine, and read its own input where a key encrypts it.
+// schedulePolicy returns what the schedule is allowed to do: start the state machine, and decrypt its own input if there is a
+// key.
 func (b *builder) schedulePolicy() []any {
 	out := list[any](allow("Start", list[any](ref(idMachine)), "states:StartExecution"))
 	if key := b.keyARN(); key != nil {
@@ -113,7 +115,7 @@ func (b *builder) schedulePolicy() []any {
 	return out
 }
 
-// alarm tells people of executions that failed or timed out.
+// alarm adds an alarm, for executions that failed or timed out, and the topic that sends it by email.
 func (b *builder) alarm() {
 	if b.p.AlarmEmail == "" {
 		return
@@ -124,7 +126,7 @@ func (b *builder) alarm() {
 	if key := b.keyARN(); key != nil {
 		topic.Set("KmsMasterKeyId", key)
 	} else {
-		extra = skipped("CKV_AWS_26", "CloudWatch alarms cannot publish with the key of SNS; the parameter kms_key names one that they can")
+		extra = skipped("CKV_AWS_26", "CloudWatch alarms cannot publish to a topic with the AWS managed key of SNS; set the parameter kms_key for a key that they can use")
 	}
 	topic.Set("Tags", b.tags())
 	b.resource(idTopic, "AWS::SNS::Topic", topic, extra...)

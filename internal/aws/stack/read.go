@@ -13,23 +13,22 @@ import (
 	"unicode/utf8"
 )
 
-// Source is one place that gives parameters: flags, a file, the environment. Values are texts, or what YAML and JSON
-// decode to.
+// Source is a source of parameters, such as the flags, a file or the environment.
 type Source struct {
-	// Name is what the place calls a parameter, for messages: "--namespace".
+	// Name returns the name of a parameter in this source for error messages, such as "--namespace".
 	Name func(Param) string
-	// Values are the parameters by their names in the table.
+	// Values maps names of the table to values: strings, or what YAML and JSON decode to.
 	Values map[string]any
-	// Strict sources have no other keys: an unknown one is a mistake.
+	// Strict makes a key that is not in the table an error.
 	Strict bool
 }
 
-// Problem is one parameter that is missing or wrong.
+// Problem describes a parameter that is missing or invalid.
 type Problem struct{ Param, Text string }
 
 func (p Problem) Error() string { return p.Param + ": " + p.Text }
 
-// Problems are all of them at once, one a line.
+// Problems is an error that reports all problems, one per line.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -40,15 +39,15 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Read takes each parameter from the first source that has it, else its default. All that is missing or wrong is
-// reported at once, as Problems.
+// Read takes each parameter from the first source that has it, or else its default. It reports all missing and invalid
+// parameters in one error of type Problems.
 func Read(sources ...Source) (Params, error) {
 	r := reader{sources: sources}
 	for _, t := range table {
 		r.read(t)
 	}
 	r.unknown()
-	r.together()
+	r.checkCombinations()
 	if len(r.problems) > 0 {
 		return r.p, r.problems
 	}
@@ -65,12 +64,12 @@ func (r *reader) fail(name, format string, args ...any) {
 	r.problems = append(r.problems, Problem{name, fmt.Sprintf(format, args...)})
 }
 
-// read takes a parameter from the first source that has it, also when its value is wrong there: the next one's would be
-// deployed although nobody asked for it.
+// read takes a parameter from the first source that has it, even if that value is invalid: falling back to the next source
+// would deploy a value that the user meant to override.
 func (r *reader) read(t Param) {
 	for _, s := range r.sources {
 		v, ok := s.Values[t.Name]
-		if !ok || v == nil || v == "" { // Seed-Farmer passes what a manifest leaves empty as an empty text
+		if !ok || v == nil || v == "" { // Seed-Farmer passes an empty string for a parameter that the manifest leaves empty
 			continue
 		}
 		if err := t.set(&r.p, v); err != nil {
@@ -85,13 +84,13 @@ func (r *reader) read(t Param) {
 		r.fail(t.Name, "is missing; expected %s (%s, --%s)", t.Want, t.Env(), t.Flag())
 	case t.Default != "":
 		if err := t.set(&r.p, t.Default); err != nil {
-			r.fail(t.Name, "%v", err) // a mistake in the table; a test reads all defaults
+			r.fail(t.Name, "%v", err) // an error in the table; a test reads all defaults
 		}
 	}
 }
 
-// unknown reports keys that a strict source should not have: a misspelt one would quietly leave a default in force. The
-// environment holds much that is not ours, and is not strict.
+// unknown reports unknown keys of strict sources: if a key is misspelled, the default would silently apply. The environment
+// is not strict, because it has variables of other programs.
 func (r *reader) unknown() {
 	for _, s := range r.sources {
 		if !s.Strict {
@@ -99,17 +98,17 @@ func (r *reader) unknown() {
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Values)) {
 			if _, ok := lookup(name); !ok {
-				r.fail(name, "is no parameter; rayorch deploy --help lists them")
+				r.fail(name, "unknown parameter; for a list, run: rayorch deploy --help")
 			}
 		}
 	}
 }
 
-// together checks what no parameter can be judged by alone. ARNs of two partitions would be refused by CloudFormation only
-// after minutes, at whatever resource came to them first.
-func (r *reader) together() {
+// checkCombinations checks parameters against each other. It rejects ARNs of different partitions because CloudFormation
+// would only do so after minutes, while it creates the first resource that uses one.
+func (r *reader) checkCombinations() {
 	if r.p.Schedule == "" && (r.p.ScheduleZone != "" || len(r.p.ScheduleInput) > 0) {
-		r.fail("schedule", "is missing, while schedule_timezone or schedule_input is given")
+		r.fail("schedule", "is missing, but schedule_timezone or schedule_input is set")
 	}
 	parts := map[string]string{}
 	for name, arn := range map[string]string{"eks_cluster_admin_role_arn": r.p.AdminRoleARN,
@@ -119,7 +118,7 @@ func (r *reader) together() {
 		}
 	}
 	if len(parts) > 1 {
-		r.fail("eks_oidc_arn", "the ARNs are of different partitions: %s; a stack lives in one",
+		r.fail("eks_oidc_arn", "the ARNs are in different partitions: %s; all must be in the partition of the stack",
 			strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 	}
 	r.p.checkTags(r)
@@ -127,35 +126,36 @@ func (r *reader) together() {
 
 func (p Params) checkTags(r *reader) {
 	if n := len(p.Tags) + len(p.CustomTags); n > maxTags {
-		r.fail("tags", "%d tags with custom_tags; AWS takes 50, and some are ours: at most %d", n, maxTags)
+		r.fail("tags", "tags and custom_tags have %d tags, the maximum is %d: AWS allows 50 per resource, of which rayorch reserves %d", n, maxTags, 50-maxTags)
 	}
 }
 
-// maxTags leaves room for the tags that every resource gets.
+// maxTags leaves room for the tags that rayorch adds to every resource: AWS allows 50.
 const maxTags = 44
 
-// set decodes a value, checks it and puts it in its place. The error says what it is instead.
+// set decodes and checks a value and assigns it to the parameter's field. The error is the invalid value as text, which
+// completes a message such as "--namespace is ...".
 func (t Param) set(p *Params, v any) error {
 	switch to := t.to(p).(type) {
 	case *string:
-		return t.setText(to, v)
+		return t.setString(to, v)
 	case *int:
 		return t.setInteger(to, v)
 	case *map[string]string:
-		return t.setTexts(to, v)
+		return setStringMap(to, v)
 	case *map[string]any:
-		return setObject(to, v)
+		return setMap(to, v)
 	}
-	return fmt.Errorf("of no known kind")
+	return fmt.Errorf("of an unknown kind")
 }
 
-func (t Param) setText(to *string, v any) error {
+func (t Param) setString(to *string, v any) error {
 	s, ok := v.(string)
 	if !ok {
-		return fmt.Errorf("%s", shown(v))
+		return fmt.Errorf("%s", abbreviated(v))
 	}
 	if t.check != nil && !t.check(s) || strings.ContainsAny(s, "\x00\n\r") {
-		return fmt.Errorf("%s", shown(s))
+		return fmt.Errorf("%s", abbreviated(s))
 	}
 	*to = s
 	return nil
@@ -168,28 +168,29 @@ func (t Param) setInteger(to *int, v any) error {
 			v = f
 		}
 	}
-	if f, ok := v.(float64); ok { // JSON knows no whole numbers; 1e+06 would be none
+	if f, ok := v.(float64); ok { // JSON has no integer type, and fmt.Sprint formats a million as 1e+06
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil || n < t.least || n > t.most {
-		return fmt.Errorf("%s", shown(v))
+	if err != nil || n < t.min || n > t.max {
+		return fmt.Errorf("%s", abbreviated(v))
 	}
 	*to = n
 	return nil
 }
 
-// Lengths are checked beside these expressions: one that repeats such classes 256 times takes 10 MB of every process.
+// tagText matches the characters that AWS allows in tags. isTag checks the length, because an expression that repeats these
+// classes up to 256 times takes 10 MB of memory in every process.
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-// isTag tells whether AWS takes a tag. Keys that begin with aws: are its own.
+// isTag reports whether AWS accepts a tag. AWS reserves keys that start with aws:.
 func isTag(key, text string) bool {
 	return key != "" && utf8.RuneCountInString(key) <= 128 && utf8.RuneCountInString(text) <= 256 &&
 		tagText.MatchString(key) && tagText.MatchString(text) && !strings.HasPrefix(strings.ToLower(key), "aws:")
 }
 
-func (t Param) setTexts(to *map[string]string, v any) error {
-	o, err := object(v)
+func setStringMap(to *map[string]string, v any) error {
+	o, err := mapOf(v)
 	if err != nil {
 		return err
 	}
@@ -197,15 +198,15 @@ func (t Param) setTexts(to *map[string]string, v any) error {
 	for _, k := range slices.Sorted(maps.Keys(o)) {
 		text, ok := o[k].(string)
 		if !ok {
-			switch o[k].(type) { // YAML reads 42 and true where a tag's text was meant
+			switch o[k].(type) { // YAML decodes an unquoted 42 or true as a number or a boolean
 			case bool, int, int64, float64, json.Number:
 				text = fmt.Sprint(o[k])
 			default:
-				return fmt.Errorf("an object with %s in %s", shown(o[k]), k)
+				return fmt.Errorf("a map with %s in %s", abbreviated(o[k]), k)
 			}
 		}
 		if !isTag(k, text) {
-			return fmt.Errorf("an object with the tag %s", shown(k+"="+text))
+			return fmt.Errorf("a map with the tag %s", abbreviated(k+"="+text))
 		}
 		out[k] = text
 	}
@@ -213,8 +214,8 @@ func (t Param) setTexts(to *map[string]string, v any) error {
 	return nil
 }
 
-func setObject(to *map[string]any, v any) error {
-	o, err := object(v)
+func setMap(to *map[string]any, v any) error {
+	o, err := mapOf(v)
 	if err != nil {
 		return err
 	}
@@ -222,8 +223,8 @@ func setObject(to *map[string]any, v any) error {
 	return nil
 }
 
-// object is a mapping, or the JSON text of one. Numbers keep their text.
-func object(v any) (map[string]any, error) {
+// mapOf returns a map, decoding it if it is a string of JSON. Numbers in JSON become json.Number, so that they stay exact.
+func mapOf(v any) (map[string]any, error) {
 	switch v := v.(type) {
 	case map[string]any:
 		return v, nil
@@ -238,20 +239,20 @@ func object(v any) (map[string]any, error) {
 		d := json.NewDecoder(strings.NewReader(v))
 		d.UseNumber()
 		if err := d.Decode(&out); err != nil || out == nil || d.More() {
-			return nil, fmt.Errorf("%s", shown(v))
+			return nil, fmt.Errorf("%s", abbreviated(v))
 		}
 		return out, nil
 	}
-	return nil, fmt.Errorf("%s", shown(v))
+	return nil, fmt.Errorf("%s", abbreviated(v))
 }
 
-// shown is a value in a message: quoted, and cut where it is long.
-func shown(v any) string {
+// abbreviated formats a value for a message: strings are quoted, and long values are cut off after about 80 characters.
+func abbreviated(v any) string {
 	s, ok := v.(string)
 	if !ok {
 		text, err := json.Marshal(v)
 		if err != nil {
-			return "of no known kind"
+			return "of an unknown kind"
 		}
 		s = string(text)
 		return clip(s, 80)
@@ -262,7 +263,7 @@ func shown(v any) string {
 	return strconv.Quote(s)
 }
 
-// isCertificate holds of PEM in base64; line breaks in the base64 are borne.
+// isCertificate reports whether a string is a PEM certificate in base64, with or without line breaks.
 func isCertificate(s string) bool {
 	data, err := base64.StdEncoding.DecodeString(s)
 	return err == nil && strings.Contains(string(data), "-----BEGIN CERTIFICATE-----")
@@ -270,15 +271,15 @@ func isCertificate(s string) bool {
 
 var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
 
-// maxPath is its longest text, in bytes.
+// maxPath is the maximum length of a mount path in bytes.
 const maxPath = 251
 
-// isMountPath holds of an absolute path that stays where it says.
+// isMountPath reports whether a path is absolute, is not the root and contains no "..".
 func isMountPath(s string) bool {
 	return len(s) <= maxPath && pathPattern.MatchString(s) && !slices.Contains(strings.Split(s, "/"), "..") && path.Clean(s) != "/"
 }
 
-// EnvNames are the parameters' variables, for whoever passes an environment on.
+// EnvNames returns the names of the environment variables of all parameters, for programs that pass an environment on.
 func EnvNames() []string {
 	names := make([]string, len(table))
 	for i, t := range table {

@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-// bad are parameters that are wrong, by what the message must name besides the parameter.
+// bad has invalid parameters, and a text that the message must contain in addition to the parameter's name.
 var bad = []struct {
 	param string
 	value any
@@ -24,14 +24,14 @@ var bad = []struct {
 	{"namespace", strings.Repeat("a", 64), "Kubernetes namespace"},
 	{"namespace", 42, "42"},
 	{"eks_cluster_admin_role_arn", "", "is missing"},
-	{"eks_cluster_admin_role_arn", "eks-admin", "IAM role's ARN"},
-	{"eks_cluster_admin_role_arn", "arn:aws:iam::123456789012:user/me", "IAM role's ARN"},
-	{"eks_cluster_admin_role_arn", "arn:aws:iam::12345:role/me", "IAM role's ARN"},
+	{"eks_cluster_admin_role_arn", "eks-admin", "ARN of an IAM role"},
+	{"eks_cluster_admin_role_arn", "arn:aws:iam::123456789012:user/me", "ARN of an IAM role"},
+	{"eks_cluster_admin_role_arn", "arn:aws:iam::12345:role/me", "ARN of an IAM role"},
 	{"eks_handler_role_arn", "", "is missing"},
-	{"eks_handler_role_arn", "arn:aws:sts::123456789012:assumed-role/me/session", "IAM role's ARN"},
+	{"eks_handler_role_arn", "arn:aws:sts::123456789012:assumed-role/me/session", "ARN of an IAM role"},
 	{"eks_cluster_name", "", "is missing"},
-	{"eks_cluster_name", "-eks", "EKS cluster's name"},
-	{"eks_cluster_name", strings.Repeat("a", 101), "EKS cluster's name"},
+	{"eks_cluster_name", "-eks", "name of an EKS cluster"},
+	{"eks_cluster_name", strings.Repeat("a", 101), "name of an EKS cluster"},
 	{"eks_cluster_endpoint", "", "is missing"},
 	{"eks_cluster_endpoint", "http://abc", "https://"},
 	{"eks_cluster_endpoint", "ABC.gr7.eu-west-1.eks.amazonaws.com", "https://"},
@@ -44,21 +44,21 @@ var bad = []struct {
 	{"step_function_timeout", "0", "1 to 525600"},
 	{"step_function_timeout", "6h", "minutes"},
 	{"step_function_timeout", 360.5, "360.5"},
-	{"data_bucket_name", "s3://bucket", "bucket's name"},
-	{"data_bucket_name", "Bucket", "bucket's name"},
+	{"data_bucket_name", "s3://bucket", "name of an S3 bucket"},
+	{"data_bucket_name", "Bucket", "name of an S3 bucket"},
 	{"pvc_name", "my_claim", "PersistentVolumeClaim"},
 	{"dra_export_path", "ray/export", "starts with /"},
-	{"dra_export_path", "/ray/../etc", "no .."},
+	{"dra_export_path", "/ray/../etc", "contain .."},
 	{"dra_export_path", "/", "starts with /"},
-	{"permissions_boundary_name", "arn:aws:iam::aws:policy/ReadOnly", "policy's name"},
-	{"tags", "team=research", "an object of texts"},
-	{"tags", `["team"]`, "an object of texts"},
-	{"tags", `{"team": {"a": 1}}`, "an object of texts"},
+	{"permissions_boundary_name", "arn:aws:iam::aws:policy/ReadOnly", "name of an IAM policy"},
+	{"tags", "team=research", "a map of strings"},
+	{"tags", `["team"]`, "a map of strings"},
+	{"tags", `{"team": {"a": 1}}`, "a map of strings"},
 	{"tags", `{"aws:team": "a"}`, "aws:team"},
 	{"tags", `{"team": "a\tb"}`, "team"},
-	{"custom_tags", `{"": "a"}`, "an object of texts"},
+	{"custom_tags", `{"": "a"}`, "a map of strings"},
 	{"submit", "push", "job, proxy or rayjob"},
-	{"ray_service", "http://head", "service's name"},
+	{"ray_service", "http://head", "name of a Kubernetes Service"},
 	{"ray_port", "70000", "1 to 65535"},
 	{"image", "an image", "container image"},
 	{"state_machine_name", "Training On Eks", "letters"},
@@ -66,11 +66,11 @@ var bad = []struct {
 	{"schedule", "daily", "rate(1 day)"},
 	{"schedule", "rate(0 days)", "rate(1 day)"},
 	{"schedule_timezone", "UTC", "schedule"}, // without a schedule
-	{"schedule_input", "[1]", "object of parameters"},
-	{"alarm_email", "nobody", "e-mail"},
-	{"kms_key", "alias/mine", "key's ARN, or create"},
+	{"schedule_input", "[1]", "map of parameters"},
+	{"alarm_email", "nobody", "email"},
+	{"kms_key", "alias/mine", "ARN of a KMS key, or create"},
 	{"access", "none", "auto, entry or aws-auth"},
-	{"template_bucket", "B", "bucket's name"},
+	{"template_bucket", "B", "name of an S3 bucket"},
 }
 
 func TestBadParameters(t *testing.T) {
@@ -79,30 +79,31 @@ func TestBadParameters(t *testing.T) {
 			_, err := stack.Read(source(with(map[string]any{c.param: c.value})))
 			var problems stack.Problems
 			if !errors.As(err, &problems) {
-				t.Fatalf("%v is taken: %v", c.value, err)
+				t.Fatalf("%v: got %v, want problems", c.value, err)
 			}
 			text := problems.Error()
 			if len(problems) != 1 || !strings.Contains(text, c.want) {
-				t.Errorf("want one problem with %q, got:\n%s", c.want, text)
+				t.Errorf("want one problem that contains %q, got:\n%s", c.want, text)
 			}
 		})
 	}
 }
 
-// TestAllAtOnce wants every mistake in one answer, with the parameter's name each.
+// TestAllAtOnce verifies that one error reports all problems, each with the name of its parameter.
 func TestAllAtOnce(t *testing.T) {
 	_, err := stack.Read(source(map[string]any{"tags": "x", "ray_port": "y", "eks_oidc_arn": "z"}))
 	var problems stack.Problems
 	if !errors.As(err, &problems) || len(problems) != 9 {
-		t.Fatalf("want 9 problems, 6 missing and 3 wrong:\n%v", err)
+		t.Fatalf("want 9 problems, for 6 missing and 3 invalid parameters, got:\n%v", err)
 	}
 	for _, p := range problems {
 		if !strings.HasPrefix(p.Error(), p.Param+": ") {
-			t.Errorf("%s does not say of which parameter", p)
+			t.Errorf("%s: the name of the parameter is missing", p)
 		}
 	}
 }
 
+// TestPrecedence verifies the order of sources, and that only strict sources reject unknown keys.
 func TestPrecedence(t *testing.T) {
 	flags := stack.Source{Name: func(p stack.Param) string { return "--" + p.Flag() }, Values: map[string]any{"namespace": "of-flag"}, Strict: true}
 	file := stack.Source{Name: func(stack.Param) string { return "file" }, Values: map[string]any{"namespace": "of-file", "pvc_name": "of-file"}, Strict: true}
@@ -115,8 +116,8 @@ func TestPrecedence(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	file.Values["namspace"] = "x"
-	if _, err := stack.Read(flags, file, env); err == nil || !strings.Contains(err.Error(), "namspace: is no parameter") {
-		t.Errorf("a misspelt key in a file gives %v", err)
+	if _, err := stack.Read(flags, file, env); err == nil || !strings.Contains(err.Error(), "namspace: unknown parameter") {
+		t.Errorf("a misspelled key in a file: got %v", err)
 	}
 }
 
@@ -129,7 +130,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestValuesRoundTrip wants what was read to be read again from what it is written down as.
+// TestValuesRoundTrip verifies that parameters stay the same if their values are written as JSON and read again.
 func TestValuesRoundTrip(t *testing.T) {
 	p := read(t, with(options()["all"]))
 	data, err := json.Marshal(p.Values())
@@ -148,17 +149,21 @@ func TestValuesRoundTrip(t *testing.T) {
 	}
 }
 
-// TestTable wants every parameter to say what it is, and to have a name that makes a flag and a variable.
+// TestTable verifies that every parameter has descriptions and a unique, lower-case name.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range stack.All() {
 		if p.Want == "" || p.Doc == "" || seen[p.Name] || strings.ToLower(p.Name) != p.Name {
-			t.Errorf("%s: says too little, or stands there twice", p.Name)
+			t.Errorf("%s: a description is missing, or the name is not unique or not lower-case", p.Name)
+		}
+		if strings.Contains(p.Want+p.Doc, "`") {
+			t.Errorf("%s: a description contains a backquote", p.Name)
 		}
 		seen[p.Name] = true
 	}
 }
 
+// FuzzRead verifies that every set of parameters that Read accepts gives a valid template.
 func FuzzRead(f *testing.F) {
 	f.Add("tags", `{"a": "b"}`)
 	f.Add("step_function_timeout", "1e3")
@@ -168,10 +173,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is taken makes a template: no value gets through that CloudFormation's JSON cannot hold.
 		s, err := stack.Build(stack.Input{Params: p, Names: stack.NewNames(seedfarmer, p.Machine), Pipeline: "p", Compiled: compiledSmall()})
 		if err != nil || !json.Valid(s.Template) {
-			t.Errorf("%s=%q is taken, and then: %v", name, text, err)
+			t.Errorf("%s=%q is valid, but Build fails: %v", name, text, err)
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Record is what a deploy writes down for the deploys and the destroy after it: it stands in the template, as metadata
-// of the state machine, and so exists before anything that it tells of. A destroy needs no parameters but it.
+// Record describes a deployment for later commands, such as doctor and destroy, so that these need no parameters. It is
+// metadata of the state machine in the template, so it is stored before the resources that it describes exist.
 type Record struct {
 	Version     int               `json:"version"`
 	Pipeline    string            `json:"pipeline"`
@@ -20,7 +20,7 @@ type Record struct {
 	User        string            `json:"user"`
 	Cluster     string            `json:"cluster"`
 	Endpoint    string            `json:"endpoint"`
-	CA          string            `json:"-"` // the template's parameter
+	CA          string            `json:"-"` // stored as the default of the template's parameter
 	AdminRole   string            `json:"adminRole"`
 	HandlerRole string            `json:"handlerRole"`
 	Access      string            `json:"access"`
@@ -28,14 +28,15 @@ type Record struct {
 	Machine     string            `json:"stateMachine"`
 	Clean       string            `json:"cleanUpStateMachine,omitempty"`
 	LogGroup    string            `json:"logGroup"`
-	// The names of the roles go on with a dash and the region.
+	// The names of the roles, without the suffix of a hyphen and the region.
 	MachineRole string `json:"stateMachineRole"`
 	PodRole     string `json:"podRole"`
 }
 
 const recordVersion = 1
 
-// record is written with what auto came to: the cluster's authentication mode may be another when the stack is destroyed.
+// record returns the record of the deployment. It contains the actual kind of access instead of auto, because the
+// authentication mode of the cluster may change before the stack is destroyed.
 func (b *builder) record() Record {
 	access := b.p.Access
 	if access == "auto" {
@@ -46,7 +47,8 @@ func (b *builder) record() Record {
 		Cluster: b.p.ClusterName, Endpoint: b.p.ClusterEndpoint, CA: b.p.CertificateAuthority,
 		AdminRole: b.p.AdminRoleARN, HandlerRole: b.p.HandlerRoleARN, Access: access,
 		Labels:  map[string]string{LabelManaged: "rayorch", LabelStack: kubeName(b.n.Stack)},
-		Machine: b.n.Machine, LogGroup: b.n.LogGroup, MachineRole: strings.TrimSuffix(b.n.MachineRole, regionSuffix), PodRole: strings.TrimSuffix(b.n.PodRole, regionSuffix),
+		Machine: b.n.Machine, LogGroup: b.n.LogGroup,
+		MachineRole: strings.TrimSuffix(b.n.MachineRole, regionSuffix), PodRole: strings.TrimSuffix(b.n.PodRole, regionSuffix),
 	}
 	if b.clean != "" {
 		r.Clean = b.n.Clean
@@ -57,16 +59,16 @@ func (b *builder) record() Record {
 func (r Record) value() *value.Object {
 	data, err := json.Marshal(r)
 	if err != nil {
-		panic(fmt.Sprintf("stack: a record of texts: %v", err))
+		panic(fmt.Sprintf("stack: marshal a record: %v", err))
 	}
 	o, err := value.ParseObject(data)
 	if err != nil {
-		panic(fmt.Sprintf("stack: json made no JSON: %v", err))
+		panic(fmt.Sprintf("stack: parse a marshaled record: %v", err))
 	}
 	return o
 }
 
-// ReadRecord finds the record in a template; ok is false for a template that is none of ours.
+// ReadRecord reads the record in a template. ok is false if rayorch did not create the template.
 func ReadRecord(template []byte) (r Record, ok bool, err error) {
 	var t struct {
 		Parameters map[string]struct{ Default string }
@@ -81,15 +83,15 @@ func ReadRecord(template []byte) (r Record, ok bool, err error) {
 	if found == nil {
 		return r, false, nil
 	}
-	if found.Version != recordVersion { // what is not known of it would be left behind
-		return r, false, fmt.Errorf("the stack was deployed by a newer rayorch (record version %d): use that one", found.Version)
+	if found.Version != recordVersion { // an older rayorch would leave resources behind that it does not know
+		return r, false, fmt.Errorf("the stack was deployed by a newer version of rayorch (record version %d): use that version", found.Version)
 	}
 	found.CA = t.Parameters[paramCA].Default
 	return *found, true, nil
 }
 
-// KeepLogs is the template with the log group, and what encrypts it, left behind when the stack is deleted. CloudFormation
-// takes over a changed DeletionPolicy only with a change of a resource, so the metadata says it too.
+// KeepLogs returns the template changed so that CloudFormation retains the log group, and the key that encrypts it, when the
+// stack is deleted.
 func KeepLogs(template []byte) ([]byte, error) {
 	t, err := value.ParseObject(template)
 	if err != nil {
@@ -98,7 +100,7 @@ func KeepLogs(template []byte) ([]byte, error) {
 	resources, _ := t.Get("Resources")
 	all, ok := resources.(*value.Object)
 	if !ok {
-		return nil, fmt.Errorf("the stack's template has no resources")
+		return nil, fmt.Errorf("read the stack's template: it has no resources")
 	}
 	kept := all.Clone()
 	for _, id := range []string{idLogs, idKey} {
@@ -110,7 +112,8 @@ func KeepLogs(template []byte) ([]byte, error) {
 	return append(value.Bytes(t.With("Resources", kept)), '\n'), nil
 }
 
-// keep changes both policies: one counts when the stack is deleted, the other when an update replaces the resource.
+// keep sets the policies for deleting the stack and for replacing the resource in an update. It also changes the metadata,
+// because CloudFormation does not treat a changed DeletionPolicy alone as an update.
 func keep(r *value.Object) *value.Object {
 	meta := value.Obj()
 	if v, ok := r.Get("Metadata"); ok {
@@ -122,8 +125,8 @@ func keep(r *value.Object) *value.Object {
 		With("Metadata", meta.With("Rayorch", value.Obj("kept", "destroy --keep-logs")))
 }
 
-// annotations are the tags on Kubernetes' objects, in one annotation: a tag's key may be none of Kubernetes', but its text
-// may hold anything.
+// annotations returns the annotations of Kubernetes objects: all tags in one annotation, because the key of a tag need not be
+// a valid key of an annotation, while the value of an annotation can be any text.
 func annotations(tags map[string]string) *value.Object {
 	var all []string
 	for _, k := range slices.Sorted(maps.Keys(tags)) {

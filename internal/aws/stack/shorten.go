@@ -10,22 +10,24 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// CloudFormation takes a template of at most 51,200 bytes without a bucket. It counts the text of a definition before Fn::Sub replaces
-// variables, and definitions repeat themselves: two steps have nearly the same states, and a dozen calls the same retries. So a text
-// that repeats becomes a variable. Only templates that are too large become harder to read in this way.
+// A template in a request to CloudFormation is limited to 51,200 bytes; a larger one has to be uploaded to a bucket.
+// CloudFormation counts the bytes before Fn::Sub replaces variables, and definitions are repetitive: two steps have nearly
+// the same states, and a dozen calls have the same retries. So rayorch turns repeated text into variables of Fn::Sub. This
+// makes a template harder to read, so it is only done for templates that are too large.
 
 // minSaving is the fewest bytes that a variable must save: each one makes the template harder to read.
 const minSaving = 40
 
-// shorten replaces repeats in a text of Fn::Sub by variables, until the text is shorter by want bytes or no replacement helps. It keeps
-// the ${...} of the text, and no variable contains one, because Fn::Sub does not replace variables in the values of variables.
+// shorten replaces repeats in a text of Fn::Sub with variables, until the text is shorter by want bytes or no replacement
+// helps. It returns the text, the values of the new variables, and the number of bytes saved. It keeps existing variables,
+// ${...}, and never moves one into a new variable, because Fn::Sub does not replace variables in the values of variables.
 func shorten(text string, want int) (short string, variables *value.Object, saved int) {
 	short, s, saved := shortened(text, want)
 	return short, s.variables, saved
 }
 
-// maxSteps limits the work on a text that repeats itself nearly everywhere; the first repeats save most. The compiler's golden
-// definitions take up to 13 million steps.
+// maxSteps limits the work on very repetitive text, where later replacements save little. The compiler's golden definitions
+// take up to 13 million steps.
 const maxSteps = 30_000_000
 
 func shortened(text string, want int) (short string, s *shortener, saved int) {
@@ -40,15 +42,15 @@ func shortened(text string, want int) (short string, s *shortener, saved int) {
 	return strings.Join(s.tokens, ""), s, saved
 }
 
-// shortener is a text as tokens, of which repeats become variables.
+// shortener splits a text into tokens and replaces repeated sequences of tokens with variables.
 type shortener struct {
 	tokens    []string
 	variables *value.Object
 	used      []bool // tokens that a variable has replaced in this pass
-	steps     int    // comparisons and tokens looked at
+	steps     int    // comparisons and visited tokens, a machine-independent measure of the work
 }
 
-// token is a variable of Fn::Sub, a word, or one character: repeats begin and end where words do.
+// token matches a variable of Fn::Sub, a word, or a single character. So repeats start and end at word boundaries.
 var token = regexp.MustCompile(`(?s)\$\{[^}]*\}|\$?[A-Za-z0-9_]+|.`)
 
 func tokensOf(text string) []string { return token.FindAllString(text, -1) }
@@ -58,13 +60,13 @@ func isVariable(token string) bool { return strings.HasPrefix(token, "${") }
 
 // repeat is a sequence of tokens that occurs more than once.
 type repeat struct {
-	at     []int // where it begins
-	first  int   // the least of them
+	at     []int // the indexes of its occurrences, unsorted
+	first  int   // the smallest of these indexes
 	length int   // in tokens
 	gain   int   // in bytes, if all occurrences can be replaced
 }
 
-// pass replaces repeats, the ones that save most first and without overlaps, and returns the bytes saved.
+// pass replaces repeats without overlaps, starting with those that save the most, and returns the number of bytes saved.
 func (s *shortener) pass(want int) int {
 	s.used = make([]bool, len(s.tokens))
 	found := s.repeats()
@@ -80,7 +82,8 @@ func (s *shortener) pass(want int) int {
 	return saved
 }
 
-// replace replaces the occurrences of a repeat that overlap no variable, if that saves enough.
+// replace replaces those occurrences of a repeat that do not overlap a replaced one, if that saves enough, and returns the
+// number of bytes saved.
 func (s *shortener) replace(r repeat) int {
 	var free []int
 	end := 0
@@ -109,7 +112,7 @@ func (s *shortener) replace(r repeat) int {
 	return gain
 }
 
-// isFree reports whether no variable has replaced any of the tokens.
+// isFree reports whether none of the tokens has been replaced.
 func (s *shortener) isFree(at, length int) bool {
 	i := slices.Index(s.used[at:at+length], true)
 	if i >= 0 {
@@ -119,20 +122,22 @@ func (s *shortener) isFree(at, length int) bool {
 	return i < 0
 }
 
-// gained is how many bytes the template loses if a text that occurs so often becomes a variable.
+// gained returns the number of bytes saved if a text that occurs the given number of times becomes a variable.
 func gained(text string, times int, name string) int {
 	return gainedOf(sizeOf(text), times, name)
 }
 
-// sizeOf is how many bytes a text has in a JSON text.
+// sizeOf returns the size of a text in a JSON string in bytes, without the quotes.
 func sizeOf(text string) int { return len(value.AppendString(nil, text)) - 2 }
 
+// gainedOf is gained for a text of the given size. It subtracts the size of the variable's definition, "NAME":"TEXT",.
 func gainedOf(size, times int, name string) int {
 	return times*(size-len("${}")-len(name)) - size - len(`"":"",`) - len(name)
 }
 
-// repeats are all sequences of tokens that occur at least twice and that a further token would make rarer: the common beginnings of
-// neighbours in the sorted list of all suffixes of the text.
+// repeats returns all sequences of tokens that occur at least twice, save enough bytes, and would occur less often with one
+// more token. In the sorted list of all suffixes of the text, these are the common prefixes of adjacent suffixes. The stack
+// has the prefixes that the current suffix may share with the following ones, the longest on top.
 func (s *shortener) repeats() []repeat {
 	ends, alike := s.neighbours()
 	sizes := s.sizes()
@@ -161,7 +166,7 @@ func (s *shortener) repeats() []repeat {
 	return out
 }
 
-// sizes are the bytes of the text before each token.
+// sizes returns the size of the text before each token in bytes, and that of the whole text.
 func (s *shortener) sizes() []int {
 	sizes := make([]int, len(s.tokens)+1)
 	for i, t := range s.tokens {
@@ -170,11 +175,11 @@ func (s *shortener) sizes() []int {
 	return sizes
 }
 
-// neighbours are the places where a repeat may begin, sorted by the suffix that begins there, and how many tokens each shares with the
-// one before it, up to the next variable.
+// neighbours returns the indexes where a repeat can start, sorted by the suffixes that start there, and for each the number of
+// tokens up to the next variable that its suffix has in common with the previous one.
 func (s *shortener) neighbours() (ends, alike []int) {
 	order, common := s.sorted()
-	variable := make([]int, len(s.tokens)+1) // the next one
+	variable := make([]int, len(s.tokens)+1) // the index of the next variable, for each token
 	variable[len(s.tokens)] = len(s.tokens)
 	for at := len(s.tokens) - 1; at >= 0; at-- {
 		if variable[at] = variable[at+1]; isVariable(s.tokens[at]) {
@@ -184,7 +189,7 @@ func (s *shortener) neighbours() (ends, alike []int) {
 	least := 0
 	for i, at := range order {
 		least = min(least, common[i])
-		// A $ before a variable might be read as part of it.
+		// A $ right before a new variable could change the meaning of its ${.
 		if isVariable(s.tokens[at]) || at > 0 && strings.HasSuffix(s.tokens[at-1], "$") {
 			continue
 		}
@@ -194,8 +199,8 @@ func (s *shortener) neighbours() (ends, alike []int) {
 	return ends, alike
 }
 
-// sorted is the text's suffix array, and how many tokens each suffix has in common with the one before it. The ranks by the first n
-// tokens give those by the first 2n.
+// sorted returns the suffix array of the text, and for each suffix the number of tokens that it has in common with the
+// previous one. It sorts by prefix doubling: the ranks by the first n tokens give the ranks by the first 2n.
 func (s *shortener) sorted() (order, common []int) {
 	n := len(s.tokens)
 	order = make([]int, n)
@@ -220,7 +225,7 @@ func (s *shortener) sorted() (order, common []int) {
 	return order, s.common(order, rank)
 }
 
-// rank sorts places, and numbers those that compare alike with the same number.
+// rank sorts indexes and sets their ranks; equal ones get the same rank. It reports whether all ranks are distinct.
 func (s *shortener) rank(order, ranks []int, compare func(a, b int) int) (distinct bool) {
 	slices.SortFunc(order, func(a, b int) int { s.steps++; return compare(a, b) })
 	last := 0
@@ -233,8 +238,8 @@ func (s *shortener) rank(order, ranks []int, compare func(a, b int) int) (distin
 	return last == len(order)-1
 }
 
-// common finds what neighbours have in common in the order of the text (Kasai's algorithm): one token further on it is at most
-// one token less.
+// common returns the lengths of the common prefixes of adjacent suffixes in the suffix array, by Kasai's algorithm: from one
+// position in the text to the next, the length decreases by at most one.
 func (s *shortener) common(order, rank []int) []int {
 	n, out, same := len(order), make([]int, len(order)), 0
 	for at := range n {

@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// expanded is a definition as CloudFormation hands it to Step Functions.
+// expanded returns a definition as CloudFormation passes it to Step Functions.
 func expanded(t *testing.T, r resource) string {
 	t.Helper()
 	held, _ := r.Properties["DefinitionString"].(map[string]any)
@@ -41,12 +41,12 @@ func expanded(t *testing.T, r resource) string {
 	return ""
 }
 
-// realCA is as long as a real cluster's.
+// realCA returns a certificate authority that is as long as that of a real cluster.
 func realCA() string {
 	return base64.StdEncoding.EncodeToString([]byte("-----BEGIN CERTIFICATE-----\n" + strings.Repeat("QUJD", 260)))
 }
 
-// packed zips as the command does.
+// packed packs a directory as the command does.
 func packed(dir string, excludes []string) ([]byte, error) {
 	p, err := ray.Pack(context.Background(), dir, excludes)
 	if err != nil {
@@ -56,13 +56,13 @@ func packed(dir string, excludes []string) ([]byte, error) {
 	return p.Bytes()
 }
 
-// TestExamplesFit wants the stacks of all examples, by all ways, in a request: no bucket needed. And whatever is written
-// shorter for it, Step Functions gets what was compiled.
+// TestExamplesFit verifies that the templates of all examples, with each submission mode, fit into a request, so that no
+// bucket is needed, and that Step Functions gets the compiled definition even if the template was shortened.
 func TestExamplesFit(t *testing.T) {
 	for _, file := range []string{"shakespeare/pipeline.yaml", "gptj/pipeline.yaml", "gptj/published.yaml", "gptj/published-ray.yaml"} {
-		for _, way := range []string{"job", "proxy", "rayjob"} {
-			t.Run(file+" "+way, func(t *testing.T) {
-				r, s := example(t, file, way)
+		for _, mode := range []string{"job", "proxy", "rayjob"} {
+			t.Run(file+" "+mode, func(t *testing.T) {
+				r, s := example(t, file, mode)
 				if len(s.Template) > stepfn.MaxInlineTemplate {
 					t.Errorf("the template has %d bytes", len(s.Template))
 				}
@@ -84,8 +84,8 @@ func TestExamplesFit(t *testing.T) {
 	}
 }
 
-// example makes the stack of an example's file.
-func example(t *testing.T, file, way string) (*compile.Result, *stack.Stack) {
+// example builds the stack of an example.
+func example(t *testing.T, file, mode string) (*compile.Result, *stack.Stack) {
 	t.Helper()
 	path := filepath.Join("..", "..", "..", "examples", file)
 	data, err := os.ReadFile(path)
@@ -96,7 +96,7 @@ func example(t *testing.T, file, way string) (*compile.Result, *stack.Stack) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]any{"submit": way, "eks_cert_auth_data": realCA(), "pvc_name": "claim",
+	values := map[string]any{"submit": mode, "eks_cert_auth_data": realCA(), "pvc_name": "claim",
 		"eks_cluster_endpoint": "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com"}
 	if file != "gptj/published.yaml" && file != "gptj/published-ray.yaml" {
 		values["pipeline"] = path
@@ -118,10 +118,11 @@ func example(t *testing.T, file, way string) (*compile.Result, *stack.Stack) {
 	return r, s
 }
 
-// TestShortened makes large definitions by chance, with all that Fn::Sub reads, and wants them whole.
+// TestShortened verifies that random large definitions, with everything that is special in Fn::Sub, are the same after they
+// were shortened and expanded.
 func TestShortened(t *testing.T) {
 	words := []string{"${HOME:-/}", "$", "$$", "{", "}", "${!x}", `"`, `\`, "train", "$states.input", " ", "ö", "arn:aws:", "${a"}
-	first := rand.Uint64() // each run tries other ones
+	first := rand.Uint64() // each run uses new seeds
 	for seed := first; seed < first+5; seed++ {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var text strings.Builder
@@ -148,12 +149,12 @@ func TestShortened(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := expanded(t, resources(t, s)["StateMachine"]); got != value.Text(o) {
-			t.Errorf("seed %d: the definition is not what it was", seed)
+			t.Errorf("seed %d: the definition changed", seed)
 		}
 	}
 }
 
-// A text that repeats itself everywhere must not take minutes.
+// TestShortenIsBounded verifies that very repetitive text does not take minutes.
 func TestShortenIsBounded(t *testing.T) {
 	comment := strings.Repeat("loads the data of one month, trains a model on it, and keeps it if it is better. ", 600)
 	for name, text := range map[string]string{
@@ -170,7 +171,7 @@ func TestShortenIsBounded(t *testing.T) {
 				short = strings.ReplaceAll(short, "${"+key+"}", variables[key])
 			}
 			if short != text {
-				t.Errorf("%s: not the same text", name)
+				t.Errorf("%s: the text changed", name)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
-// Package stack makes what a pipeline needs on AWS: from parameters and a compiled definition, a CloudFormation template
-// and the Kubernetes objects beside it. It is pure: no client, no clock, no environment, and the same input gives the
-// same bytes. It is not what deploys them (package deploy), and it knows nothing of pipelines but their names (cmd sets
-// a pipeline up with Workload before it is compiled).
+// Package stack builds what a pipeline needs on AWS: a CloudFormation template and Kubernetes objects, from the parameters of
+// the deployment and the compiled pipeline. It is pure: it uses no client, clock or environment variables, and the same
+// input gives the same bytes. Package deploy deploys the result.
+//
+// A command calls Read for the parameters, NewNames for the names, Prepare to apply the parameters to the pipeline before it
+// is compiled, Check for the quotas of Step Functions, and Build.
 package stack
 
 import (
@@ -13,29 +15,29 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Input is what a stack is made of.
+// Input is the input of Build.
 type Input struct {
 	Params Params
 	Names  Names
 	// Pipeline is the pipeline's name, for descriptions.
 	Pipeline string
-	// Compiled is the pipeline compiled for a target of kind aws.
+	// Compiled is the pipeline, compiled for a target of kind aws with the options that Prepare returned.
 	Compiled *compile.Result
 }
 
-// Stack is what was made.
+// Stack is the result of Build.
 type Stack struct {
 	Name     string
 	Template []byte
 	Tags     map[string]string
-	// Objects are those for Kubernetes, in the order in which they are applied. The service account's role is named by
-	// RoleARN in the stack's outputs: Objects wants it.
+	// Objects returns the Kubernetes objects in the order in which to apply them. podRoleARN is the output
+	// EksServiceAccountRoleArn of the stack.
 	Objects func(podRoleARN string) []*value.Object
-	// Record is what destroy needs to know of the deploy, kept in the template itself.
+	// Record describes the deployment for destroy and other commands. The template contains it.
 	Record Record
 }
 
-// Build makes the stack. An error is one of the size of what was asked for.
+// Build builds the stack. It fails if the template is too large or contains dynamic references that it cannot escape.
 func Build(in Input) (*Stack, error) {
 	b := &builder{in: in, p: in.Params, n: in.Names, resources: &value.Object{}, outputs: &value.Object{}}
 	if err := b.definitions(); err != nil {
@@ -54,17 +56,17 @@ func Build(in Input) (*Stack, error) {
 	return &Stack{Name: in.Names.Stack, Template: template, Tags: b.tagMap(), Objects: b.objects, Record: b.record()}, nil
 }
 
-// builder holds what is known while one template is made.
+// builder holds the state while a template is built.
 type builder struct {
 	in                 Input
 	p                  Params
 	n                  Names
-	definition, clean  string           // as Fn::Sub wants them; clean is empty where nothing can be left
-	subbed             [2]*value.Object // the same as Fn::Sub
+	definition, clean  string           // definitions, escaped for Fn::Sub; clean is "" if the pipeline needs no cleanup
+	subbed             [2]*value.Object // the same two as Fn::Sub functions, possibly shortened
 	resources, outputs *value.Object
 }
 
-// definitions checks and escapes the state machines' texts.
+// definitions parses and escapes the definitions of the state machines.
 func (b *builder) definitions() (err error) {
 	if b.definition, err = b.substituted(b.in.Compiled.Definition); err != nil {
 		return fmt.Errorf("the state machine: %w", err)
@@ -78,7 +80,7 @@ func (b *builder) definitions() (err error) {
 	return nil
 }
 
-// shorten makes the definitions so many bytes shorter, if that can be: the template then needs no bucket.
+// shorten shortens the definitions by the given number of bytes, if possible, so that the template needs no bucket.
 func (b *builder) shorten(over int) {
 	for i, text := range []string{b.definition, b.clean} {
 		short, variables, saved := shorten(text, over+len(`[,{}]`))
@@ -92,7 +94,7 @@ func (b *builder) shorten(over int) {
 	}
 }
 
-// template is the whole template.
+// template builds the template from all resources. It can be called again after shorten.
 func (b *builder) template() ([]byte, error) {
 	b.key()
 	b.machine()
@@ -104,7 +106,7 @@ func (b *builder) template() ([]byte, error) {
 	t := value.Obj(
 		"AWSTemplateFormatVersion", "2010-09-09",
 		"Description", clip("rayorch: the pipeline "+b.in.Pipeline+" on Step Functions and Amazon EKS", 1024),
-		// Some 1,500 bytes that both machines hold: written once.
+		// A parameter, because both definitions contain the same 1,500 bytes or so.
 		"Parameters", value.Obj(paramCA, value.Obj("Type", "String", "Default", b.p.CertificateAuthority)),
 		"Resources", b.resources,
 		"Outputs", b.outputs,
@@ -114,16 +116,17 @@ func (b *builder) template() ([]byte, error) {
 	}
 	out := lines(t)
 	if len(out) > stepfn.MaxTemplate {
-		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", len(out), stepfn.MaxTemplate)
+		return nil, fmt.Errorf("the template has %d bytes; the maximum in CloudFormation is %d: make the pipeline smaller or split it",
+			len(out), stepfn.MaxTemplate)
 	}
 	return out, nil
 }
 
-// paramCA is the template's only parameter; nobody gives it.
+// paramCA is the only parameter of the template. It always has its default.
 const paramCA = "CertificateAuthority"
 
-// lines writes a template with a line for each resource and output: CloudFormation counts every byte, and people compare
-// templates by lines.
+// lines writes a template with one line for each resource and output: compact, because the size of templates is limited, but
+// still suitable for line-based diffs.
 func lines(t *value.Object) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
@@ -158,7 +161,7 @@ func separate(out *bytes.Buffer, i int, space string) {
 	out.WriteString(space)
 }
 
-// resource adds one resource; extra holds attributes beside its properties.
+// resource adds a resource. extra has pairs of names and values of further attributes, such as DeletionPolicy.
 func (b *builder) resource(id, kind string, properties *value.Object, extra ...any) {
 	r := value.Obj("Type", kind)
 	for i := 0; i+1 < len(extra); i += 2 {
@@ -168,7 +171,7 @@ func (b *builder) resource(id, kind string, properties *value.Object, extra ...a
 	b.resources.Set(id, r)
 }
 
-// output adds one output of the stack; destroy and Seed-Farmer's metadata read them.
+// output adds an output of the stack. Some outputs become metadata of the Seed-Farmer module.
 func (b *builder) output(name string, v any) {
 	b.outputs.Set(name, value.Obj("Value", v))
 }
@@ -178,7 +181,7 @@ func ref(id string) *value.Object   { return value.Obj("Ref", id) }
 func arnOf(id string) *value.Object { return value.Obj("Fn::GetAtt", []any{id, "Arn"}) }
 func sub(text string) *value.Object { return value.Obj("Fn::Sub", text) }
 
-// list and anys make JSON arrays.
+// list and anys return JSON arrays.
 func list[T any](items ...T) []any { return anys(items) }
 
 func anys[T any](items []T) []any {
@@ -189,5 +192,5 @@ func anys[T any](items []T) []any {
 	return out
 }
 
-// Hash names the template by its content.
+// Hash returns a hash of the template, for the name of an uploaded template.
 func (s *Stack) Hash() string { return hash(string(s.Template))[:16] }

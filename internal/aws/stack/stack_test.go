@@ -18,10 +18,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// certificate is PEM by its first line, which is all that is asked of it here.
+// certificate is only the first line of a PEM certificate in base64, which is all that the parameter check needs.
 const certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg=="
 
-// required are the parameters that have no default.
+// required returns values of the required parameters.
 func required() map[string]any {
 	return map[string]any{
 		"namespace":                  "ray",
@@ -55,7 +55,8 @@ func read(t *testing.T, values map[string]any) stack.Params {
 	return p
 }
 
-// small is a machine with what definitions have: a resource to put into a partition, a shell's ${...}, quotes, JSONata.
+// small is a definition with everything that needs special treatment: a resource ARN with a partition, a shell's ${...},
+// quotes, and JSONata.
 const small = `{"Comment":"small","QueryLanguage":"JSONata","StartAt":"train","States":{"train":{"Type":"Task",
 "Resource":"arn:aws:states:::eks:runJob.sync","Arguments":{"ClusterName":"eks-cluster","Endpoint":"https://ABC","CertificateAuthority":"` + certificate + `",
 "Job":{"spec":{"template":{"spec":{"containers":[{"name":"c","command":["sh","-c","{% 'echo ${HOME:-/} \"' & $states.input.x & '\"' %}"]}]}}}}},
@@ -84,7 +85,7 @@ func build(t *testing.T, values map[string]any, id stack.Identity) *stack.Stack 
 
 var seedfarmer = stack.Identity{Project: "aiops", Deployment: "ray-on-eks", Module: "ray-orchestrator"}
 
-// options are stacks for the default and for every option that changes the template.
+// options returns parameters by the name of their golden file: none, all, and each one that changes the template.
 func options() map[string]map[string]any {
 	all := map[string]any{
 		"data_bucket_name": "data-bucket", "permissions_boundary_name": "boundary", "tags": map[string]any{"team": "research"},
@@ -102,13 +103,14 @@ func options() map[string]map[string]any {
 	return out
 }
 
+// TestGolden compares the templates and objects with golden files, and verifies that Build is deterministic.
 func TestGolden(t *testing.T) {
 	for name, values := range options() {
 		t.Run(name, func(t *testing.T) {
 			s := build(t, with(values), seedfarmer)
 			golden(t, filepath.Join("testdata", name+".json"), s.Template)
 			if again := build(t, with(values), seedfarmer); !bytes.Equal(again.Template, s.Template) {
-				t.Error("the same input gives another template the second time")
+				t.Error("the same input gives a different template the second time")
 			}
 		})
 	}
@@ -143,6 +145,6 @@ func golden(t *testing.T, path string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+		t.Errorf("%s differs (to rewrite it, run: go test -update):\n%s", path, diff)
 	}
 }

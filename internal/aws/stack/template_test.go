@@ -33,20 +33,20 @@ func resources(t *testing.T, s *stack.Stack) map[string]resource {
 	return template.Resources
 }
 
-// TestKinds wants no function and no custom resource, whatever is asked for.
+// TestKinds verifies that no option adds a Lambda function, a custom resource or a nested stack.
 func TestKinds(t *testing.T) {
 	for name, values := range options() {
 		for id, r := range resources(t, build(t, with(values), seedfarmer)) {
 			if strings.HasPrefix(r.Type, "AWS::Lambda") || strings.HasPrefix(r.Type, "Custom::") || strings.HasPrefix(r.Type, "AWS::CloudFormation") {
-				t.Errorf("%s: %s is a %s", name, id, r.Type)
+				t.Errorf("%s: %s has the type %s", name, id, r.Type)
 			}
 		}
 	}
 }
 
-// TestTagged wants the tags on everything that takes them, and the boundary on every role.
+// TestTagged verifies that every resource that supports tags has them, and every role the permissions boundary.
 func TestTagged(t *testing.T) {
-	untagged := []string{"AWS::KMS::Alias", "AWS::Scheduler::Schedule"} // CloudFormation gives these no tags
+	untagged := []string{"AWS::KMS::Alias", "AWS::Scheduler::Schedule"} // these do not support tags
 	for id, r := range resources(t, build(t, with(options()["all"]), seedfarmer)) {
 		text := fmt.Sprint(r.Properties["Tags"])
 		if !slices.Contains(untagged, r.Type) && (!strings.Contains(text, "research") || !strings.Contains(text, "SeedFarmerModuleName")) {
@@ -58,7 +58,7 @@ func TestTagged(t *testing.T) {
 	}
 }
 
-// grants are the statements of a role as lines: actions on resources.
+// grants returns the statements of a role, each as a line "ACTIONS on RESOURCES".
 func grants(t *testing.T, r resource) []string {
 	t.Helper()
 	var p struct {
@@ -85,6 +85,7 @@ func grants(t *testing.T, r resource) []string {
 	return lines
 }
 
+// TestPolicies compares the permissions of all roles, statement by statement, with all options and with none.
 func TestPolicies(t *testing.T) {
 	const delivery = `logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies ` +
 		`logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery on ["*"]`
@@ -105,13 +106,14 @@ func TestPolicies(t *testing.T) {
 	}
 	plain := resources(t, build(t, required(), seedfarmer))
 	if got := grants(t, plain["PodRole"]); len(got) > 0 {
-		t.Errorf("pods without a bucket may %v", got)
+		t.Errorf("without a bucket, pods have the permissions %v", got)
 	}
 	if diff := cmp.Diff([]string{delivery}, grants(t, plain["StateMachineRole"])); diff != "" {
 		t.Error(diff)
 	}
 }
 
+// TestTrust compares the trust policies of all roles.
 func TestTrust(t *testing.T) {
 	all := resources(t, build(t, with(options()["all"]), seedfarmer))
 	const account = `"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}`
@@ -134,14 +136,15 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// substitute does what Fn::Sub does for a text with pseudo parameters alone.
+// substitute expands the parameters in a text as Fn::Sub does, and unescapes ${ as a JSON parser does.
 func substitute(text, partition string) string {
 	text = strings.ReplaceAll(text, "${AWS::Partition}", partition)
 	text = strings.ReplaceAll(text, "${CertificateAuthority}", certificate)
-	return strings.ReplaceAll(text, `\u0024{`, "${") // JSON's own way to write it
+	return strings.ReplaceAll(text, `\u0024{`, "${")
 }
 
-// TestDefinition wants the template's definition to be the pipeline's, byte for byte but for blanks and escapes, in every partition.
+// TestDefinition verifies that the definition in the template is that of the pipeline, apart from white space and escapes, and
+// that its resources are in the stack's partition.
 func TestDefinition(t *testing.T) {
 	r := resources(t, build(t, required(), seedfarmer))
 	for id, source := range map[string]string{"StateMachine": small, "CleanUpStateMachine": smallCleanup} {
@@ -160,6 +163,7 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
+// TestRecord verifies that the record can be read from the template, and that a template without one is not an error.
 func TestRecord(t *testing.T) {
 	s := build(t, with(options()["all"]), seedfarmer)
 	got, ok, err := stack.ReadRecord(s.Template)
@@ -170,13 +174,14 @@ func TestRecord(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, ok, err := stack.ReadRecord([]byte(`{"Resources": {"X": {"Type": "AWS::SNS::Topic"}}}`)); ok || err != nil {
-		t.Error("a foreign template has a record", err)
+		t.Error("found a record in a template of another program", err)
 	}
 	if _, _, err := stack.ReadRecord([]byte(`{"Resources": {"StateMachine": {"Metadata": {"Rayorch": {"version": 9}}}}}`)); err == nil {
-		t.Error("a record of a later version is taken")
+		t.Error("no error for a record of a later version")
 	}
 }
 
+// TestKeepLogs verifies that only the log group and the key are retained, and that the record is kept.
 func TestKeepLogs(t *testing.T) {
 	s := build(t, with(map[string]any{"kms_key": "create"}), seedfarmer)
 	kept, err := stack.KeepLogs(s.Template)
@@ -195,10 +200,11 @@ func TestKeepLogs(t *testing.T) {
 		}
 	}
 	if _, ok, err := stack.ReadRecord(kept); !ok || err != nil {
-		t.Error("the record is lost", err)
+		t.Error("the record is missing", err)
 	}
 }
 
+// FuzzReadTemplate verifies that no template makes the readers panic: a stack may belong to another program.
 func FuzzReadTemplate(f *testing.F) {
 	f.Add([]byte(`{"Resources": {"StateMachine": {"Metadata": {"Rayorch": {"version": 1}}}, "LogGroup": {"Metadata": {}}}}`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
@@ -207,22 +213,22 @@ func FuzzReadTemplate(f *testing.F) {
 	})
 }
 
-// tool finds a linter that others wrote: on PATH, or where make test-setup puts it.
-func tool(t *testing.T, name, place string) string {
+// tool finds a linter on PATH or in the directory where make test-setup installs it, or else skips the test.
+func tool(t *testing.T, name, dir string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	if path, err := filepath.Abs(filepath.Join("..", "..", "..", place, "bin", name)); err == nil {
+	if path, err := filepath.Abs(filepath.Join("..", "..", "..", dir, "bin", name)); err == nil {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
 	}
-	t.Skipf("SKIPPED: %s is neither on PATH nor in %s: make test-setup installs it", name, place)
+	t.Skipf("SKIPPED: %s is neither on PATH nor in %s: to install it, run make test-setup", name, dir)
 	return ""
 }
 
-// templates writes the golden stacks' templates to files, and one that was shortened.
+// templates writes the templates of all golden stacks, and a shortened one, to files and returns their paths.
 func templates(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -243,8 +249,8 @@ func templates(t *testing.T) []string {
 	return files
 }
 
-// TestCfnLint has AWS's own linter read the templates, for a region of each partition. It leaves a definition in Fn::Sub
-// alone, and takes no partition but aws elsewhere, so the definition is linted once more with the partition written in.
+// TestCfnLint lints the templates with AWS's own linter, for a region of each partition. The linter skips definitions in
+// Fn::Sub, and outside Fn::Sub it only accepts the partition aws, so the test also lints the original definition.
 func TestCfnLint(t *testing.T) {
 	lint := tool(t, "cfn-lint", ".venv")
 	files := templates(t)
@@ -260,6 +266,7 @@ func TestCfnLint(t *testing.T) {
 	}
 }
 
+// TestCheckov lints the templates for insecure settings.
 func TestCheckov(t *testing.T) {
 	checkov := tool(t, "checkov", ".tools/checkov")
 	args := append([]string{"--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "-f"}, templates(t)...)

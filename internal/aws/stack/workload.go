@@ -9,14 +9,16 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// The built-in workload's files, and the image that its inference gets where nobody names one: the published module's.
+// The files of the built-in workload, which is that of the published module, and the default image of its inference step,
+// which is also that of the published module.
 const (
 	PublishedWithClaim = "published.yaml"
 	PublishedWithout   = "published-ray.yaml"
 	PublishedJobImage  = "rayproject/ray-ml:2.30.0"
 )
 
-// Published is the file of the built-in workload: its inference is a pod with the claim, or a Ray job where there is none.
+// Published returns the file of the built-in workload. Its inference step is a pod that mounts the claim, or a Ray job if
+// there is no claim.
 func (p Params) Published() string {
 	if p.Claim == "" {
 		return PublishedWithout
@@ -24,8 +26,8 @@ func (p Params) Published() string {
 	return PublishedWithClaim
 }
 
-// TargetName is the pipeline's target to deploy for: the named one, else its only one of kind aws, else aws, which
-// Prepare makes.
+// TargetName returns the name of the pipeline's target to deploy: the named one, or else its only target of kind aws. If it
+// has none, the name is aws, and Prepare adds that target.
 func TargetName(p *pipeline.Pipeline, named string) (string, error) {
 	var found []string
 	for _, e := range p.Targets.Entries {
@@ -36,18 +38,19 @@ func TargetName(p *pipeline.Pipeline, named string) (string, error) {
 	switch {
 	case named != "":
 		if t, ok := p.Targets.Get(named); ok && t.Kind != pipeline.TargetAWS {
-			return "", fmt.Errorf("target %s is of kind %s, not aws", named, t.Kind)
+			return "", fmt.Errorf("target %s: the kind must be aws, got %s", named, t.Kind)
 		}
 		return named, nil
 	case len(found) > 1:
-		return "", fmt.Errorf("the pipeline has %d targets of kind aws: name one by --target: %s", len(found), strings.Join(found, ", "))
+		return "", fmt.Errorf("the pipeline has %d targets of kind aws: choose one with --target: %s", len(found), strings.Join(found, ", "))
 	case len(found) == 1:
 		return found[0], nil
 	}
 	return "aws", nil
 }
 
-// TargetSource are the parameters that a pipeline's target sets. They are its author's, so all other sources go before.
+// TargetSource returns the parameters that a target in the pipeline file sets. All other sources take precedence, because the
+// user who deploys a pipeline may not be its author.
 func TargetSource(p *pipeline.Pipeline, name string) Source {
 	values := map[string]any{}
 	s := Source{Values: values, Name: func(t Param) string { return "the value in the pipeline's target " + name }}
@@ -93,8 +96,8 @@ func awsValues(a *pipeline.AWSTarget, text func(key, v string), put func(key str
 	put("tags", tags, len(tags) > 0)
 }
 
-// Prepare sets a pipeline up for its deployment: what the parameters say of the whole pipeline goes into a copy of it,
-// what is the target's into the copy's target and into the options of the compiler.
+// Prepare applies the parameters to a pipeline before it is compiled. It returns a copy of the pipeline with the parameters
+// that concern the whole pipeline or its target, and the compiler options with the others.
 func Prepare(p *pipeline.Pipeline, target string, params Params, names Names) (*pipeline.Pipeline, compile.Options) {
 	made := *p
 	builtIn := params.Pipeline == ""
@@ -120,7 +123,8 @@ func Prepare(p *pipeline.Pipeline, target string, params Params, names Names) (*
 	return &made, o
 }
 
-// withTarget is the targets with the one to deploy for, made where it was missing.
+// withTarget returns a copy of the targets in which the target to deploy has the values of the parameters. It adds the target
+// if it does not exist.
 func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, names Names) pipeline.Map[pipeline.Target] {
 	t, ok := all.Get(name)
 	if !ok {
@@ -138,10 +142,10 @@ func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, n
 		pods.ServiceAccount = names.User
 	}
 	if params.Pipeline == "" || params.MountGiven {
-		// As the published module mounts it: the claim's directory of the same name as the path.
+		// As in the published module: the mounted directory of the claim has the same path as the mount.
 		pods.SubPath = strings.TrimSuffix(strings.TrimPrefix(params.MountPath, "/"), "/")
 	}
-	// Jobs and pods carry the deployment's label and tags as all its objects do: destroy finds them by it.
+	// Jobs and pods have the same label and tags as all objects of the deployment: destroy finds them by the label.
 	pods.Labels.Entries = append(slices.Clone(pods.Labels.Entries), pipeline.Entry[string]{Key: LabelStack, Value: kubeName(names.Stack)})
 	pods.Annotations.Entries = append(slices.Clone(pods.Annotations.Entries), annotationEntries(params, names)...)
 	t.Pods = &pods

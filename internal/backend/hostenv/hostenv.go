@@ -1,6 +1,6 @@
-// Package hostenv says what jobs on this machine, and rayorch's own Ray, get of the environment of the process that starts them.
-// What a program needs to find its tools, libraries, certificates and caches is passed on; what authenticates is not: it reaches a
-// job only by name (env, secrets, inheritEnv). The runners and internal/backend/ray call it.
+// Package hostenv selects the environment variables that jobs on this machine, and the Ray that rayorch starts, inherit from the
+// process that starts them. They inherit what a program needs to find its tools, libraries, certificates and caches, but not
+// credentials: a pipeline has to list these by name (env, secrets, inheritEnv).
 package hostenv
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// base are the variables that every job gets. The table in docs/pipeline.md explains them.
+// base has the patterns of variables that every job inherits. The table in docs/pipeline.md explains them.
 var base = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR",
 	"LANG", "LANGUAGE", "LC_*", "TZ",
@@ -24,11 +24,12 @@ var base = []string{
 	"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "HF_HOME", "TORCH_HOME",
 }
 
-// Base are the entries (NAME=VALUE) of an environment that every job gets.
+// Base returns the entries (NAME=VALUE) of an environment that every job inherits.
 func Base(environ []string) []string { return pick(environ, isBase) }
 
 func isBase(name string) bool { return Matches(base, name) }
 
+// pick returns the entries whose names take accepts.
 func pick(environ []string, take func(name string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
@@ -36,8 +37,8 @@ func pick(environ []string, take func(name string) bool) []string {
 	})
 }
 
-// Matches tells whether a name, or a pattern of names, is one of the patterns or within one: PREFIX_* stands for all that start with
-// PREFIX_, and * for all.
+// Matches reports whether a name matches one of the patterns: PREFIX_* matches all names that start with PREFIX_, and * all
+// names. The name can be a pattern itself; it then matches if a pattern includes all its names.
 func Matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		prefix, open := strings.CutSuffix(pattern, "*")
@@ -45,14 +46,14 @@ func Matches(patterns []string, name string) bool {
 	})
 }
 
-// Inherit says what a job inherits besides. In a definition it is true, or a list of names, where PREFIX_* stands for all that start
-// with PREFIX_.
+// Inherit specifies which variables a job inherits in addition to the base. In a definition, it is true for all, or a list of
+// names and patterns such as PREFIX_*.
 type Inherit struct {
 	All   bool
 	Names []string
 }
 
-// Name is the pattern of a name in Inherit.
+// Name matches a valid name or pattern in Inherit.
 var Name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
 
 // UnmarshalJSON reads true, false or a list of names.
@@ -66,13 +67,14 @@ func (i *Inherit) UnmarshalJSON(data []byte) error {
 	}
 	for _, name := range i.Names {
 		if !Name.MatchString(name) {
-			return fmt.Errorf("the argument InheritEnv: %q must be the name of an environment variable, or PREFIX_*", name)
+			return fmt.Errorf("the argument InheritEnv: %q is not the name of an environment variable or PREFIX_*", name)
 		}
 	}
 	return nil
 }
 
-// Of are the entries of an environment that a job inherits beyond the base. Settings of rayorch itself are never among them.
+// Of returns the entries of an environment that a job inherits in addition to the base. These never include rayorch's own
+// settings (RAYORCH_*).
 func (i Inherit) Of(environ []string) []string {
 	return pick(environ, func(name string) bool {
 		return !isBase(name) && !strings.HasPrefix(name, "RAYORCH_") && (i.All || Matches(i.Names, name))
@@ -81,14 +83,15 @@ func (i Inherit) Of(environ []string) []string {
 
 var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
-// Advice is for the cause of a failed job: it names the variables of an environment that the cause mentions and the job did not
-// inherit. given are those that it got otherwise. It is empty where there are none.
+// Advice returns a hint for a failed job if its cause mentions variables of the environment that the job did not inherit, or ""
+// if there are none. given has the variables that the job got from other sources. A cause that mentions credentials stands
+// for all AWS_* variables. A name without an underscore does not count as mentioned, because it could be any word.
 func (i Inherit) Advice(environ []string, given map[string]bool, cause string) string {
 	mentioned := map[string]bool{}
 	for _, name := range identifier.FindAllString(cause, -1) {
 		mentioned[name] = strings.Contains(name, "_")
 	}
-	credentials := strings.Contains(strings.ToLower(cause), "credentials") // what the SDKs of AWS say without any
+	credentials := strings.Contains(strings.ToLower(cause), "credentials") // the SDKs of AWS mention no variable
 	var names []string
 	for _, entry := range (Inherit{All: true}).Of(environ) {
 		name, _, _ := strings.Cut(entry, "=")
@@ -99,6 +102,6 @@ func (i Inherit) Advice(environ []string, given map[string]bool, cause string) s
 	if len(names) == 0 {
 		return ""
 	}
-	return "\nrayorch: hint: " + strings.Join(names, ", ") + " in the environment of rayorch: jobs do not inherit it. " +
-		"To pass it to jobs, list it in inheritEnv of the target, or make it a secret of the step"
+	return "\nrayorch: hint: jobs do not inherit " + strings.Join(names, ", ") + " from the environment of rayorch: " +
+		"to pass a variable to jobs, list it in inheritEnv of the target, or make it a secret of the step"
 }

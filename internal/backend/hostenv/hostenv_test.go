@@ -10,6 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/hostenv"
 )
 
+// environ is the environment of all tests; the last entry is invalid.
 var environ = []string{
 	"PATH=/bin", "HOME=/root", "LC_ALL=C", "https_proxy=http://p", "HTTPS_PROXY=http://p", "CUDA_VISIBLE_DEVICES=0", "PIP_INDEX_URL=u",
 	"AWS_SECRET_ACCESS_KEY=s", "AWS_PROFILE=dev", "HF_TOKEN=t", "HF_HOME=/hf", "PATHOLOGY=x", "RAYORCH_STATE_DIR=/d", "EMPTY=", "odd",
@@ -51,6 +52,7 @@ func TestBadInherit(t *testing.T) {
 	}
 }
 
+// TestAdvice has causes that mention variables, and some that do not although they contain similar names.
 func TestAdvice(t *testing.T) {
 	for _, test := range []struct {
 		inherit hostenv.Inherit
@@ -58,9 +60,9 @@ func TestAdvice(t *testing.T) {
 		cause   string
 		want    string
 	}{
-		{cause: "KeyError: 'HF_TOKEN'", want: "HF_TOKEN in the environment"},
-		{cause: "sh: 1: HF_TOKEN: parameter not set", want: "HF_TOKEN in the environment"},
-		{cause: "botocore.exceptions.NoCredentialsError: Unable to locate credentials", want: "AWS_SECRET_ACCESS_KEY, AWS_PROFILE in"},
+		{cause: "KeyError: 'HF_TOKEN'", want: "HF_TOKEN from the environment"},
+		{cause: "sh: 1: HF_TOKEN: parameter not set", want: "HF_TOKEN from the environment"},
+		{cause: "botocore.exceptions.NoCredentialsError: Unable to locate credentials", want: "AWS_SECRET_ACCESS_KEY, AWS_PROFILE from"},
 		{cause: "the PATHOLOGY of MY_HF_TOKEN2"},
 		{cause: "KeyError: 'HF_TOKEN'", given: map[string]bool{"HF_TOKEN": true}},
 		{cause: "KeyError: 'HF_TOKEN'", inherit: hostenv.Inherit{Names: []string{"HF_*"}}},

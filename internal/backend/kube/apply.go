@@ -11,38 +11,40 @@ import (
 	"slices"
 )
 
-// ApplyOptions say how objects are applied.
+// ApplyOptions are the options of a server-side apply.
 type ApplyOptions struct {
 	// FieldManager defaults to rayorch.
 	FieldManager string
-	// DryRun makes the server check and answer, but keep nothing.
+	// DryRun makes the server validate the request and return the result without storing it.
 	DryRun bool
-	// Force takes fields over that another manager has set.
+	// Force takes over fields that another field manager owns.
 	Force bool
 }
 
-// What became of an object.
+// The actions in the results of Apply, Diff and Delete.
 const (
 	Created   = "created"
 	Changed   = "configured"
 	Unchanged = "unchanged"
 	Deleted   = "deleted"
-	Absent    = "not there"
-	Foreign   = "not ours"
+	Absent    = "not found"
+	Foreign   = "not managed by rayorch"
 )
 
-// Applied is what became of one object.
+// Applied is the result for one object.
 type Applied struct {
-	Object Object // as it is now; as it was when it was deleted
+	Object Object // the object after the operation, or before it was deleted
 	Action string // Created, Changed, ...
 }
 
-// applyOrder is what others need first. What it does not name comes last, in the order given.
+// applyOrder is the order of kinds, so that objects are applied before those that need them. All other kinds follow in the order
+// given.
 var applyOrder = []string{
 	"Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding",
 	"ConfigMap", "Secret", "PersistentVolume", "PersistentVolumeClaim", "Service",
 }
 
+// rank returns the position of an object's kind in applyOrder.
 func rank(o Object) int {
 	if i := slices.Index(applyOrder, Kind(o)); i >= 0 {
 		return i
@@ -50,12 +52,13 @@ func rank(o Object) int {
 	return len(applyOrder)
 }
 
+// sorted returns the objects in the order in which to apply them.
 func sorted(objects []Object) []Object {
 	return slices.SortedStableFunc(slices.Values(objects), func(a, b Object) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
-// Apply makes the objects what they are to be, by server-side apply, and stops at the first that fails. What was done
-// before is returned beside the error.
+// Apply creates or updates objects with server-side apply. It stops at the first error, and then returns the results so far
+// together with the error.
 func (c *Client) Apply(ctx context.Context, objects []Object, o ApplyOptions) ([]Applied, error) {
 	var done []Applied
 	for _, object := range sorted(objects) {
@@ -74,7 +77,7 @@ func (c *Client) applyOne(ctx context.Context, object Object, o ApplyOptions) (A
 		return Applied{}, err
 	}
 	before, err := c.live(ctx, path)
-	if err != nil && Code(err) != http.StatusForbidden { // who may apply may perhaps not read
+	if err != nil && Code(err) != http.StatusForbidden { // the permission to apply does not include reading
 		return Applied{}, err
 	}
 	after, err := c.patchApply(ctx, path, object, o)
@@ -87,22 +90,23 @@ func (c *Client) applyOne(ctx context.Context, object Object, o ApplyOptions) (A
 		applied.Action = Created
 	case !o.DryRun && text(before, "metadata", "resourceVersion") == text(after, "metadata", "resourceVersion"):
 		applied.Action = Unchanged
-	case o.DryRun && sameContent(before, after): // the version says nothing of what a dry run would change
+	case o.DryRun && sameContent(before, after): // a dry run does not change the resource version
 		applied.Action = Unchanged
 	}
 	return applied, nil
 }
 
-// live is nil for what is not there.
+// live reads the object at a path. It returns nil if the object does not exist.
 func (c *Client) live(ctx context.Context, path string) (Object, error) {
-	var there Object
-	err := c.get(ctx, path, nil, &there)
+	var o Object
+	err := c.get(ctx, path, nil, &o)
 	if NotFound(err) {
 		return nil, nil
 	}
-	return there, err
+	return o, err
 }
 
+// patchApply sends a server-side apply and returns the resulting object. With strict validation, an unknown field is an error.
 func (c *Client) patchApply(ctx context.Context, path string, object Object, o ApplyOptions) (Object, error) {
 	body, err := json.Marshal(object)
 	if err != nil {
@@ -126,16 +130,16 @@ func (c *Client) patchApply(ctx context.Context, path string, object Object, o A
 	return after, err
 }
 
-// explainConflict says what to do about fields that somebody else has set.
+// explainConflict adds to an error about fields of another field manager how to resolve the conflict.
 func explainConflict(err error) error {
 	if Code(err) == http.StatusConflict && StatusReason(err) == "Conflict" {
-		return fmt.Errorf("%w: take the fields over by force, or leave them out", err)
+		return fmt.Errorf("%w: take over the fields with --force, or remove them", err)
 	}
 	return err
 }
 
-// Delete removes the objects that carry rayorch's label, the last applied first, and waits for none of them. The others
-// stay, and are said to be Foreign.
+// Delete deletes objects in the reverse order of Apply, and does not wait until they are gone. It only deletes objects with
+// rayorch's label; the action of the others is Foreign. It continues after an error and returns all errors joined.
 func (c *Client) Delete(ctx context.Context, objects []Object) ([]Applied, error) {
 	ordered := sorted(objects)
 	slices.Reverse(ordered)
@@ -157,24 +161,24 @@ func (c *Client) deleteOne(ctx context.Context, object Object) (Applied, error) 
 	if err != nil {
 		return Applied{}, err
 	}
-	there, err := c.live(ctx, path)
+	live, err := c.live(ctx, path)
 	switch {
 	case err != nil:
 		return Applied{}, err
-	case there == nil:
+	case live == nil:
 		return Applied{Object: object, Action: Absent}, nil
-	case text(there, "metadata", "labels", ManagedBy) != Manager:
-		return Applied{Object: there, Action: Foreign}, nil
+	case text(live, "metadata", "labels", ManagedBy) != Manager:
+		return Applied{Object: live, Action: Foreign}, nil
 	}
-	err = c.Remove(ctx, path, text(there, "metadata", "uid"))
+	err = c.Remove(ctx, path, text(live, "metadata", "uid"))
 	if err != nil && !NotFound(err) {
 		return Applied{}, err
 	}
-	return Applied{Object: there, Action: Deleted}, nil
+	return Applied{Object: live, Action: Deleted}, nil
 }
 
-// Remove deletes what is at a path, and in the background what belongs to it. With a uid it deletes only that very object:
-// another one of the same name answers 409.
+// Remove deletes the object at a path; Kubernetes deletes its dependents in the background. If uid is not empty, Remove only
+// deletes the object with that UID: for another object of the same name, the error has status 409.
 func (c *Client) Remove(ctx context.Context, path, uid string) error {
 	options := map[string]any{"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
 	if uid != "" {

@@ -7,22 +7,23 @@ import (
 	"strings"
 )
 
-// Rule is one thing that somebody may be allowed to do.
+// Rule is a single permission.
 type Rule struct {
 	Verb      string
-	Group     string // "" for the core
-	Resource  string // with its subresource, as pods/log
-	Namespace string // "" for all, or for what has none
-	Name      string // "" for any
+	Group     string // "" for the core group
+	Resource  string // with a subresource, as in pods/log
+	Namespace string // "" for all namespaces, or for a resource without a namespace
+	Name      string // "" for all names
 }
 
-// Allowed is what the server says of a Rule.
+// Allowed is the server's answer about a Rule.
 type Allowed struct {
 	Rule
 	Allowed bool
 	Reason  string
 }
 
+// String formats the rule, for example "create jobs.batch in namespace ml".
 func (r Rule) String() string {
 	text := r.Verb + " " + r.Resource
 	if r.Group != "" {
@@ -37,7 +38,7 @@ func (r Rule) String() string {
 	return text
 }
 
-// Can asks the server what of the rules the client may do.
+// Can asks the server which of the rules the client is allowed, with a SelfSubjectAccessReview for each.
 func (c *Client) Can(ctx context.Context, rules []Rule) ([]Allowed, error) {
 	all := make([]Allowed, 0, len(rules))
 	for _, r := range rules {

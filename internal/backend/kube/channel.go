@@ -16,22 +16,23 @@ import (
 	"github.com/moby/spdystream"
 )
 
-// The protocols of a port-forward: SPDY streams inside a WebSocket, which passes proxies, and for API servers before 1.31
-// bare SPDY after an upgrade.
+// The protocols of a port-forward: SPDY streams inside a WebSocket, which works through proxies, and for API servers before 1.31
+// plain SPDY after an HTTP upgrade.
 const (
 	forwardProtocol = "portforward.k8s.io"
 	tunnelProtocol  = "SPDY/3.1+" + forwardProtocol
 )
 
-// channel is one connection to a port of a pod.
+// channel is a connection to a port of a pod.
 type channel struct {
 	raw    net.Conn
 	conn   *spdystream.Connection
 	data   *spdystream.Stream
-	failed chan []byte // what the kubelet says of a failure, once
+	failed chan []byte // receives the error message of the kubelet once; empty if there is none
 }
 
-// openChannel connects to a pod's port.
+// openChannel connects to a port of a pod. It tries a WebSocket first and then SPDY, unless the port-forward was denied (403) or
+// the pod does not exist (404).
 func (c *Client) openChannel(ctx context.Context, upgrade *http.Client, path string, port int) (*channel, error) {
 	conn, err := c.tunnel(ctx, upgrade, path)
 	if err != nil && Code(err) != http.StatusForbidden && Code(err) != http.StatusNotFound {
@@ -43,7 +44,7 @@ func (c *Client) openChannel(ctx context.Context, upgrade *http.Client, path str
 	return newChannel(conn, port)
 }
 
-// newChannel opens the streams of a connection.
+// newChannel opens the streams for a port on a connection.
 func newChannel(conn net.Conn, port int) (*channel, error) {
 	streams, err := spdystream.NewConnection(conn, false)
 	if err != nil {
@@ -59,7 +60,7 @@ func newChannel(conn net.Conn, port int) (*channel, error) {
 	return ch, nil
 }
 
-// open makes the two streams of a connection: one for errors, which the client only reads, and one for the data.
+// open creates the two streams of a connection: one for errors, which the client only reads, and one for data.
 func (ch *channel) open(port int) error {
 	headers := func(kind string) http.Header {
 		return http.Header{"Streamtype": {kind}, "Port": {strconv.Itoa(port)}, "Requestid": {"0"}}
@@ -71,7 +72,7 @@ func (ch *channel) open(port int) error {
 	if err := errs.WaitTimeout(openWait); err != nil {
 		return err
 	}
-	_ = errs.Close() // our half
+	_ = errs.Close() // the client's half
 	go func() {
 		text, _ := io.ReadAll(io.LimitReader(errs, 4<<10)) // ends with the connection
 		ch.failed <- text
@@ -83,36 +84,37 @@ func (ch *channel) open(port int) error {
 	return ch.data.WaitTimeout(openWait)
 }
 
-// openWait bounds how long the kubelet may take to accept a stream, and to say why it ended one.
+// openWait is the maximum time to wait until the kubelet accepts a stream, or sends the reason why it ended one.
 const openWait = 30 * time.Second
 
-// problem waits for what the kubelet says of a failure, which may come after the end of the data. The connection stays open
-// until then: containerd 1.6 sends nothing more once it has received GOAWAY.
+// problem waits for the error message of the kubelet, which may arrive after the end of the data, and returns it as an error, or
+// nil if there is none. The connection must stay open until then, because containerd 1.6 sends nothing after it receives GOAWAY.
 func (ch *channel) problem() error {
-	_ = ch.data.Reset() // discards data that still arrives, as when the local client has gone
+	_ = ch.data.Reset() // discard data that still arrives, for example after the local client disconnected
 	select {
 	case text := <-ch.failed:
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			return errors.New(string(text))
 		}
-	case <-time.After(openWait): // it has nothing to say
+	case <-time.After(openWait): // no message
 	}
 	return nil
 }
 
-// Close ends the connection, also one whose streams the other side does not close any more, as when its pod was killed:
-// SPDY's own end would wait for them.
+// Close closes the connection. It also closes the underlying connection, because closing the SPDY connection waits for its
+// streams, which the other side may never close, for example after its pod was killed.
 func (ch *channel) Close() {
 	_ = ch.conn.Close()
 	_ = ch.raw.Close()
 }
 
+// tunnel opens a port-forward over a WebSocket.
 func (c *Client) tunnel(ctx context.Context, upgrade *http.Client, path string) (net.Conn, error) {
 	target, err := c.url(Request{Path: path})
 	if err != nil {
 		return nil, err
 	}
-	ws, answer, err := websocket.Dial(ctx, //nolint:bodyclose // it is the connection, or a copy in memory
+	ws, answer, err := websocket.Dial(ctx, //nolint:bodyclose // the body is the connection, or a copy in memory
 		target.String(), &websocket.DialOptions{
 			HTTPClient: upgrade, Subprotocols: []string{tunnelProtocol}, CompressionMode: websocket.CompressionDisabled,
 		})
@@ -121,25 +123,26 @@ func (c *Client) tunnel(ctx context.Context, upgrade *http.Client, path string) 
 	}
 	if ws.Subprotocol() != tunnelProtocol {
 		_ = ws.CloseNow()
-		return nil, fmt.Errorf("the api server does not speak %s", tunnelProtocol)
+		return nil, fmt.Errorf("the API server does not support %s", tunnelProtocol)
 	}
 	ws.SetReadLimit(-1)
 	return websocket.NetConn(context.WithoutCancel(ctx), ws, websocket.MessageBinary), nil
 }
 
-// upgradeError keeps what the server answered.
+// upgradeError returns the error of a failed upgrade: a StatusError if the server responded with an error, or else err.
 func upgradeError(path string, answer *http.Response, err error) error {
 	if answer == nil || answer.StatusCode < 300 {
 		return err
 	}
 	var body []byte
 	if answer.Body != nil {
-		body, _ = io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // what came of it is enough to say why
+		body, _ = io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // a partial body is enough for the message
 	}
 	_, text, _ := strings.Cut(answer.Status, " ")
 	return newStatusError(Request{Path: path}, Response{Status: answer.StatusCode, StatusText: text, Header: answer.Header, Body: body})
 }
 
+// upgraded opens a port-forward over SPDY after an HTTP upgrade.
 func (c *Client) upgraded(ctx context.Context, upgrade *http.Client, path string) (net.Conn, error) {
 	target, err := c.url(Request{Path: path})
 	if err != nil {
@@ -157,13 +160,12 @@ func (c *Client) upgraded(ctx context.Context, upgrade *http.Client, path string
 	both, ok := answer.Body.(io.ReadWriteCloser)
 	if answer.StatusCode != http.StatusSwitchingProtocols || !ok {
 		defer answer.Body.Close()
-		return nil, upgradeError(path, answer, fmt.Errorf("the api server answered %s to a port-forward", answer.Status))
+		return nil, upgradeError(path, answer, fmt.Errorf("port-forward: the API server responded with %s", answer.Status))
 	}
 	return bodyConn{ReadWriteCloser: both}, nil
 }
 
-// bodyConn is the body of an upgraded answer as the connection that it is; spdystream asks for no address and no deadline
-// that matter.
+// bodyConn makes the body of an upgraded response a net.Conn. Package spdystream does not depend on addresses or deadlines.
 type bodyConn struct{ io.ReadWriteCloser }
 
 func (b bodyConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }

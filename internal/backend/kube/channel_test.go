@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// TestLateProblem has a kubelet that ends the data before it says what failed, and says nothing after a GOAWAY, as
-// containerd 1.6 does.
+// TestLateProblem uses a kubelet that ends the data before it sends the error message, and sends nothing after GOAWAY, like
+// containerd 1.6.
 func TestLateProblem(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
@@ -22,13 +22,13 @@ func TestLateProblem(t *testing.T) {
 	}
 	streams := make(chan *spdystream.Stream, 2)
 	go conn.Serve(func(s *spdystream.Stream) {
-		streams <- s // before the reply, after which the client opens the next one
+		streams <- s // before the reply, after which the client opens the next stream
 		_ = s.SendReply(http.Header{}, false)
 	})
 	go func() {
 		errs, data := <-streams, <-streams
 		_ = data.Close()
-		_, _ = io.Copy(io.Discard, data) // until the client has noticed
+		_, _ = io.Copy(io.Discard, data) // until the client resets the stream
 		select {
 		case <-conn.CloseChan(): // GOAWAY
 			return

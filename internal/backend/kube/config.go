@@ -16,13 +16,14 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// ErrNoConfig tells that there is no kubeconfig, and that this is no pod.
-var ErrNoConfig = errors.New("no kubeconfig: set KUBECONFIG, or --kubeconfig, to a file that names your cluster")
+// ErrNoConfig is the error if there is no kubeconfig and the process does not run in a pod.
+var ErrNoConfig = errors.New("no kubeconfig: set KUBECONFIG, or --kubeconfig, to a file with a context for your cluster")
 
-// podNamespace is where a pod reads its own namespace.
+// podNamespace is the file with the namespace of the pod.
 const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// locate finds the server and the credentials.
+// locate sets the server and the credentials of the client. The sources are, in this order: the endpoint in cfg, the pod's service
+// account if cfg requests it, the kubeconfig, and the pod's service account.
 func (c *Client) locate(cfg Config) error {
 	c.namespace = "default"
 	switch {
@@ -53,13 +54,13 @@ func (c *Client) locateEndpoint(cfg Config) error {
 	return nil
 }
 
-// bearer adds a token that is made as it is needed.
+// bearer adds a bearer token, which it requests for each call, to requests.
 type bearer struct {
 	next  http.RoundTripper
 	token func(context.Context) (string, error)
 }
 
-// RoundTrip leaves the caller's request as it is.
+// RoundTrip sends a copy of the request with the token, because a RoundTripper must not modify the request.
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	token, err := b.token(r.Context())
 	if err != nil {
@@ -70,9 +71,10 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(r)
 }
 
+// locatePod uses the service account of the pod in which this process runs.
 func (c *Client) locatePod() (err error) {
 	if c.rest, err = rest.InClusterConfig(); err != nil {
-		return fmt.Errorf("the service account of this pod: %w", err)
+		return fmt.Errorf("use the service account of this pod: %w", err)
 	}
 	if name, err := os.ReadFile(podNamespace); err == nil {
 		c.namespace = strings.TrimSpace(string(name))
@@ -80,6 +82,7 @@ func (c *Client) locatePod() (err error) {
 	return nil
 }
 
+// locateContext uses the context that cfg names, or else the current one.
 func (c *Client) locateContext(raw *api.Config, cfg Config) (err error) {
 	names := contextNames(raw)
 	c.context = orElse(cfg.Context, raw.CurrentContext)
@@ -96,18 +99,19 @@ func (c *Client) locateContext(raw *api.Config, cfg Config) (err error) {
 	}
 	c.rest, err = clientcmd.NewNonInteractiveClientConfig(*raw, c.context, nil, nil).ClientConfig()
 	if err != nil {
-		return fmt.Errorf("the context %q: %w", c.context, err)
+		return fmt.Errorf("context %q: %w", c.context, err)
 	}
 	return nil
 }
 
-// load reads a kubeconfig, which may be several files. One that was named must be there.
+// load reads a kubeconfig, which may be a list of files like KUBECONFIG. If kubeconfig is not empty, at least one of its files must
+// exist.
 func load(kubeconfig string) (*api.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if kubeconfig != "" {
 		rules.Precedence = filepath.SplitList(kubeconfig)
 		if !slices.ContainsFunc(rules.Precedence, exists) {
-			return nil, fmt.Errorf("there is no kubeconfig %s", kubeconfig)
+			return nil, fmt.Errorf("kubeconfig %s not found", kubeconfig)
 		}
 	}
 	rules.MigrationRules, rules.WarnIfAllMissing = nil, false
@@ -123,7 +127,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Contexts are those of the kubeconfig in order, and the current one.
+// Contexts returns the names of the contexts in the kubeconfig, sorted, and the name of the current one.
 func Contexts(kubeconfig string) (names []string, current string, err error) {
 	raw, err := load(kubeconfig)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Difference is what applying an object would change.
+// Difference is what Apply would change in an object.
 type Difference struct {
 	Object Object
-	Action string // Created, Changed, Unchanged
-	Text   string // a unified diff of the objects as YAML, "" for Unchanged
+	Action string // Created, Changed or Unchanged
+	Text   string // a unified diff of the object in YAML; "" for Unchanged
 }
 
-// Diff asks the server what applying the objects would change; nothing is changed.
+// Diff returns what Apply would change. It uses dry runs, so it changes nothing.
 func (c *Client) Diff(ctx context.Context, objects []Object, o ApplyOptions) ([]Difference, error) {
 	o.DryRun = true
 	var all []Difference
@@ -43,7 +43,7 @@ func (c *Client) diffOne(ctx context.Context, object Object, o ApplyOptions) (Di
 		return Difference{}, err
 	}
 	after, err := c.patchApply(ctx, path, object, o)
-	if before == nil && NotFound(err) { // its namespace is yet to be made
+	if before == nil && NotFound(err) { // its namespace does not exist yet
 		after, err = object, nil
 	}
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Client) diffOne(ctx context.Context, object Object, o ApplyOptions) (Di
 	return d, err
 }
 
-// content is an object without what the server keeps for itself.
+// content returns a copy of an object without its status and the metadata that the server sets.
 func content(o Object) Object {
 	o = maps.Clone(o)
 	delete(o, "status")
@@ -76,7 +76,7 @@ func content(o Object) Object {
 
 func sameContent(a, b Object) bool { return reflect.DeepEqual(content(a), content(b)) }
 
-// unified is what diff -u prints of the two objects as YAML.
+// unified returns a unified diff of two objects in YAML.
 func unified(title string, before, after Object) (string, error) {
 	old, err := asYAML(before)
 	if err != nil {
@@ -86,16 +86,16 @@ func unified(title string, before, after Object) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	from, to := title+", as it is", title+", as it would be"
-	if bytes.Equal(old, now) { // they differ in what is hidden
+	from, to := title+" (current)", title+" (after apply)"
+	if bytes.Equal(old, now) { // they only differ in hidden values
 		return fmt.Sprintf("--- %s\n+++ %s\n", from, to), nil
 	}
 	out := diff.Diff(from, old, to, now)
-	_, out, _ = bytes.Cut(out, []byte("\n")) // its first line is a diff command
+	_, out, _ = bytes.Cut(out, []byte("\n")) // the first line is the diff command
 	return string(out), nil
 }
 
-// asYAML is an object as YAML; empty for none.
+// asYAML formats an object as YAML, without the values of a Secret. It returns an empty text for nil.
 func asYAML(o Object) ([]byte, error) {
 	if o == nil {
 		return nil, nil
@@ -112,7 +112,7 @@ func asYAML(o Object) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// hide keeps a Secret's values off the screen.
+// hide replaces the values of a map in an object with asterisks.
 func hide(o Object, field string) {
 	values, ok := o[field].(map[string]any)
 	if !ok {
@@ -125,7 +125,8 @@ func hide(o Object, field string) {
 	o[field] = hidden
 }
 
-// numbers makes whole numbers of those that JSON made floats, which YAML would print with an exponent.
+// numbers converts floats with integer values, which is how encoding/json decodes all numbers, to integers: YAML would format
+// large floats with an exponent.
 func numbers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -15,9 +15,9 @@ func TestUnified(t *testing.T) {
 		before kube.Object
 		want   string
 	}{
-		"change": {before, "--- it, as it is\n+++ it, as it would be\n@@ -4,6 +4,7 @@\n d: x\n data:\n   k: '***'\n+  l: '***'\n e: x\n-f: old\n+f: new\n kind: Secret\n"},
-		"create": {nil, "--- it, as it is\n+++ it, as it would be\n@@ -0,0 +1,10 @@\n+a: 1\n+b: x\n+c: x\n+d: x\n+data:\n+  k: '***'\n+  l: '***'\n+e: x\n+f: new\n+kind: Secret\n"},
-		"same":   {after, "--- it, as it is\n+++ it, as it would be\n"},
+		"change": {before, "--- it (current)\n+++ it (after apply)\n@@ -4,6 +4,7 @@\n d: x\n data:\n   k: '***'\n+  l: '***'\n e: x\n-f: old\n+f: new\n kind: Secret\n"},
+		"create": {nil, "--- it (current)\n+++ it (after apply)\n@@ -0,0 +1,10 @@\n+a: 1\n+b: x\n+c: x\n+d: x\n+data:\n+  k: '***'\n+  l: '***'\n+e: x\n+f: new\n+kind: Secret\n"},
+		"same":   {after, "--- it (current)\n+++ it (after apply)\n"},
 	} {
 		got, err := kube.Unified("it", c.before, after)
 		if d := cmp.Diff(c.want, got); d != "" || err != nil {

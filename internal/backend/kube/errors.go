@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// StatusError is an answer that is no success.
+// StatusError is the error for a response with an HTTP status of 300 or more.
 type StatusError struct {
 	Request Request
-	// Response is the answer as it came.
+	// Response is the unmodified response.
 	Response Response
-	// Code is the HTTP status. Reason and Message are those of a Kubernetes Status; what else answers, as services behind
-	// the proxy do, has no Reason.
+	// Code is the HTTP status. Reason and Message are those of a Status object of Kubernetes. If another server responded, such
+	// as a service behind the API server's proxy, Reason is empty and Message is the start of the body.
 	Code            int
 	Reason, Message string
-	// Causes are the fields that the server refused.
+	// Causes has the invalid fields, each with the server's message.
 	Causes []string
 }
 
-// status is the part of a Kubernetes Status (meta/v1) that people need.
+// status has the relevant fields of a Status object (meta/v1).
 type status struct {
 	Kind    string `json:"kind"`
 	Reason  string `json:"reason"`
@@ -40,6 +40,7 @@ type status struct {
 	} `json:"details"`
 }
 
+// newStatusError returns the error for a response.
 func newStatusError(r Request, res Response) *StatusError {
 	e := &StatusError{Request: r, Response: res, Code: res.Status}
 	var s status
@@ -57,56 +58,58 @@ func newStatusError(r Request, res Response) *StatusError {
 	return e
 }
 
-// Error says what to do where that is known.
+// Error returns the request, the status and the message, with a solution if one is known.
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("%s: %d %s", e.Request, e.Code, orElse(e.Message, e.Response.StatusText))
 	switch {
 	case e.Code == http.StatusUnauthorized:
-		text += ": the credentials are not accepted: log in to the cluster again, or choose another context"
+		text += ": the credentials are invalid or expired: log in to the cluster again, or choose another context"
 	case e.Code == http.StatusForbidden && strings.Contains(e.Message, " cannot "):
-		text += ": grant it by a Role and a RoleBinding"
+		text += ": grant the permission with a Role and a RoleBinding"
 	}
 	return text
 }
 
-// UnreachableError is a server that did not answer, so that nobody knows whether the request had an effect.
+// UnreachableError is the error if a server did not respond. It is unknown whether the request had an effect.
 type UnreachableError struct {
 	Server string
 	Err    error
-	// Never tells that trying again cannot help, as a certificate is refused or credentials cannot be made.
+	// Never reports that a retry cannot help, because the certificate is invalid or the credentials are not available.
 	Never bool
 }
 
 func (e *UnreachableError) Error() string {
-	text := fmt.Sprintf("the kubernetes api server %s: %v", e.Server, e.Err)
+	text := fmt.Sprintf("Kubernetes API server %s: %v", e.Server, e.Err)
 	switch {
 	case isCertificate(e.Err):
-		return text + ": the certificate authority of the kubeconfig or task is not the server's"
+		return text + ": check the certificate authority in the kubeconfig or task"
 	case e.Never:
 		return text
 	}
-	return text + ": is it up, and can it be reached from here?"
+	return text + ": check that the server is running and reachable from this machine"
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// credentialsError is a token that could not be made.
+// credentialsError is the error if a token could not be created.
 type credentialsError struct{ err error }
 
 func (e *credentialsError) Error() string { return "credentials: " + e.err.Error() }
 func (e *credentialsError) Unwrap() error { return e.err }
 
+// unreachable returns the error for a request without a response. If ctx has ended, it contains the cause of that.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
 		err = cause
 	}
 	text := strings.TrimPrefix(err.Error(), "Get ")
-	var made *credentialsError
-	never := isCertificate(err) || errors.As(err, &made) ||
-		strings.Contains(text, "getting credentials: exec") // client-go's, for a kubeconfig's command
+	var noToken *credentialsError
+	never := isCertificate(err) || errors.As(err, &noToken) ||
+		strings.Contains(text, "getting credentials: exec") // client-go's error for a command in the kubeconfig
 	return &UnreachableError{Server: c.rest.Host, Err: err, Never: never}
 }
 
+// isCertificate reports whether a certificate could not be verified.
 func isCertificate(err error) bool {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -115,8 +118,8 @@ func isCertificate(err error) bool {
 	return errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &verify)
 }
 
-// notConnected reports a server that did not get a connection ready in the time that the transport gives it, so that it has
-// seen nothing of the request: one that hangs for a moment, or is busy.
+// notConnected reports whether the transport timed out before the connection was established, for example because the server is
+// busy. The server then has not received the request, so that a retry is safe for any method.
 func notConnected(err error) bool {
 	var away *UnreachableError
 	if !errors.As(err, &away) {
@@ -128,7 +131,7 @@ func notConnected(err error) bool {
 		(errors.As(err, &op) && op.Op == "dial" || strings.Contains(err.Error(), "TLS handshake timeout"))
 }
 
-// Code is the HTTP status of an error, 0 when no server answered.
+// Code returns the HTTP status of an error, 0 if there was no response.
 func Code(err error) int {
 	var e *StatusError
 	if errors.As(err, &e) {
@@ -137,7 +140,7 @@ func Code(err error) int {
 	return 0
 }
 
-// StatusReason is that of a Kubernetes Status, such as AlreadyExists.
+// StatusReason returns the reason of a Status object in an error, such as AlreadyExists.
 func StatusReason(err error) string {
 	var e *StatusError
 	if errors.As(err, &e) {
@@ -146,10 +149,10 @@ func StatusReason(err error) string {
 	return ""
 }
 
-// NotFound tells of an object that is not there.
+// NotFound reports whether an error has status 404.
 func NotFound(err error) bool { return Code(err) == http.StatusNotFound }
 
-// Temporary tells of a failure that may pass.
+// Temporary reports whether a retry may succeed.
 func Temporary(err error) bool {
 	var away *UnreachableError
 	if errors.As(err, &away) {
@@ -163,12 +166,12 @@ func Temporary(err error) bool {
 	return false
 }
 
-// retryAfter is what the server asks for, at most 30 s.
+// retryAfter returns the server's Retry-After, 0 if there is none, and at most 30 s.
 func retryAfter(err error) time.Duration {
 	var e *StatusError
 	if !errors.As(err, &e) {
 		return 0
 	}
-	n, _ := strconv.Atoi(e.Response.Header.Get("Retry-After")) // none is none
+	n, _ := strconv.Atoi(e.Response.Header.Get("Retry-After")) // 0 if it is missing or not a number
 	return time.Duration(min(max(n, 0), 30)) * time.Second
 }

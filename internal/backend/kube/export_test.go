@@ -7,17 +7,17 @@ import (
 	"net/http"
 )
 
-// What fuzz targets reach for.
+// Unexported functions for tests.
 var (
 	DecodeEvent    = decodeEvent
 	NewStatusError = newStatusError
 	Unified        = unified
 )
 
-// Through makes a client's calls go through a transport of the test's.
+// Through sets the transport of a client.
 func Through(c *Client, t http.RoundTripper) { c.http.Transport = t }
 
-// DialUpgraded connects to a port of a pod as through an API server that knows no WebSockets.
+// DialUpgraded connects to a port of a pod without a WebSocket, as with API servers before 1.31.
 func DialUpgraded(ctx context.Context, c *Client, path string, port int) (io.ReadWriteCloser, error) {
 	upgrade, err := c.upgrader()
 	if err != nil {
@@ -34,7 +34,7 @@ func DialUpgraded(ctx context.Context, c *Client, path string, port int) (io.Rea
 	return ch.data, nil
 }
 
-// Problem connects to a port of a pod, reads what it sends to its end, and says what the kubelet said of a failure.
+// Problem connects to a port of a pod, reads all data, and returns the error of the kubelet.
 func Problem(conn net.Conn, port int) error {
 	ch, err := newChannel(conn, port)
 	if err != nil {

@@ -16,20 +16,20 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// ForwardOptions say where a port-forward goes from and to.
+// ForwardOptions are the options of a port-forward.
 type ForwardOptions struct {
-	Namespace string // defaults to the client's
-	// Service or Pod is the target. Behind a service it is the newest pod that is ready, looked up for each connection, so
-	// that the forward survives the end of a pod.
+	Namespace string // defaults to the client's namespace
+	// Service or Pod is the target. For a Service, each connection goes to the newest ready pod at that time, so that the
+	// port-forward continues to work after a pod ends.
 	Service, Pod string
-	Port         int
-	// Listen defaults to 127.0.0.1:0. Whoever reaches another address reaches the target.
+	Port         int // of the Service or the pod
+	// Listen is the local address; it defaults to 127.0.0.1:0. Everybody who can connect to it has access to the target.
 	Listen string
-	// Trouble hears of connections that failed. Defaults to nobody.
+	// Trouble is called with the error of each failed connection. It may be nil.
 	Trouble func(error)
 }
 
-// Forwarded is a port-forward that runs until its Close.
+// Forwarded is a running port-forward. The caller must call Close.
 type Forwarded struct {
 	c        *Client
 	o        ForwardOptions
@@ -39,11 +39,11 @@ type Forwarded struct {
 	running  sync.WaitGroup
 }
 
-// restartWait is how long a new connection waits for a pod that is about to come.
+// restartWait is how long a new connection waits for a pod, which may be restarting.
 const restartWait = 30 * time.Second
 
-// Forward listens and carries what connects to the target, until ctx ends or Close is called. The target is looked up
-// first, so that a wrong one is told at once.
+// Forward listens on a local port and forwards connections to the target, until ctx ends or Close is called. It returns an error
+// immediately if the target does not exist.
 func (c *Client) Forward(ctx context.Context, o ForwardOptions) (*Forwarded, error) {
 	o.Namespace, o.Listen = orElse(o.Namespace, c.namespace), orElse(o.Listen, "127.0.0.1:0")
 	f := &Forwarded{c: c, o: o}
@@ -66,16 +66,16 @@ func (c *Client) Forward(ctx context.Context, o ForwardOptions) (*Forwarded, err
 	return f, nil
 }
 
-// Address is where it listens.
+// Address returns the local address, HOST:PORT.
 func (f *Forwarded) Address() string { return f.listener.Addr().String() }
 
-// Close ends it with all its connections.
+// Close stops the port-forward and closes all its connections.
 func (f *Forwarded) Close() {
 	f.cancel()
 	f.running.Wait()
 }
 
-// upgrader speaks HTTP/1.1, which alone can be upgraded.
+// upgrader returns an HTTP client for upgrades. It is limited to HTTP/1.1, because HTTP/2 does not support upgrades.
 func (c *Client) upgrader() (*http.Client, error) {
 	cfg := rest.CopyConfig(c.rest)
 	cfg.NextProtos = []string{"http/1.1"}
@@ -87,6 +87,7 @@ func (c *Client) upgrader() (*http.Client, error) {
 	return client, nil
 }
 
+// serve accepts connections until the listener is closed, and returns when all connections have ended.
 func (f *Forwarded) serve(ctx context.Context) {
 	var connections sync.WaitGroup
 	defer connections.Wait()
@@ -104,7 +105,7 @@ func (f *Forwarded) serve(ctx context.Context) {
 	}
 }
 
-// carry connects one client; for a while it waits for a pod that restarts.
+// carry connects to the target and copies data in both directions until the connection ends.
 func (f *Forwarded) carry(ctx context.Context, local net.Conn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -117,8 +118,8 @@ func (f *Forwarded) carry(ctx context.Context, local net.Conn) error {
 	defer context.AfterFunc(ctx, func() { remote.Close() })()
 	var sent sync.WaitGroup
 	sent.Go(func() {
-		_, _ = io.Copy(remote.data, local) // the other direction tells how it went
-		_ = remote.data.Close()            // half: an answer may still come
+		_, _ = io.Copy(remote.data, local) // the other direction reports errors
+		_ = remote.data.Close()            // close only this direction: a response may still arrive
 	})
 	_, err = io.Copy(local, remote.data)
 	_ = local.Close()
@@ -126,6 +127,7 @@ func (f *Forwarded) carry(ctx context.Context, local net.Conn) error {
 	return errors.Join(err, remote.problem())
 }
 
+// connect connects to the target. It retries for restartWait, unless port-forwards are forbidden.
 func (f *Forwarded) connect(ctx context.Context) (*channel, error) {
 	deadline := time.Now().Add(restartWait)
 	for {
@@ -139,6 +141,7 @@ func (f *Forwarded) connect(ctx context.Context) (*channel, error) {
 	}
 }
 
+// dial finds the target and connects to it once.
 func (f *Forwarded) dial(ctx context.Context) (*channel, error) {
 	t, err := f.target(ctx)
 	if err != nil {
@@ -147,13 +150,13 @@ func (f *Forwarded) dial(ctx context.Context) (*channel, error) {
 	return f.c.openChannel(ctx, f.upgrade, ObjectPath("v1", f.o.Namespace, "pods", t.pod)+"/portforward", t.port)
 }
 
-// destination is a pod's port.
+// destination is a port of a pod.
 type destination struct {
 	pod  string
 	port int
 }
 
-// target finds the pod that is to be reached now.
+// target returns the current destination.
 func (f *Forwarded) target(ctx context.Context) (destination, error) {
 	if f.o.Pod != "" {
 		return destination{f.o.Pod, f.o.Port}, f.c.get(ctx, ObjectPath("v1", f.o.Namespace, "pods", f.o.Pod), nil, &struct{}{})
@@ -163,7 +166,7 @@ func (f *Forwarded) target(ctx context.Context) (destination, error) {
 		return destination{}, err
 	}
 	if len(s.Spec.Selector) == 0 {
-		return destination{}, fmt.Errorf("the service %s has no selector: forward to a pod", f.o.Service)
+		return destination{}, fmt.Errorf("the Service %s has no selector: forward to a pod instead", f.o.Service)
 	}
 	query := url.Values{"labelSelector": {selector(s.Spec.Selector)}}
 	var pods struct {
@@ -174,12 +177,12 @@ func (f *Forwarded) target(ctx context.Context) (destination, error) {
 	}
 	p := choose(pods.Items)
 	if p == nil {
-		return destination{}, fmt.Errorf("no pod runs behind the service %s", f.o.Service)
+		return destination{}, fmt.Errorf("the Service %s has no running pod", f.o.Service)
 	}
 	return destination{p.Metadata.Name, s.port(f.o.Port, p)}, nil
 }
 
-// service is what is read of a Service.
+// service has the relevant fields of a Service.
 type service struct {
 	Spec struct {
 		Selector map[string]string `json:"selector"`
@@ -190,7 +193,7 @@ type service struct {
 	} `json:"spec"`
 }
 
-// portPod is a pod with the names of its ports.
+// portPod is a pod with its container ports.
 type portPod struct {
 	Pod
 	Spec struct {
@@ -203,7 +206,7 @@ type portPod struct {
 	} `json:"spec"`
 }
 
-// choose prefers what is ready, then what is new.
+// choose returns the newest ready pod, or else the newest running one; nil if there is none.
 func choose(pods []portPod) *portPod {
 	var best *portPod
 	for i := range pods {
@@ -219,7 +222,7 @@ func choose(pods []portPod) *portPod {
 	return best
 }
 
-// port is the pod's for a port of the service.
+// port returns the port of the pod for a port of the Service.
 func (s *service) port(wanted int, p *portPod) int {
 	for _, port := range s.Spec.Ports {
 		if port.Port != wanted {
@@ -237,6 +240,7 @@ func (s *service) port(wanted int, p *portPod) int {
 	return wanted
 }
 
+// named returns the container port with the given name or number; 0 if there is none.
 func (p *portPod) named(name string) int {
 	for _, c := range p.Spec.Containers {
 		for _, port := range c.Ports {
@@ -245,6 +249,6 @@ func (p *portPod) named(name string) int {
 			}
 		}
 	}
-	n, _ := strconv.Atoi(strings.TrimSpace(name)) // 0 for none
+	n, _ := strconv.Atoi(strings.TrimSpace(name))
 	return n
 }

@@ -39,11 +39,11 @@ func FuzzExplain(f *testing.F) {
 		[]byte(`[{"status":{"phase":"Pending","containerStatuses":[{"state":{"waiting":{"reason":"ErrImagePull"}}}]}}]`),
 		[]byte(`[{"involvedObject":{"kind":"Pod"},"reason":"FailedMount","message":"x"}]`))
 	f.Add([]byte(`{}`), []byte(`[]`), []byte(`[{"involvedObject":{"kind":"Job"},"reason":"FailedCreate"}]`))
-	f.Fuzz(func(t *testing.T, job, pods, said []byte) {
+	f.Fuzz(func(t *testing.T, job, pods, notices []byte) {
 		j, err := kube.DecodeJob(job)
 		var p []kube.Pod
 		var n []kube.Notice
-		if err != nil || json.Unmarshal(pods, &p) != nil || json.Unmarshal(said, &n) != nil {
+		if err != nil || json.Unmarshal(pods, &p) != nil || json.Unmarshal(notices, &n) != nil {
 			t.Skip()
 		}
 		_ = kube.Explain(j, p, n).String()
@@ -63,12 +63,12 @@ func FuzzLog(f *testing.F) {
 			t.Error(err)
 		}
 		if want := strings.Count(text, "\n"); n < want {
-			t.Errorf("%d lines of %d", n, want)
+			t.Errorf("got %d lines, want at least %d", n, want)
 		}
 	})
 }
 
-// FuzzDiff takes the new object apart again: what a diff does not remove, and what it adds, are its lines.
+// FuzzDiff verifies that a diff is deterministic, and that it has hunks exactly if the objects differ.
 func FuzzDiff(f *testing.F) {
 	f.Add("a\nb\nc\nd\ne\nf\ng\nh", "a\nb\nX\nd\ne\nf\ng\nh\ni")
 	f.Add("", "a")
@@ -86,7 +86,7 @@ func FuzzDiff(f *testing.F) {
 		}
 		again, err := kube.Unified("it", object(old), object(now))
 		if err != nil || again != text {
-			t.Errorf("twice is not the same: %v", err)
+			t.Errorf("a second diff differs: %v", err)
 		}
 		if same := !strings.Contains(text, "@@"); same != (old == now) && len(strings.Split(old, "\n")) < 40 && len(strings.Split(now, "\n")) < 40 {
 			t.Errorf("%q and %q: %s", old, now, text)

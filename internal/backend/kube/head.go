@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Labels that KubeRay puts on what it makes.
+// Labels that KubeRay sets on its objects.
 const (
 	labelNodeType = "ray.io/node-type"
 	labelCluster  = "ray.io/cluster"
@@ -18,23 +18,23 @@ const (
 type Head struct {
 	Cluster, Namespace string
 	Service            string
-	Pod                string // "" while there is none
+	Pod                string // "" if there is none yet
 	Ready              bool
-	// Why says what is wrong with a head that is not ready.
+	// Why is the reason why a head is not ready.
 	Why string
-	// Auth tells that the Ray wants a token, which the Secret named as the cluster has.
+	// Auth reports whether Ray requires a token. The token is in the Secret with the name of the cluster.
 	Auth bool
-	// RayVersion is what the RayCluster says.
+	// RayVersion is the version in the spec of the RayCluster.
 	RayVersion string
 }
 
-// DashboardPort is where a head's Jobs API and dashboard are.
+// DashboardPort is the default port of Ray's dashboard and Jobs API.
 const DashboardPort = 8265
 
-// ErrNoHead tells of a namespace without a Ray cluster.
-var ErrNoHead = errors.New("no ray cluster")
+// ErrNoHead is the error if there is no such Ray cluster.
+var ErrNoHead = errors.New("no Ray cluster")
 
-// rayCluster is what is read of a RayCluster.
+// rayCluster has the relevant fields of a RayCluster.
 type rayCluster struct {
 	Metadata Meta `json:"metadata"`
 	Spec     struct {
@@ -53,8 +53,8 @@ type rayCluster struct {
 	} `json:"status"`
 }
 
-// Heads are those of a namespace's RayClusters, by KubeRay; where there is no KubeRay, or its objects may not be read,
-// those of the services that carry its labels.
+// Heads returns the heads of all RayClusters in a namespace. If the cluster has no KubeRay API, or the client is not allowed to
+// read RayClusters, it finds heads by the labels of Services instead.
 func (c *Client) Heads(ctx context.Context, namespace string) ([]Head, error) {
 	var list struct {
 		Items []rayCluster `json:"items"`
@@ -70,11 +70,12 @@ func (c *Client) Heads(ctx context.Context, namespace string) ([]Head, error) {
 	return heads, err
 }
 
+// head returns the head according to the status of the RayCluster.
 func (r *rayCluster) head() Head {
 	h := Head{
 		Cluster: r.Metadata.Name, Namespace: r.Metadata.Namespace, Pod: r.Status.Head.PodName,
 		Service: orElse(r.Status.Head.ServiceName, HeadService(r.Metadata.Name)), RayVersion: r.Spec.RayVersion,
-		Auth: r.Spec.AuthOptions.Mode == "token", Why: "its head has not started yet",
+		Auth: r.Spec.AuthOptions.Mode == "token", Why: "the head has not started yet",
 	}
 	for _, cond := range r.Status.Conditions {
 		if cond.Type == "HeadPodReady" {
@@ -90,9 +91,10 @@ func (r *rayCluster) head() Head {
 	return h
 }
 
-// HeadService is how KubeRay names the service of a cluster's head.
+// HeadService returns the name of the Service that KubeRay creates for the head of a cluster.
 func HeadService(cluster string) string { return cluster + "-head-svc" }
 
+// headServices finds heads by the labels of Services.
 func (c *Client) headServices(ctx context.Context, namespace string) ([]Head, error) {
 	var list struct {
 		Items []struct {
@@ -114,11 +116,11 @@ func (c *Client) headServices(ctx context.Context, namespace string) ([]Head, er
 	return heads, nil
 }
 
-// headPod looks the pod behind a service up, where there is no RayCluster to ask.
+// headPod sets the pod and the readiness of a head that was found by its Service.
 func (c *Client) headPod(ctx context.Context, h *Head) error {
 	pods, err := c.Pods(ctx, h.Namespace, map[string]string{labelCluster: h.Cluster, labelNodeType: "head"})
 	if Code(err) == 403 {
-		h.Ready = true // nobody says otherwise
+		h.Ready = true // assume so, because it cannot be checked
 		return nil
 	}
 	if err != nil {
@@ -126,16 +128,17 @@ func (c *Client) headPod(ctx context.Context, h *Head) error {
 	}
 	p := newest(pods)
 	if p == nil {
-		h.Why = "it has no head pod"
+		h.Why = "there is no head pod"
 		return nil
 	}
 	h.Pod, h.Ready = p.Metadata.Name, ready(p)
 	if !h.Ready {
-		h.Why = orElse(explainPod(p, nil), "its head pod is not ready yet")
+		h.Why = orElse(explainPod(p, nil), "the head pod is not ready yet")
 	}
 	return nil
 }
 
+// ready reports whether a pod has the condition Ready.
 func ready(p *Pod) bool {
 	for _, cond := range p.Status.Conditions {
 		if cond.Type == "Ready" {
@@ -145,11 +148,11 @@ func ready(p *Pod) bool {
 	return false
 }
 
-// FindHead finds the head of a RayCluster; of the only one in the namespace when cluster is "".
+// FindHead finds the head of a RayCluster. If cluster is "", the namespace must have exactly one.
 func (c *Client) FindHead(ctx context.Context, namespace, cluster string) (Head, error) {
 	heads, err := c.Heads(ctx, namespace)
 	if err != nil {
-		return Head{}, fmt.Errorf("look for a ray cluster in namespace %s: %w", namespace, err)
+		return Head{}, fmt.Errorf("find the Ray cluster in namespace %s: %w", namespace, err)
 	}
 	var names []string
 	for _, h := range heads {
@@ -160,9 +163,9 @@ func (c *Client) FindHead(ctx context.Context, namespace, cluster string) (Head,
 	}
 	switch {
 	case len(heads) == 0:
-		return Head{}, fmt.Errorf("%w in namespace %s: create a RayCluster there, or name another namespace", ErrNoHead, namespace)
+		return Head{}, fmt.Errorf("%w in namespace %s: create a RayCluster, or choose another namespace", ErrNoHead, namespace)
 	case cluster == "":
-		return Head{}, fmt.Errorf("several ray clusters in namespace %s: choose one of %s", namespace, strings.Join(names, ", "))
+		return Head{}, fmt.Errorf("several Ray clusters in namespace %s: choose one of %s", namespace, strings.Join(names, ", "))
 	}
 	return Head{}, fmt.Errorf("%w %s in namespace %s: choose one of %s", ErrNoHead, cluster, namespace, strings.Join(names, ", "))
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Meta is what is read of an object's metadata.
+// Meta has the relevant metadata of an object.
 type Meta struct {
 	Name              string            `json:"name"`
 	Namespace         string            `json:"namespace"`
@@ -26,7 +26,7 @@ type Meta struct {
 	} `json:"managedFields"`
 }
 
-// Condition is one of an object's.
+// Condition is a condition in the status of an object.
 type Condition struct {
 	Type    string `json:"type"`
 	Status  string `json:"status"`
@@ -34,7 +34,7 @@ type Condition struct {
 	Message string `json:"message"`
 }
 
-// Job is what is read of a Job (batch/v1).
+// Job has the relevant fields of a Job (batch/v1).
 type Job struct {
 	Metadata Meta `json:"metadata"`
 	Spec     struct {
@@ -51,21 +51,21 @@ type Job struct {
 		Succeeded  int         `json:"succeeded"`
 		Failed     int         `json:"failed"`
 	} `json:"status"`
-	// Raw is the whole object.
+	// Raw is the complete object.
 	Raw json.RawMessage `json:"-"`
 }
 
-// DecodeJob reads one.
+// DecodeJob decodes the JSON of a Job.
 func DecodeJob(data []byte) (Job, error) {
 	var j Job
 	if err := json.Unmarshal(data, &j); err != nil {
-		return j, fmt.Errorf("the job is not what Kubernetes sends: %w", err)
+		return j, fmt.Errorf("decode the Job: %w", err)
 	}
 	j.Raw = data
 	return j, nil
 }
 
-// Ended is the condition that a Job ended with, Complete or Failed; nil while it has not ended.
+// Ended returns the condition with which the Job ended, Complete or Failed; nil if it has not ended.
 func (j *Job) Ended() *Condition {
 	for i, c := range j.Status.Conditions {
 		if (c.Type == "Complete" || c.Type == "Failed") && c.Status == "True" {
@@ -75,10 +75,10 @@ func (j *Job) Ended() *Condition {
 	return nil
 }
 
-// JobsPath is where the Jobs of a namespace are.
+// JobsPath returns the API path of the Jobs in a namespace.
 func JobsPath(namespace string) string { return CollectionPath("batch/v1", namespace, "jobs") }
 
-// Job reads one.
+// Job reads a Job.
 func (c *Client) Job(ctx context.Context, namespace, name string) (Job, error) {
 	res, err := c.Do(ctx, Request{Path: JobsPath(namespace) + "/" + url.PathEscape(name)})
 	if err != nil {
@@ -87,8 +87,8 @@ func (c *Client) Job(ctx context.Context, namespace, name string) (Job, error) {
 	return DecodeJob(res.Body)
 }
 
-// WatchJob shows see each state of a Job until see returns true; gone tells that there is none of that name any more. See
-// Follow for what it bears.
+// WatchJob calls see with each state of a Job until see returns true. gone is true, and j is empty, once no Job of that name
+// exists. See Follow for the handling of errors.
 func (c *Client) WatchJob(ctx context.Context, namespace, name string, see func(j Job, gone bool) bool) error {
 	var broken error
 	err := c.Follow(ctx, JobsPath(namespace), name, func(e Event) bool {
@@ -108,7 +108,7 @@ func (c *Client) WatchJob(ctx context.Context, namespace, name string, see func(
 	return err
 }
 
-// Pod is what is read of a Pod.
+// Pod has the relevant fields of a Pod.
 type Pod struct {
 	Metadata Meta `json:"metadata"`
 	Spec     struct {
@@ -132,7 +132,7 @@ type Pod struct {
 	} `json:"status"`
 }
 
-// ContainerStatus is how a container is.
+// ContainerStatus is the status of a container.
 type ContainerStatus struct {
 	Name         string         `json:"name"`
 	Image        string         `json:"image"`
@@ -142,7 +142,7 @@ type ContainerStatus struct {
 	LastState    ContainerState `json:"lastState"`
 }
 
-// ContainerState has one of its fields.
+// ContainerState is the state of a container. At most one field is set.
 type ContainerState struct {
 	Waiting *struct {
 		Reason  string `json:"reason"`
@@ -154,7 +154,7 @@ type ContainerState struct {
 	Terminated *Terminated `json:"terminated"`
 }
 
-// Terminated is how a container ended.
+// Terminated is the state of a container that ended.
 type Terminated struct {
 	ExitCode   int       `json:"exitCode"`
 	Signal     int       `json:"signal"`
@@ -164,20 +164,20 @@ type Terminated struct {
 	FinishedAt time.Time `json:"finishedAt"`
 }
 
-// Containers are a pod's container statuses, init containers first.
+// Containers returns the statuses of all containers, init containers first.
 func (p *Pod) Containers() []ContainerStatus {
 	return slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
 }
 
-// Started tells whether a container of the pod has ever run.
+// Started reports whether a container of the pod has ever run.
 func (p *Pod) Started() bool {
 	return slices.ContainsFunc(p.Containers(), func(s ContainerStatus) bool {
 		return s.State.Running != nil || s.State.Terminated.ran() || s.LastState.Terminated.ran()
 	})
 }
 
-// Done tells that the work of a pod which never restarts a container has ended well. Its phase says so a second later,
-// when the kubelet has put the pod away.
+// Done reports whether the pod succeeded. For a pod that never restarts containers, it is true as soon as all containers have
+// succeeded: the phase of the pod only changes about a second later, when the kubelet has cleaned up.
 func (p *Pod) Done() bool {
 	done := 0
 	for _, s := range p.Status.ContainerStatuses {
@@ -188,17 +188,17 @@ func (p *Pod) Done() bool {
 	return p.Status.Phase == "Succeeded" || p.Spec.RestartPolicy == "Never" && done > 0 && done == len(p.Spec.Containers)
 }
 
-// ran tells a container that ended from one that never ran: it could not be started, or was ended before.
+// ran reports whether a terminated container ever ran. It did not if it could not be started, or if its pod was deleted before.
 func (t *Terminated) ran() bool {
-	return t != nil && !t.refused() && (t.Reason != "ContainerStatusUnknown" || !t.StartedAt.IsZero())
+	return t != nil && !t.failedToStart() && (t.Reason != "ContainerStatusUnknown" || !t.StartedAt.IsZero())
 }
 
-// refused tells of a container that the node could not start.
-func (t *Terminated) refused() bool {
+// failedToStart reports whether the node could not start the container.
+func (t *Terminated) failedToStart() bool {
 	return t.Reason == "StartError" || t.Reason == "ContainerCannotRun"
 }
 
-// Pods are those of a namespace that carry the labels, the oldest first.
+// Pods returns the pods in a namespace that have all the labels, oldest first.
 func (c *Client) Pods(ctx context.Context, namespace string, labels map[string]string) ([]Pod, error) {
 	var list struct {
 		Items []Pod `json:"items"`
@@ -216,14 +216,15 @@ func (c *Client) Pods(ctx context.Context, namespace string, labels map[string]s
 	return list.Items, nil
 }
 
-// PodsOf are a Job's.
+// PodsOf returns the pods of a Job, oldest first.
 func (c *Client) PodsOf(ctx context.Context, j Job) ([]Pod, error) {
 	if len(j.Spec.Selector.MatchLabels) == 0 {
-		return nil, nil // a selector of ours would be everybody's pods
+		return nil, nil // an empty selector would match all pods
 	}
 	return c.Pods(ctx, j.Metadata.Namespace, j.Spec.Selector.MatchLabels)
 }
 
+// selector returns the label selector for objects that have all the labels.
 func selector(labels map[string]string) string {
 	terms := make([]string, 0, len(labels))
 	for key, v := range labels {

@@ -1,7 +1,6 @@
-// Package kube speaks to a Kubernetes API server: raw calls, server-side apply, following objects to their end, pods' logs,
-// port-forwards, and the reasons why something does not run, in words that say what to do. It knows contexts and
-// credentials from client-go, but none of its typed clients: what is sent and read is JSON. Task runners and commands call
-// it; it knows nothing of pipelines or executions.
+// Package kube is a client for the Kubernetes API: raw calls, server-side apply, following objects until they end, logs of pods,
+// port-forwards, and explanations why a Job or pod does not run, with a solution. It uses client-go for contexts and credentials,
+// but not its typed clients, which would make the binary much larger: objects are JSON.
 package kube
 
 import (
@@ -20,27 +19,28 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Config says which API server a Client speaks to, and as whom.
+// Config specifies the API server and the credentials of a Client.
 type Config struct {
-	// Kubeconfig is a file, or several as the variable KUBECONFIG lists them. Defaults to KUBECONFIG, then ~/.kube/config.
+	// Kubeconfig is a file, or a list of files like the variable KUBECONFIG. Defaults to KUBECONFIG, then ~/.kube/config.
 	Kubeconfig string
-	// Context is one of the kubeconfig's. Defaults to the current one; without any kubeconfig, in a pod, to its cluster.
+	// Context is a context of the kubeconfig. Defaults to the current context, or, in a pod without a kubeconfig, to the cluster
+	// of the pod.
 	Context string
-	// Endpoint and CertificateAuthority (PEM in base64) name a server without a kubeconfig, as the tasks of Step Functions do.
+	// Endpoint and CertificateAuthority (PEM in base64) specify a server without a kubeconfig, as in tasks of Step Functions.
 	Endpoint, CertificateAuthority string
-	// Token makes the bearer token for Endpoint. It is asked for each request, so it keeps what it made while that is good.
+	// Token returns the bearer token for Endpoint. It is called for each request, so it should cache tokens.
 	Token func(ctx context.Context) (string, error)
-	// InCluster takes the pod's own service account.
+	// InCluster selects the cluster and service account of the pod.
 	InCluster bool
-	// Namespace overrides the one of the context.
+	// Namespace overrides the namespace of the context.
 	Namespace string
 	// UserAgent defaults to rayorch.
 	UserAgent string
-	// Timeout bounds one request that is no stream. Defaults to 30 s.
+	// Timeout is the maximum duration of a request, except for streams. Defaults to 30 s.
 	Timeout time.Duration
 }
 
-// Client is safe for concurrent use.
+// Client is a client for an API server. It is safe for concurrent use.
 type Client struct {
 	rest      *rest.Config
 	http      *http.Client
@@ -53,10 +53,10 @@ type Client struct {
 	routes map[string]map[string]route // by apiVersion, then kind
 }
 
-// maxBody bounds what is read of an answer.
+// maxBody is the maximum size of a response in bytes.
 const maxBody = 32 << 20
 
-// Open makes a client; it reaches for no server yet.
+// Open returns a client. It does not connect to the server.
 func Open(cfg Config) (*Client, error) {
 	c := &Client{timeout: cfg.Timeout, routes: map[string]map[string]route{}}
 	if c.timeout == 0 {
@@ -74,40 +74,40 @@ func Open(cfg Config) (*Client, error) {
 	}
 	base, err := url.Parse(c.rest.Host)
 	if err != nil || base.Host == "" {
-		return nil, fmt.Errorf("the server %q is no address such as https://HOST:6443", c.rest.Host)
+		return nil, fmt.Errorf("the server %q is not a URL such as https://HOST:6443", c.rest.Host)
 	}
 	c.base = base
 	if c.http, err = rest.HTTPClientFor(c.rest); err != nil {
 		return nil, fmt.Errorf("credentials for %s: %w", c.rest.Host, err)
 	}
-	// The transport adds the credentials to every request, so that following a redirect would give them to others.
+	// Do not follow redirects: the transport adds the credentials to every request, so another server would get them.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
 }
 
-// Server is the API server's address.
+// Server returns the URL of the API server.
 func (c *Client) Server() string { return c.rest.Host }
 
-// Context is the kubeconfig context in use, "" without one.
+// Context returns the name of the kubeconfig context in use, "" if there is none.
 func (c *Client) Context() string { return c.context }
 
-// Namespace is the context's, or the pod's own, else "default".
+// Namespace returns the default namespace: that of the configuration, of the context or of the pod, or else "default".
 func (c *Client) Namespace() string { return c.namespace }
 
-// Request is a raw call.
+// Request is a call to the API.
 type Request struct {
 	// Method defaults to GET.
 	Method string
-	// Path is absolute, as kubectl get --raw takes it; it may carry a query of its own.
+	// Path is an absolute path as in kubectl get --raw. It can contain a query, to which Query is added.
 	Path  string
 	Query url.Values
 	Body  []byte
-	// ContentType of the body defaults to application/json.
+	// ContentType is the type of the body. Defaults to application/json.
 	ContentType string
 	Header      http.Header
 }
 
-// Response is what the server answered.
+// Response is the response to a Request.
 type Response struct {
 	Status     int
 	StatusText string // such as Not Found
@@ -115,10 +115,10 @@ type Response struct {
 	Body       []byte
 }
 
-// Do makes one call. An answer of 300 or more is a *StatusError beside the response; a server that did not answer is an
-// *UnreachableError.
+// Do sends a request and reads the response. If the status is 300 or more, it returns the response and a *StatusError. If there is
+// no response, the error is an *UnreachableError. It only retries requests that cannot have reached the server.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %s", c.timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no response within %s", c.timeout))
 	defer cancel()
 	answer, err := c.send(ctx, r)
 	for notConnected(err) && ctx.Err() == nil {
@@ -133,7 +133,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 		return Response{}, c.unreachable(ctx, err)
 	}
 	if len(body) > maxBody {
-		return Response{}, fmt.Errorf("%s answered with more than %d bytes", r, maxBody)
+		return Response{}, fmt.Errorf("%s: the response has more than %d bytes", r, maxBody)
 	}
 	_, text, _ := strings.Cut(answer.Status, " ")
 	res := Response{Status: answer.StatusCode, StatusText: text, Header: answer.Header, Body: body}
@@ -143,7 +143,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	return res, nil
 }
 
-// Stream makes a call whose answer is read as it comes. The caller closes it.
+// Stream sends a request and returns the body of the response, without a timeout. The caller must close it.
 func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 	answer, err := c.send(ctx, r)
 	if err != nil {
@@ -153,11 +153,12 @@ func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 		return answer.Body, nil
 	}
 	defer answer.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // what came of it is enough to say why
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // a partial body is enough for the message
 	_, text, _ := strings.Cut(answer.Status, " ")
 	return nil, newStatusError(r, Response{Status: answer.StatusCode, StatusText: text, Header: answer.Header, Body: body})
 }
 
+// send sends a request. The caller must close the body of the response.
 func (c *Client) send(ctx context.Context, r Request) (*http.Response, error) {
 	target, err := c.url(r)
 	if err != nil {
@@ -187,14 +188,14 @@ func (c *Client) send(ctx context.Context, r Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// url keeps a path on the server that the client is for.
+// url returns the URL of a request. It rejects paths that could lead to another server or another object.
 func (c *Client) url(r Request) (*url.URL, error) {
 	path, err := url.Parse(r.Path)
 	if err != nil || path.Host != "" || path.Scheme != "" || !strings.HasPrefix(path.Path, "/") {
-		return nil, fmt.Errorf("the path %q must start with one / and name no host", r.Path)
+		return nil, fmt.Errorf("the path %q must start with a single / and not contain a host", r.Path)
 	}
 	for part := range strings.SplitSeq(path.Path, "/") {
-		if part == "." || part == ".." { // also written as %2e: another object's path
+		if part == "." || part == ".." { // also decoded from %2e: the path of another object
 			return nil, fmt.Errorf("the path %q must not contain . or .. as a part", r.Path)
 		}
 	}
@@ -211,21 +212,23 @@ func (c *Client) url(r Request) (*url.URL, error) {
 	return &target, nil
 }
 
+// String returns the method and the path.
 func (r Request) String() string { return orElse(r.Method, http.MethodGet) + " " + r.Path }
 
-// get decodes an answer.
+// get reads JSON from a path.
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
 	res, err := c.Do(ctx, Request{Path: path, Query: query})
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(res.Body, into); err != nil {
-		return fmt.Errorf("GET %s: the answer is not what Kubernetes sends: %w", path, err)
+		return fmt.Errorf("GET %s: invalid response: %w", path, err)
 	}
 	return nil
 }
 
-// Retry repeats what failed for a reason that may pass, ever slower, until ctx ends; then the last failure is the error.
+// Retry calls act again after temporary errors, with exponential backoff up to 5 s, until ctx ends. Then it returns the last error
+// and the cause of ctx.
 func Retry(ctx context.Context, act func(context.Context) error) error {
 	wait := 100 * time.Millisecond
 	for {
@@ -242,6 +245,7 @@ func Retry(ctx context.Context, act func(context.Context) error) error {
 	}
 }
 
+// orElse returns s, or otherwise if s is empty.
 func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise

@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// kubeconfig writes one with two contexts.
+// kubeconfig writes a kubeconfig with two contexts.
 func kubeconfig(t *testing.T, server string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config")
@@ -60,11 +60,11 @@ func TestOpenFails(t *testing.T) {
 		cfg  kube.Config
 		want string
 	}{
-		{"no such file", kube.Config{Kubeconfig: "/no/such"}, "there is no kubeconfig /no/such"},
+		{"no such file", kube.Config{Kubeconfig: "/no/such"}, "kubeconfig /no/such not found"},
 		{"broken file", kube.Config{Kubeconfig: broken}, "kubeconfig: "},
 		{"no such context", kube.Config{Kubeconfig: path, Context: "three"}, `no context "three": choose one of one, two`},
 		{"authority", kube.Config{Endpoint: "https://127.0.0.1:1", CertificateAuthority: "%"}, "must be PEM in base64"},
-		{"endpoint", kube.Config{Endpoint: "::"}, "no address such as https://HOST:6443"},
+		{"endpoint", kube.Config{Endpoint: "::"}, "not a URL such as https://HOST:6443"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,18 +82,18 @@ func TestOpenFails(t *testing.T) {
 	})
 }
 
-// serve is a client of a server of the test's own.
+// serve returns a client of a test server.
 func serve(t *testing.T, handler http.HandlerFunc) *kube.Client {
 	t.Helper()
 	return serveFor(t, 5*time.Minute, handler)
 }
 
-// serveFor is one that waits for so long for an answer.
+// serveFor returns a client of a test server with the given timeout.
 func serveFor(t *testing.T, timeout time.Duration, handler http.HandlerFunc) *kube.Client {
 	t.Helper()
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	token := func(context.Context) (string, error) { return "secret-token", nil } // a kubeconfig's would not go over plain HTTP
+	token := func(context.Context) (string, error) { return "secret-token", nil } // client-go does not send a kubeconfig's token over plain HTTP
 	c, err := kube.Open(kube.Config{Endpoint: srv.URL + "/behind/a/gateway", Token: token, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +101,7 @@ func serveFor(t *testing.T, timeout time.Duration, handler http.HandlerFunc) *ku
 	return c
 }
 
+// TestDo verifies the request that the server gets, and that paths to other servers or objects are rejected.
 func TestDo(t *testing.T) {
 	var got *http.Request
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +119,7 @@ func TestDo(t *testing.T) {
 		t.Errorf("got %v", got.Header)
 	}
 	for _, path := range []string{"//elsewhere/api", "https://elsewhere/api", "api", ""} {
-		if _, err := c.Do(t.Context(), kube.Request{Path: path}); err == nil || !strings.Contains(err.Error(), "name no host") {
+		if _, err := c.Do(t.Context(), kube.Request{Path: path}); err == nil || !strings.Contains(err.Error(), "not contain a host") {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
@@ -130,8 +131,8 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestCredentialsStay keeps the credentials from a server that an answer points to.
-func TestCredentialsStay(t *testing.T) {
+// TestNoRedirects verifies that the client does not follow redirects, which would send the credentials to another server.
+func TestNoRedirects(t *testing.T) {
 	reached := false
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	t.Cleanup(elsewhere.Close)
@@ -152,7 +153,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"unauthorized", 401, `{"kind":"Status","message":"Unauthorized"}`, "log in to the cluster again", false},
 		{"forbidden", 403, `{"kind":"Status","message":"jobs.batch is forbidden: User \"a\" cannot create resource \"jobs\""}`,
-			`cannot create resource "jobs": grant it by a Role`, false},
+			`cannot create resource "jobs": grant the permission with a Role`, false},
 		{"no status", 502, "<html>bad</html>", "502 <html>bad</html>", true},
 		{"nothing", 503, "", "503 Service Unavailable", true},
 		{"busy", 429, "", "429 Too Many Requests", true},
@@ -180,7 +181,7 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Do(t.Context(), kube.Request{Path: "/api"})
-	if !kube.Temporary(err) || !strings.Contains(err.Error(), "http://127.0.0.1:1") || !strings.Contains(err.Error(), "is it up") {
+	if !kube.Temporary(err) || !strings.Contains(err.Error(), "http://127.0.0.1:1") || !strings.Contains(err.Error(), "is running") {
 		t.Errorf("got %v", err)
 	}
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
@@ -202,7 +203,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestHangingServer does not wait for ever.
+// TestHangingServer verifies that a request times out.
 func TestHangingServer(t *testing.T) {
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
@@ -213,12 +214,12 @@ func TestHangingServer(t *testing.T) {
 		}
 	})
 	_, err := c.Do(t.Context(), kube.Request{Path: "/api"})
-	if !kube.Temporary(err) || !strings.Contains(err.Error(), "no answer within 100ms") {
+	if !kube.Temporary(err) || !strings.Contains(err.Error(), "no response within 100ms") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// timedOut is an error of a transport, such as net/http's of a handshake.
+// timedOut is a timeout error of a transport, such as that of net/http for a TLS handshake.
 type timedOut struct{ error }
 
 func (timedOut) Timeout() bool   { return true }
@@ -228,8 +229,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-// TestSlowHandshake tries again while a server that is busy gets no connection ready: that, and only that, is sure to have had
-// no effect.
+// TestSlowHandshake verifies that the client only retries if a connection was not established in time: only then it is certain that
+// the request had no effect.
 func TestSlowHandshake(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -261,32 +262,32 @@ func TestSlowHandshake(t *testing.T) {
 	}
 }
 
-// TestFollow goes on through everything that a watch may meet.
+// TestFollow follows an object through all kinds of interruptions of a watch.
 func TestFollow(t *testing.T) {
 	const job = `{"kind":"Job","metadata":{"name":"j","uid":"1","resourceVersion":"5"}}`
 	event := func(kind, object string) string { return `{"type":"` + kind + `","object":` + object + "}\n" }
 	gone := event("ERROR", `{"kind":"Status","code":410}`)
 	state := func(s string) string { return `{"metadata":{"name":"j","uid":"1","annotations":{"s":"` + s + `"}}}` }
 	watches := []string{
-		gone, // too old: a fresh look
-		event("BOOKMARK", `{}`) + event("MODIFIED", state("1")), // then it breaks off
+		gone, // the version is too old
+		event("BOOKMARK", `{}`) + event("MODIFIED", state("1")), // then the connection is closed
 		event("ERROR", `{"kind":"Status","code":500}`),
 		`{"type":"MODIF`,
 		event("DELETED", job),
 	}
-	looks := []any{job, job, 503, job, job, job, 404}
+	reads := []any{job, job, 503, job, job, job, 404}
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("watch") != "" {
 			if got := r.URL.Query().Get("resourceVersion"); got != "5" {
-				t.Errorf("the watch goes on from %q", got)
+				t.Errorf("the watch starts at version %q", got)
 			}
 			next := watches[0]
 			watches = watches[1:]
 			_, _ = w.Write([]byte(next))
 			return
 		}
-		next := looks[0]
-		looks = looks[1:]
+		next := reads[0]
+		reads = reads[1:]
 		if code, ok := next.(int); ok {
 			w.WriteHeader(code)
 			return
@@ -306,7 +307,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-func TestFollowRefused(t *testing.T) {
+// TestFollowPolls verifies that Follow polls if the client is not allowed to watch.
+func TestFollowPolls(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("watch") != "" {
 			w.WriteHeader(http.StatusForbidden)
@@ -317,12 +319,13 @@ func TestFollowRefused(t *testing.T) {
 	n := 0
 	err := c.WatchJob(t.Context(), "ns", "j", func(kube.Job, bool) bool { n++; return n == 3 })
 	if err != nil || n != 3 {
-		t.Errorf("without the right to watch it looked %d times: %v", n, err)
+		t.Errorf("see was called %d times: %v", n, err)
 	}
 }
 
 const setSecurityContext = "set securityContext of the step's job or of the target's pods"
 
+// TestExplain verifies the reasons for states that are hard to produce in a real cluster.
 func TestExplain(t *testing.T) {
 	pod := func(status string) string { return `{"metadata":{"name":"p","uid":"u"},"status":` + status + `}` }
 	waiting := func(reason, message string) string {
@@ -330,27 +333,27 @@ func TestExplain(t *testing.T) {
 			`","message":"` + message + `"}}}]}`)
 	}
 	tests := []struct {
-		name string
-		job  string
-		pod  string
-		said string
-		want string
-		ran  bool
+		name    string
+		job     string
+		pod     string
+		notices string
+		want    string
+		ran     bool
 	}{
 		{"nothing wrong", `{}`, pod(`{"phase":"Running","containerStatuses":[{"state":{"running":{}}}]}`), "", "", true},
-		{"suspended", `{"spec":{"suspend":true}}`, "", "", "the job is suspended: who queues it has not let it start", false},
+		{"suspended", `{"spec":{"suspend":true}}`, "", "", "the job is suspended: its queue has not admitted it yet", false},
 		{"evicted", `{}`, pod(`{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}`), "",
 			"the pod p was evicted: The node was low on resource: memory.", false},
 		{"preempted", `{}`, pod(`{"phase":"Failed","conditions":[{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler","message":"preempting"}]}`),
-			"", "the pod p was ended by the cluster: preempting", false},
+			"", "the pod p was terminated by the cluster: preempting", false},
 		{"crash loop", `{}`, pod(`{"containerStatuses":[{"name":"main","state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":2}}}]}`),
 			"", "the pod p failed: container main ended with exit code 2", true},
 		{"signal", `{}`, pod(`{"containerStatuses":[{"name":"main","state":{"terminated":{"exitCode":139,"signal":11}}}]}`),
-			"", "the pod p failed: container main was ended by the signal 11", true},
+			"", "the pod p failed: container main was terminated by signal 11", true},
 		{"bad image name", `{}`, waiting("InvalidImageName", "couldn't parse"), "",
 			"the pod p cannot start: the image i:1 cannot be pulled: couldn't parse: check its name and the pull secret", false},
 		{"secret", `{}`, waiting("CreateContainerConfigError", "secret 's' not found"), "",
-			"the pod p cannot start: container main: CreateContainerConfigError: secret 's' not found: create the secret", false},
+			"the pod p cannot start: container main: CreateContainerConfigError: secret 's' not found: create the Secret", false},
 		{"root", `{}`, waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), "",
 			"the pod p cannot start: container main: CreateContainerConfigError: container has runAsNonRoot and image will run as root: " + setSecurityContext, false},
 		{"user without a number", `{}`, waiting("CreateContainerConfigError", "container has runAsNonRoot and image has non-numeric user (ray), cannot verify user is non-root"), "",
@@ -364,19 +367,19 @@ func TestExplain(t *testing.T) {
 				`restricted volume types (volume "x" uses type "secret"): ` + setSecurityContext, false},
 		{"sandbox", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedCreatePodSandBox","message":"no network"}`,
 			"the pod p cannot start: no network", false},
-		{"mount, said again while the pod goes", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",
+		{"mount, repeated while the pod is deleted", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",
 			"message":"MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"},{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",
 			"message":"MountVolume.SetUp failed for volume \"v\" : object \"n\"/\"c\" not registered"}`, "the pod p cannot start: a volume cannot be mounted: " +
-			"MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found: create the config map: rayorch apply does", false},
+			"MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found: create the ConfigMap: run rayorch apply", false},
 		{"another pod's", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"x"},"reason":"FailedMount","message":"m"}`, "", false},
 		{"deleted", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`,
 			`{"metadata":{"name":"p","deletionTimestamp":"2026-11-23T18:00:00Z"},"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":137}}}]}}`,
-			"", "the pod p was deleted while it ran, by somebody or with its namespace", true},
-		{"deleted, and gone", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded","message":"m"}]}}`, "", "",
-			"its pods are gone: somebody deleted them, or their namespace", false},
-		{"deleted, and gone, after a problem that passed", `{"metadata":{"name":"j"},"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`, "",
+			"", "the pod p was deleted while it was running, directly or with its namespace", true},
+		{"pods deleted", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded","message":"m"}]}}`, "", "",
+			"its pods were deleted, directly or with their namespace", false},
+		{"pods deleted after a temporary problem", `{"metadata":{"name":"j"},"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`, "",
 			`{"involvedObject":{"kind":"Pod","name":"j-1","uid":"u"},"reason":"FailedMount","message":"failed to sync configmap cache: timed out"}`,
-			"its pods are gone: somebody deleted them, or their namespace", false},
+			"its pods were deleted, directly or with their namespace", false},
 		{"policy", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"PodFailurePolicy","message":"rule"}]}}`, "", "",
 			"the job failed: PodFailurePolicy: rule", false},
 	}
@@ -387,10 +390,10 @@ func TestExplain(t *testing.T) {
 				t.Fatal(err)
 			}
 			var pods []kube.Pod
-			var said []kube.Notice
+			var notices []kube.Notice
 			parse(t, "["+test.pod+"]", &pods)
-			parse(t, "["+test.said+"]", &said)
-			if got := kube.Explain(j, pods, said); got.String() != test.want || got.Ran != test.ran {
+			parse(t, "["+test.notices+"]", &notices)
+			if got := kube.Explain(j, pods, notices); got.String() != test.want || got.Ran != test.ran {
 				t.Errorf("got %q, ran %v", got, got.Ran)
 			}
 		})

@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// LogOptions say what of a container's log is read.
+// LogOptions select a part of a container's log.
 type LogOptions struct {
 	Follow     bool
 	Timestamps bool
-	Previous   bool // of the container before its last restart
-	TailLines  int  // 0 for all
-	LimitBytes int  // 0 for all
-	SinceTime  time.Time
-	// Parameters are further ones of the API, as Step Functions' LogParameters are.
+	Previous   bool      // the log of the container before its last restart
+	TailLines  int       // 0 for all
+	LimitBytes int       // 0 for all
+	SinceTime  time.Time // zero for all
+	// Parameters are further query parameters of the API, such as the LogParameters of Step Functions.
 	Parameters map[string][]string
 }
 
-// PodLog reads a container's log; container may be "" where the pod has one. The caller closes it.
+// PodLog returns the log of a container. container may be "" if the pod has only one. The caller must close the log.
 func (c *Client) PodLog(ctx context.Context, namespace, pod, container string, o LogOptions) (io.ReadCloser, error) {
 	query := url.Values{}
 	for key, values := range o.Parameters {
@@ -44,13 +44,14 @@ func (c *Client) PodLog(ctx context.Context, namespace, pod, container string, o
 	return c.Stream(ctx, Request{Path: ObjectPath("v1", namespace, "pods", pod) + "/log", Query: query})
 }
 
-// Line is one line of a log that carries timestamps.
+// Line is a line of a log with timestamps.
 type Line struct {
 	At   time.Time
 	Text string
 }
 
-// ParseLine takes the timestamp off. A line without one has a zero time: the kubelet's own messages are such lines.
+// ParseLine splits a line into its timestamp and its text. The time is zero if there is no timestamp, as in messages of the
+// kubelet.
 func ParseLine(line string) Line {
 	stamp, rest, _ := strings.Cut(line, " ")
 	if at, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
@@ -59,11 +60,11 @@ func ParseLine(line string) Line {
 	return Line{Text: line}
 }
 
-// longLine is where a line is cut in pieces.
+// longLine is the length in bytes at which EachLine splits a line.
 const longLine = 1 << 20
 
-// EachLine hands the lines of a log to see until the log ends. Of a log that breaks off the last line may be a piece: it is
-// left out, for whoever reads on gets it whole.
+// EachLine calls see with each line of a log until the log ends. If reading fails, it omits the incomplete last line, because a
+// caller that resumes reading gets the complete line.
 func EachLine(log io.Reader, see func(line string)) error {
 	lines := bufio.NewReaderSize(log, 64<<10)
 	var line []byte

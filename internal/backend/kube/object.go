@@ -10,22 +10,22 @@ import (
 // Object is any Kubernetes object, as decoded JSON.
 type Object = map[string]any
 
-// The label and its value that mark what rayorch made: only that is ever deleted.
+// The label, and its value, of objects that rayorch creates. Delete only deletes objects with this label.
 const (
 	ManagedBy = "app.kubernetes.io/managed-by"
 	Manager   = "rayorch"
 )
 
-// Name is an object's.
+// Name returns the name of an object.
 func Name(o Object) string { return text(o, "metadata", "name") }
 
-// NamespaceOf is an object's, "" when it has none.
+// NamespaceOf returns the namespace of an object, "" if it has none.
 func NamespaceOf(o Object) string { return text(o, "metadata", "namespace") }
 
-// Kind is an object's.
+// Kind returns the kind of an object.
 func Kind(o Object) string { return text(o, "kind") }
 
-// Field walks into an object; nil when something is missing on the way.
+// Field returns a nested field of an object, nil if it does not exist.
 func Field(o Object, path ...string) any {
 	var at any = o
 	for _, key := range path {
@@ -38,12 +38,13 @@ func Field(o Object, path ...string) any {
 	return at
 }
 
+// text returns a nested string of an object, "" if it does not exist.
 func text(o Object, path ...string) string {
 	s, _ := Field(o, path...).(string)
 	return s
 }
 
-// Title names an object for people.
+// Title returns a description of an object for messages, such as "ConfigMap a in namespace ml".
 func Title(o Object) string {
 	name := Kind(o) + " " + Name(o)
 	if ns := NamespaceOf(o); ns != "" {
@@ -52,7 +53,7 @@ func Title(o Object) string {
 	return name
 }
 
-// route is where the API server keeps the objects of a kind.
+// route describes the API resource of a kind.
 type route struct {
 	Name       string   `json:"name"`
 	Kind       string   `json:"kind"`
@@ -60,7 +61,7 @@ type route struct {
 	Verbs      []string `json:"verbs"`
 }
 
-// route asks the server, once for each group and version, so that custom resources are found like all others.
+// route returns the API resource of a kind. It asks the server once for each group and version, so it also finds custom resources.
 func (c *Client) route(ctx context.Context, apiVersion, kind string) (route, error) {
 	c.mu.Lock()
 	known := c.routes[apiVersion]
@@ -73,14 +74,14 @@ func (c *Client) route(ctx context.Context, apiVersion, kind string) (route, err
 	}
 	err := c.get(ctx, groupPath(apiVersion), nil, &list)
 	if NotFound(err) {
-		return route{}, fmt.Errorf("the cluster does not know %s, of which %s is a kind: is what serves it installed?", apiVersion, kind)
+		return route{}, fmt.Errorf("the cluster does not have the API %s of the kind %s: install the operator or the CRD that provides it", apiVersion, kind)
 	}
 	if err != nil {
 		return route{}, err
 	}
 	known = map[string]route{}
 	for _, r := range list.Resources {
-		if !strings.Contains(r.Name, "/") { // no subresource
+		if !strings.Contains(r.Name, "/") { // not a subresource
 			known[r.Kind] = r
 		}
 	}
@@ -89,11 +90,12 @@ func (c *Client) route(ctx context.Context, apiVersion, kind string) (route, err
 	c.mu.Unlock()
 	r, ok := known[kind]
 	if !ok {
-		return route{}, fmt.Errorf("the cluster's %s has no kind %s: is what serves it up to date?", apiVersion, kind)
+		return route{}, fmt.Errorf("the API %s of the cluster has no kind %s: update the operator or the CRD that provides it", apiVersion, kind)
 	}
 	return r, nil
 }
 
+// groupPath returns the API path of a group and version.
 func groupPath(apiVersion string) string {
 	if strings.Contains(apiVersion, "/") {
 		return "/apis/" + apiVersion
@@ -101,8 +103,8 @@ func groupPath(apiVersion string) string {
 	return "/api/" + apiVersion
 }
 
-// CollectionPath is where the objects of a resource are: group and version such as batch/v1, the resource in the plural,
-// the namespace "" for what has none.
+// CollectionPath returns the API path of a resource. apiVersion is a group and version such as batch/v1, resource is the plural
+// name, and namespace is "" for a resource without a namespace or for all namespaces.
 func CollectionPath(apiVersion, namespace, resource string) string {
 	path := groupPath(apiVersion)
 	if namespace != "" {
@@ -111,16 +113,16 @@ func CollectionPath(apiVersion, namespace, resource string) string {
 	return path + "/" + resource
 }
 
-// ObjectPath is where one object is.
+// ObjectPath returns the API path of an object.
 func ObjectPath(apiVersion, namespace, resource, name string) string {
 	return CollectionPath(apiVersion, namespace, resource) + "/" + url.PathEscape(name)
 }
 
-// path finds an object's. One without a namespace gets the client's, where its kind has one.
+// path returns the API path of an object. If the object has no namespace but its kind needs one, it uses that of the client.
 func (c *Client) path(ctx context.Context, o Object) (string, error) {
 	version, kind, name := text(o, "apiVersion"), Kind(o), Name(o)
 	if version == "" || kind == "" || name == "" {
-		return "", fmt.Errorf("an object needs apiVersion, kind and metadata.name: it has %q, %q and %q", version, kind, name)
+		return "", fmt.Errorf("an object needs apiVersion, kind and metadata.name, got %q, %q and %q", version, kind, name)
 	}
 	r, err := c.route(ctx, version, kind)
 	if err != nil {
@@ -133,13 +135,13 @@ func (c *Client) path(ctx context.Context, o Object) (string, error) {
 	return ObjectPath(version, ns, r.Name, name), nil
 }
 
-// Get reads the object that is there under the same kind and name.
+// Get reads the current object with the kind, namespace and name of o.
 func (c *Client) Get(ctx context.Context, o Object) (Object, error) {
 	path, err := c.path(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	var there Object
-	err = c.get(ctx, path, nil, &there)
-	return there, err
+	var live Object
+	err = c.get(ctx, path, nil, &live)
+	return live, err
 }

@@ -65,7 +65,7 @@ func TestApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"ConfigMap never not there", "ConfigMap b deleted", "ConfigMap a deleted", "ServiceAccount sa not ours"}
+	want := []string{"ConfigMap never not found", "ConfigMap b deleted", "ConfigMap a deleted", "ServiceAccount sa not managed by rayorch"}
 	if diff := cmp.Diff(want, actions(done)); diff != "" {
 		t.Error(diff)
 	}
@@ -81,9 +81,9 @@ func TestApplyFails(t *testing.T) {
 		object kube.Object
 		want   string
 	}{
-		{"another's field", configMap(ns, "a", map[string]any{"x": "2"}), "take the fields over by force"},
+		{"another's field", configMap(ns, "a", map[string]any{"x": "2"}), "take over the fields with --force"},
 		{"unknown kind", clustertest.Object("batch/v1", "Nothing", ns, "a", nil), "has no kind Nothing"},
-		{"unknown group", clustertest.Object("no.such/v1", "Nothing", ns, "a", nil), "is what serves it installed"},
+		{"unknown group", clustertest.Object("no.such/v1", "Nothing", ns, "a", nil), "install the operator or the CRD"},
 		{"no name", kube.Object{"apiVersion": "v1", "kind": "ConfigMap"}, "needs apiVersion, kind and metadata.name"},
 		{"unknown field", clustertest.Object("v1", "ConfigMap", ns, "b", kube.Object{"dta": "x"}), ".dta: field not declared"},
 	}
@@ -118,7 +118,7 @@ func TestCan(t *testing.T) {
 	}
 }
 
-// TestForward reaches a pod through a service, the next pod after that one's end, and a pod by name.
+// TestForward connects to a pod through a Service, to its replacement after the pod was deleted, and to a pod by name.
 func TestForward(t *testing.T) {
 	c := clustertest.Start(t)
 	ns := c.Namespace(t)
@@ -130,7 +130,7 @@ func TestForward(t *testing.T) {
 	}
 	defer f.Close()
 	if !strings.HasPrefix(f.Address(), "127.0.0.1:") {
-		t.Errorf("it listens on %s", f.Address())
+		t.Errorf("the address is %s", f.Address())
 	}
 	first := fetch(ctx, t, f.Address())
 	if again := fetch(ctx, t, f.Address()); again != first {
@@ -139,9 +139,9 @@ func TestForward(t *testing.T) {
 	if err := c.Remove(ctx, kube.ObjectPath("v1", ns, "pods", first), ""); err != nil {
 		t.Fatal(err)
 	}
-	clustertest.Until(ctx, t, "the next pod", func() error {
+	clustertest.Until(ctx, t, "the replacement pod", func() error {
 		if now := fetch(ctx, t, f.Address()); now == first {
-			return fmt.Errorf("it is still %s", first)
+			return fmt.Errorf("still connected to %s", first)
 		}
 		return nil
 	})
@@ -160,7 +160,7 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// overSPDY reaches a pod as through an API server before 1.31.
+// overSPDY connects to a pod as with an API server before 1.31.
 func overSPDY(ctx context.Context, t *testing.T, c *clustertest.Cluster, path, want string) {
 	t.Helper()
 	conn, err := kube.DialUpgraded(ctx, c.Client, path, 8080)
@@ -177,7 +177,7 @@ func overSPDY(ctx context.Context, t *testing.T, c *clustertest.Cluster, path, w
 	}
 }
 
-// TestForwardToClosedPort tells of a port where nobody listens.
+// TestForwardToClosedPort verifies the error for a port on which no process listens.
 func TestForwardToClosedPort(t *testing.T) {
 	c := clustertest.Start(t)
 	ns := c.Namespace(t)
@@ -202,11 +202,11 @@ func TestForwardToClosedPort(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	case <-ctx.Done():
-		t.Error("no error names the port, on which no process listens")
+		t.Error("timed out waiting for the error of the connection")
 	}
 }
 
-// fetch tries for as long as ctx lasts: a pod that ends cuts connections off.
+// fetch reads the name of the pod behind an address. It retries until ctx ends, because a pod that is deleted closes connections.
 func fetch(ctx context.Context, t *testing.T, address string) (body string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -222,14 +222,14 @@ func fetch(ctx context.Context, t *testing.T, address string) (body string) {
 		defer res.Body.Close()
 		text, err := io.ReadAll(res.Body)
 		if body = strings.TrimSpace(string(text)); err == nil && body == "" {
-			err = errors.New("the answer is empty")
+			err = errors.New("the response is empty")
 		}
 		return err
 	})
 	return body
 }
 
-// web is a Deployment of a web server that tells its pod's name.
+// web creates a Deployment, with a Service, of a web server that returns the name of its pod.
 func web(t *testing.T, c *clustertest.Cluster, ns string) {
 	t.Helper()
 	labels := map[string]any{"app": "web"}
@@ -262,9 +262,9 @@ func TestHeads(t *testing.T) {
 	c.RayCluster(t, ns, clustertest.RayOptions{Name: "one", NoWorker: true})
 	var h kube.Head
 	var err error
-	clustertest.Until(ctx, t, "a head whose pod KubeRay tells", func() error { // Ray itself answers before
+	clustertest.Until(ctx, t, "a head with a pod in the status of the RayCluster", func() error { // Ray responds earlier
 		if h, err = c.FindHead(ctx, ns, ""); err == nil && h.Pod == "" {
-			err = fmt.Errorf("it is %+v", h)
+			err = fmt.Errorf("the head is %+v", h)
 		}
 		return err
 	})
@@ -274,7 +274,7 @@ func TestHeads(t *testing.T) {
 	if _, err := c.FindHead(ctx, ns, "two"); err == nil || !strings.Contains(err.Error(), "choose one of one") {
 		t.Errorf("got %v", err)
 	}
-	// Who may not read RayClusters finds the head by its service.
+	// Without the permission to read RayClusters, the client finds the head by its Service.
 	client, err := kube.Open(c.Account(t, ns, "little", clustertest.Rule("", "services", "list"), clustertest.Rule("", "pods", "list")))
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestFollowThroughPause(t *testing.T) {
 			return false
 		})
 	}()
-	// A watch that breaks off is taken up by another look, which shows once more what was seen: next passes that over.
+	// After an interruption, Follow reads the object again and may repeat a state: next skips repetitions.
 	next := func(was string) (got string, ok bool) {
 		for got, ok = <-seen; ok && got == was; {
 			got, ok = <-seen
@@ -311,19 +311,19 @@ func TestFollowThroughPause(t *testing.T) {
 		return got, ok
 	}
 	if got, _ := next(""); got != "0" {
-		t.Errorf("first it is %q", got)
+		t.Errorf("the first state is %q", got)
 	}
 	resume := c.Pause(t, "kube-apiserver")
 	time.AfterFunc(2*time.Second, resume)
-	c.Apply(t, configMap(ns, "a", map[string]any{"n": "1"})) // has no answer before
+	c.Apply(t, configMap(ns, "a", map[string]any{"n": "1"})) // no response before the server resumes
 	if got, _ := next("0"); got != "1" {
-		t.Errorf("then it is %q", got)
+		t.Errorf("the second state is %q", got)
 	}
 	if err := c.Remove(ctx, kube.ObjectPath("v1", ns, "configmaps", "a"), ""); err != nil {
 		t.Fatal(err)
 	}
 	if more, ok := next("1"); ok {
-		t.Errorf("after its end it is %q", more)
+		t.Errorf("unexpected state %q after the deletion", more)
 	}
 }
 

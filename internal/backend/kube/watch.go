@@ -12,42 +12,42 @@ import (
 	"time"
 )
 
-// watchFor is how long one watch is asked to last. An API server that went away without a word is noticed a little later.
+// watchFor is the requested duration of a watch. If the API server disappears without closing the connection, the client notices
+// that 30 s after this time.
 const watchFor = 290 * time.Second
 
-// followGrace is how long a refusal (401, 403) may last while an object is followed: permissions that are renewed, or
-// tokens, may lag.
+// followGrace is how long Follow tolerates 401 and 403, because new permissions or renewed tokens may take effect with a delay.
 const followGrace = time.Minute
 
-// pollEvery is how often is asked where watching is not allowed.
+// pollEvery is the polling interval if the client is not allowed to watch.
 const pollEvery = 400 * time.Millisecond
 
-// Event is a state of an object that is followed.
+// Event is a state of a followed object.
 type Event struct {
-	// Object is the object's JSON, nil when it is gone.
+	// Object is the JSON of the object, nil if the object does not exist.
 	Object json.RawMessage
 }
 
-// errDone ends a watch whose caller has seen enough.
+// errDone ends a watch after see returned true.
 var errDone = errors.New("done")
 
-// errCompacted is 410: the state to go on from is no longer kept.
+// errCompacted is the error if a watch cannot continue (410), because the server no longer has its resource version.
 var errCompacted = errors.New("the watch is too old")
 
-// follower follows one object.
+// follower is the state of Follow.
 type follower struct {
 	c          *Client
 	collection string
 	name       string
 	see        func(Event) bool
-	noWatch    bool // the server refuses to let us watch
-	refused    time.Time
+	noWatch    bool      // watching is forbidden: poll instead
+	refused    time.Time // when 401 or 403 started; zero if the last request was allowed
 }
 
-// Follow shows see each state of an object that can be seen, from the one it has now to its deletion, and ends when see
-// returns true. A watch that breaks off is taken up again after a fresh look, so that no end is missed, whatever happens to
-// the API server meanwhile; what may pass is waited for until ctx ends. An object that is gone is the last event: Follow
-// returns nil after it.
+// Follow calls see with the current state of an object and each later one, until the object does not exist or see returns true. If
+// the object does not exist, that is the last event, and Follow returns nil. After each interruption of the watch, Follow reads the
+// object again, so it never misses the final state. It retries after temporary errors until ctx ends, and after 401 and 403 for a
+// minute. see may get the same state several times.
 func (c *Client) Follow(ctx context.Context, collection, name string, see func(Event) bool) error {
 	f := &follower{c: c, collection: collection, name: name, see: see}
 	wait := 100 * time.Millisecond
@@ -62,7 +62,7 @@ func (c *Client) Follow(ctx context.Context, collection, name string, see func(E
 		case errors.Is(err, errLater):
 			continue
 		}
-		if fatal := f.bear(err); fatal != nil {
+		if fatal := f.fatal(err); fatal != nil {
 			return fatal
 		}
 		if time.Since(began) > time.Second {
@@ -75,7 +75,8 @@ func (c *Client) Follow(ctx context.Context, collection, name string, see func(E
 	}
 }
 
-// round looks at the object, then watches it until that breaks off. nil tells that it is gone.
+// round reads the object, then watches it until the watch ends. It returns nil if the object does not exist, and errLater if the
+// next round should start immediately.
 func (f *follower) round(ctx context.Context) error {
 	res, err := f.c.Do(ctx, Request{Path: f.collection + "/" + url.PathEscape(f.name)})
 	if NotFound(err) {
@@ -107,9 +108,10 @@ func (f *follower) round(ctx context.Context) error {
 	return err
 }
 
-// errLater is a wait that ended as it should: the next round may begin.
+// errLater means that the next round can start, for example after a pause.
 var errLater = errors.New("later")
 
+// pause waits and returns errLater, or the cause of ctx if that ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -119,8 +121,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// bear returns an error that cannot be waited out.
-func (f *follower) bear(err error) error {
+// fatal returns err if Follow must fail, or nil if it can retry.
+func (f *follower) fatal(err error) error {
 	switch code := Code(err); {
 	case errors.Is(err, errCompacted), Temporary(err):
 		return nil
@@ -135,6 +137,7 @@ func (f *follower) bear(err error) error {
 	return err
 }
 
+// watch watches the object from a resource version on. It always returns an error.
 func (f *follower) watch(ctx context.Context, from string) error {
 	ctx, cancel := context.WithTimeout(ctx, watchFor+30*time.Second)
 	defer cancel()
@@ -149,7 +152,7 @@ func (f *follower) watch(ctx context.Context, from string) error {
 	for lines := bufio.NewReaderSize(body, 64<<10); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			return f.c.unreachable(ctx, err) // its end: a fresh look tells what happened meanwhile
+			return f.c.unreachable(ctx, err) // also after a regular end: the next round reads the object
 		}
 		if err := f.event(line); err != nil {
 			return err
@@ -157,13 +160,14 @@ func (f *follower) watch(ctx context.Context, from string) error {
 	}
 }
 
+// event handles a line of a watch. It returns nil if the watch should continue.
 func (f *follower) event(line []byte) error {
 	kind, object, err := decodeEvent(line)
 	switch {
 	case err != nil:
 		return err
 	case kind == "DELETED":
-		return errLater // and perhaps made anew: the next round looks
+		return errLater // it may have been created again: the next round checks
 	case kind == "BOOKMARK":
 		return nil
 	}
@@ -173,14 +177,15 @@ func (f *follower) event(line []byte) error {
 	return nil
 }
 
-// decodeEvent reads a line of a watch. An ERROR is an error: 410 tells to look afresh.
+// decodeEvent decodes a line of a watch. It returns an event of type ERROR as an error: errCompacted for 410, or else a
+// StatusError.
 func decodeEvent(line []byte) (kind string, object json.RawMessage, err error) {
 	var e struct {
 		Type   string          `json:"type"`
 		Object json.RawMessage `json:"object"`
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
-		return "", nil, errCompacted // cut off in the middle: as good as an end
+		return "", nil, errCompacted // an incomplete line: the watch was interrupted
 	}
 	switch e.Type {
 	case "ADDED", "MODIFIED", "DELETED", "BOOKMARK":
@@ -189,11 +194,11 @@ func decodeEvent(line []byte) (kind string, object json.RawMessage, err error) {
 		var s struct {
 			Code int `json:"code"`
 		}
-		_ = json.Unmarshal(e.Object, &s) // what cannot be read is as good as 410
+		_ = json.Unmarshal(e.Object, &s) // treat an invalid status like 410
 		if s.Code == 0 || s.Code == http.StatusGone {
 			return "", nil, errCompacted
 		}
 		return "", nil, newStatusError(Request{Path: "watch"}, Response{Status: s.Code, Body: e.Object})
 	}
-	return "BOOKMARK", nil, nil // a kind that is yet to come
+	return "BOOKMARK", nil, nil // ignore unknown types
 }

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// Reason is why a Job's work does not run, or did not end well.
+// Reason explains why a Job does not run or has failed.
 type Reason struct {
-	// Why is what is wrong with its newest pod, or with making one, for people; "" when nothing is.
+	// Why describes the problem of its newest pod, or why it has no pod; "" if there is no problem.
 	Why string
-	// End is how the Job was ended, where Why does not say it.
+	// End describes how the Job ended, if that does not follow from Why.
 	End string
-	// Ran tells that a container of the Job's has run.
+	// Ran reports whether a container of the Job has run.
 	Ran bool
 }
 
-// String is both, "" when nothing is wrong.
+// String returns both texts, "" if there is no problem.
 func (r Reason) String() string {
 	if r.Why == "" || r.End == "" {
 		return r.Why + r.End
@@ -29,7 +29,8 @@ func (r Reason) String() string {
 	return r.Why + "; " + r.End
 }
 
-// Notice is an Event of Kubernetes: what a controller, the scheduler or a kubelet says of an object.
+// Notice is an Event object of Kubernetes, in which a controller, the scheduler or a kubelet reports about another object. It is
+// not called Event because that is a state in Follow.
 type Notice struct {
 	Involved struct {
 		Kind string `json:"kind"`
@@ -46,11 +47,13 @@ type Notice struct {
 	} `json:"series"`
 }
 
+// last returns the time of the last occurrence.
 func (n Notice) last() time.Time {
 	return slices.MaxFunc([]time.Time{n.LastSeen, n.EventTime, n.Series.LastObserved}, time.Time.Compare)
 }
 
-// Notices are what was said of the objects of one kind in a namespace, the oldest first; with a name only of that one.
+// Notices returns the notices about objects of a kind in a namespace, oldest first. If name is not empty, it only returns those
+// about the object of that name.
 func (c *Client) Notices(ctx context.Context, namespace, kind, name string) ([]Notice, error) {
 	fields := "involvedObject.kind=" + kind
 	if name != "" {
@@ -64,43 +67,44 @@ func (c *Client) Notices(ctx context.Context, namespace, kind, name string) ([]N
 	return list.Items, err
 }
 
-// Why looks for the reason why a Job does not run, or did not end well. What may not be read is left out.
+// Why finds the reason why a Job does not run or has failed. It does not need the permission to read events, but the reason is
+// then less specific.
 func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 	ns := j.Metadata.Namespace
 	pods, podsErr := c.PodsOf(ctx, j)
-	said, err := c.Notices(ctx, ns, "Job", j.Metadata.Name)
-	said = slices.DeleteFunc(said, func(n Notice) bool { return n.Involved.UID != j.Metadata.UID })
+	notices, err := c.Notices(ctx, ns, "Job", j.Metadata.Name)
+	notices = slices.DeleteFunc(notices, func(n Notice) bool { return n.Involved.UID != j.Metadata.UID })
 	if err == nil {
 		var ofPods []Notice
 		ofPods, err = c.Notices(ctx, ns, "Pod", "")
-		said = append(said, ofPods...)
+		notices = append(notices, ofPods...)
 	}
-	if Code(err) == 403 { // the events help, but are not needed
+	if Code(err) == 403 { // events help, but are optional
 		err = nil
 	}
-	return Explain(j, pods, said), errors.Join(podsErr, err)
+	return Explain(j, pods, notices), errors.Join(podsErr, err)
 }
 
-// Explain finds the reason in what is known: the Job, its pods, and what was said of them.
-func Explain(j Job, pods []Pod, said []Notice) Reason {
+// Explain finds the reason from the Job, its pods, and the notices about them.
+func Explain(j Job, pods []Pod, notices []Notice) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
 	switch p := newest(pods); {
 	case p == nil:
-		r.Why = explainAbsence(j, said)
-	case !overdue(j) || p.Metadata.DeletionTimestamp == nil || !p.Started(): // else its deletion says nothing new
-		r.Why = explainPod(p, said)
+		r.Why = explainAbsence(j, notices)
+	case !overdue(j) || p.Metadata.DeletionTimestamp == nil || !p.Started(): // otherwise, the deadline explains the deletion
+		r.Why = explainPod(p, notices)
 	}
 	r.End = explainEnd(j, r.Why != "")
 	return r
 }
 
-// overdue tells of a Job that Kubernetes ended for its deadline, by deleting its pods.
+// overdue reports whether Kubernetes ended the Job, and deleted its pods, because of its deadline.
 func overdue(j Job) bool {
 	end := j.Ended()
 	return end != nil && end.Reason == "DeadlineExceeded"
 }
 
-// explainEnd says how the Job was ended, unless that is clear from the pod.
+// explainEnd describes how the Job failed. If a reason is already known, it omits the generic BackoffLimitExceeded.
 func explainEnd(j Job, known bool) string {
 	end := j.Ended()
 	switch {
@@ -114,22 +118,22 @@ func explainEnd(j Job, known bool) string {
 	return strings.TrimSuffix(fmt.Sprintf("the job failed: %s: %s", end.Reason, end.Message), ": ")
 }
 
-// explainAbsence says why a Job has no pods.
-func explainAbsence(j Job, said []Notice) string {
+// explainAbsence describes why a Job has no pods.
+func explainAbsence(j Job, notices []Notice) string {
 	if j.Spec.Suspend {
-		return "the job is suspended: who queues it has not let it start"
+		return "the job is suspended: its queue has not admitted it yet"
 	}
-	for _, n := range slices.Backward(said) {
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind == "Job" && n.Reason == "FailedCreate" {
 			return "its pods cannot be created: " + advise(n.Message)
 		}
 	}
 	// A pod that cannot start stays pending and does not count towards the limit, so its events may report a problem that has passed.
 	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
-		return "its pods are gone: somebody deleted them, or their namespace"
+		return "its pods were deleted, directly or with their namespace"
 	}
-	// The pods of a Job whose time was up are gone; what was said of them stays for a while.
-	for _, n := range slices.Backward(said) {
+	// The pods of a Job that exceeded its deadline are deleted, but the notices about them remain for a while.
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind != "Pod" || !strings.HasPrefix(n.Involved.Name, j.Metadata.Name+"-") {
 			continue
 		}
@@ -140,33 +144,35 @@ func explainAbsence(j Job, said []Notice) string {
 	return ""
 }
 
-func explainPod(p *Pod, said []Notice) string {
-	who := "the pod " + p.Metadata.Name
+// explainPod describes the problem of a pod. It considers notices only if the pod has not started, because they may be outdated.
+func explainPod(p *Pod, notices []Notice) string {
+	subject := "the pod " + p.Metadata.Name
 	for _, find := range []func(*Pod) string{explainPhase, explainSchedule, explainContainers} {
 		if text := find(p); text != "" {
-			return who + " " + text
+			return subject + " " + text
 		}
 	}
 	if p.Started() {
 		return ""
 	}
-	for _, n := range slices.Backward(said) {
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind != "Pod" || n.Involved.UID != p.Metadata.UID {
 			continue
 		}
 		if text := explainNotice(n); text != "" {
-			return who + " " + text
+			return subject + " " + text
 		}
 	}
 	return ""
 }
 
+// explainPhase describes a problem of the pod as a whole, as a predicate such as "was evicted".
 func explainPhase(p *Pod) string {
 	switch {
 	case p.Status.Reason == "Evicted":
 		return "was evicted: " + p.Status.Message
 	case p.Metadata.DeletionTimestamp != nil && p.Started():
-		return "was deleted while it ran, by somebody or with its namespace"
+		return "was deleted while it was running, directly or with its namespace"
 	case p.Status.Reason == "DeadlineExceeded":
 		return "ran longer than its activeDeadlineSeconds"
 	case p.Status.Phase == "Failed" && p.Status.Reason != "":
@@ -174,12 +180,13 @@ func explainPhase(p *Pod) string {
 	}
 	for _, c := range p.Status.Conditions {
 		if c.Type == "DisruptionTarget" && c.Status == "True" {
-			return "was ended by the cluster: " + orElse(c.Message, c.Reason)
+			return "was terminated by the cluster: " + orElse(c.Message, c.Reason)
 		}
 	}
 	return ""
 }
 
+// explainSchedule describes why the pod cannot be scheduled.
 func explainSchedule(p *Pod) string {
 	for _, c := range p.Status.Conditions {
 		if c.Type == "PodScheduled" && c.Status == "False" {
@@ -189,7 +196,7 @@ func explainSchedule(p *Pod) string {
 	return ""
 }
 
-// explainContainers names the first container in trouble.
+// explainContainers describes the problem of the first container that has one.
 func explainContainers(p *Pod) string {
 	for _, s := range p.Containers() {
 		if s.State.Waiting != nil && s.State.Waiting.Reason == "CrashLoopBackOff" && s.LastState.Terminated != nil {
@@ -198,13 +205,14 @@ func explainContainers(p *Pod) string {
 		if text := explainWaiting(s); text != "" {
 			return text
 		}
-		if t := s.State.Terminated; t != nil && (t.ran() || t.refused()) && (t.ExitCode != 0 || t.Signal != 0) {
+		if t := s.State.Terminated; t != nil && (t.ran() || t.failedToStart()) && (t.ExitCode != 0 || t.Signal != 0) {
 			return explainTerminated(s, t)
 		}
 	}
 	return ""
 }
 
+// explainWaiting describes why a container is waiting, "" if that is a normal step of starting it.
 func explainWaiting(s ContainerStatus) string {
 	w := s.State.Waiting
 	if w == nil {
@@ -225,28 +233,29 @@ func noImage(image, why string) string {
 	return fmt.Sprintf("cannot start: the image %s cannot be pulled: %s: check its name and the pull secret", image, why)
 }
 
+// explainTerminated describes how a container failed.
 func explainTerminated(s ContainerStatus, t *Terminated) string {
 	switch {
 	case t.Reason == "OOMKilled":
 		return fmt.Sprintf("was killed: container %s used more memory than its limit (OOMKilled)", s.Name)
-	case t.refused():
+	case t.failedToStart():
 		return fmt.Sprintf("cannot start: container %s: %s", s.Name, t.Message)
 	case t.Signal != 0:
-		return fmt.Sprintf("failed: container %s was ended by the signal %d", s.Name, t.Signal)
-	case t.ExitCode == 128+9: // nodes do not always notice that they lacked memory
-		return fmt.Sprintf("was killed: container %s ended with exit code 137: for want of memory, or by the signal 9", s.Name)
+		return fmt.Sprintf("failed: container %s was terminated by signal %d", s.Name, t.Signal)
+	case t.ExitCode == 128+9: // nodes do not always detect that a container ran out of memory
+		return fmt.Sprintf("was killed: container %s ended with exit code 137: out of memory, or killed with signal 9", s.Name)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("failed: container %s ended with exit code %d: %s", s.Name, t.ExitCode, t.Message), ": ")
 }
 
-// explainNotice is for what shows in no status: volumes that cannot be mounted, sandboxes that cannot be made.
+// explainNotice describes problems that no status contains, such as volumes that cannot be mounted.
 func explainNotice(n Notice) string {
 	switch n.Reason {
 	case "FailedScheduling":
 		return "cannot be scheduled: " + advise(n.Message)
 	case "FailedMount", "FailedAttachVolume":
 		if strings.HasSuffix(n.Message, " not registered") {
-			return "" // the kubelet lets the pod go; why its volume could not be mounted was said before
+			return "" // the pod is being deleted; an earlier notice has the reason
 		}
 		return "cannot start: a volume cannot be mounted: " + advise(n.Message)
 	case "FailedCreatePodSandBox", "NetworkNotReady":
@@ -256,7 +265,7 @@ func explainNotice(n Notice) string {
 			image, why, _ := strings.Cut(rest, "\": ")
 			return noImage(image, why)
 		}
-		if !strings.HasPrefix(n.Message, "Error: ") { // another notice says it whole
+		if !strings.HasPrefix(n.Message, "Error: ") { // such a notice repeats a more complete one
 			return "cannot start: " + advise(n.Message)
 		}
 	}
@@ -265,21 +274,22 @@ func explainNotice(n Notice) string {
 
 const setSecurityContext = "set securityContext of the step's job or of the target's pods"
 
-// advice says what to do about what Kubernetes says, where that is known.
+// advice maps marks in messages of Kubernetes to solutions. The first mark that a message contains applies.
 var advice = []struct{ mark, do string }{
-	{"PodSecurity", setSecurityContext}, // its message may contain what others look for
+	{"PodSecurity", setSecurityContext}, // first, because such a message may contain other marks
 	{"runAsNonRoot", setSecurityContext},
 	{"non-root policy", setSecurityContext},
-	{"exceeded quota", "ask for less, wait for what runs to end, or have the quota raised"},
-	{"persistentvolumeclaim", "create the claim, or mend its name in the target"},
-	{"error looking up service account", "create the service account: rayorch apply does"},
-	{"configmap", "create the config map: rayorch apply does"},
-	{"secret", "create the secret"},
-	{"Insufficient", "ask for less, or add nodes that have it"},
-	{"didn't match", "mend the node selector or the affinity, or label a node"},
-	{"untolerated taint", "add a toleration, or another node"},
+	{"exceeded quota", "request less, wait for other workloads to end, or raise the quota"},
+	{"persistentvolumeclaim", "create the claim, or fix its name in the target"},
+	{"error looking up service account", "create the service account: run rayorch apply"},
+	{"configmap", "create the ConfigMap: run rayorch apply"},
+	{"secret", "create the Secret"},
+	{"Insufficient", "request less, or add nodes with more resources"},
+	{"didn't match", "fix the node selector or the affinity, or label a node"},
+	{"untolerated taint", "add a toleration, or a node without the taint"},
 }
 
+// advise adds a solution to a message, if one is known.
 func advise(message string) string {
 	for _, a := range advice {
 		if strings.Contains(message, a.mark) {
@@ -289,7 +299,7 @@ func advise(message string) string {
 	return message
 }
 
-// newest is the pod that was made last.
+// newest returns the pod that was created last, nil if there are none.
 func newest(pods []Pod) *Pod {
 	if len(pods) == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// hold renews the lease until it is released or lost.
+// hold starts a goroutine that renews the lease until it is released or lost.
 func hold(cfg Config, r *record, renewed time.Time) *Lease {
 	renewing, stop := context.WithCancel(context.Background())
 	lost, lose := context.WithCancelCause(context.Background())
@@ -21,11 +21,12 @@ func hold(cfg Config, r *record, renewed time.Time) *Lease {
 	return l
 }
 
-// Lost ends with the cause ErrLost when the lease is lost: a third of its duration before another can take it, since a
-// request that hangs renews nothing. It ends without that cause on release.
+// Lost returns a context that is canceled, with the cause ErrLost, when the lease is lost: if it could not be renewed for two
+// thirds of its duration, so a third of its duration before another process can acquire it. Release cancels the context with
+// another cause.
 func (l *Lease) Lost() context.Context { return l.lost }
 
-// renew returns nil when it was told to stop.
+// renew renews the lease five times per duration. It returns ErrLost when the lease is lost, and nil when ctx is canceled.
 func (l *Lease) renew(ctx context.Context, r *record, renewed time.Time) error {
 	for {
 		deadline := renewed.Add(l.cfg.Duration * 2 / 3)
@@ -50,6 +51,7 @@ func (l *Lease) renew(ctx context.Context, r *record, renewed time.Time) error {
 	}
 }
 
+// once renews the lease once. A request that hangs is canceled at the deadline.
 func (l *Lease) once(ctx context.Context, r *record, now, deadline time.Time) (*record, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -59,7 +61,7 @@ func (l *Lease) once(ctx context.Context, r *record, now, deadline time.Time) (*
 	if kube.Code(err) != http.StatusConflict {
 		return got, err
 	}
-	// A renewal whose answer was lost has changed the version: the lease may still be ours.
+	// The version may have changed because an earlier renewal succeeded, but its response was lost: then the lease is still held.
 	seen, err := l.cfg.get(ctx)
 	if err != nil {
 		return nil, err
@@ -71,8 +73,8 @@ func (l *Lease) once(ctx context.Context, r *record, now, deadline time.Time) (*
 	return l.cfg.write(ctx, http.MethodPut, seen)
 }
 
-// Release gives the lease back, so that the next one need not wait until it runs out. Call it when what the lease guards
-// has ended.
+// Release releases the lease, so that another process need not wait until it expires. Call it after the work that the lease
+// protects has ended. It does nothing if the lease is lost.
 func (l *Lease) Release(ctx context.Context) error {
 	l.stop()
 	<-l.done

@@ -1,5 +1,5 @@
-// Package lease holds a coordination.k8s.io Lease, so that of several processes on one state only one acts. It fences: the
-// holder learns that it has lost the lease before another can take it. It knows nothing of what the lease guards.
+// Package lease acquires and holds a coordination.k8s.io Lease, so that only one of several processes with the same state is
+// active. The holder learns that it lost the lease before another process can acquire it.
 package lease
 
 import (
@@ -19,22 +19,22 @@ type Server interface {
 	Do(ctx context.Context, r kube.Request) (kube.Response, error)
 }
 
-// Config says which lease, for whom.
+// Config specifies the lease and its holder.
 type Config struct {
 	Server          Server
 	Namespace, Name string
-	// Holder is unique to the process: a restarted one must not take its forerunner's lease for its own.
+	// Holder is unique to the process, so that a restarted process does not mistake its predecessor's lease for its own.
 	Holder string
-	// Duration is how long a lease lasts that is not renewed. Defaults to 15 s.
+	// Duration is the time after which a lease expires unless it is renewed. Defaults to 15 s.
 	Duration time.Duration
-	// Waiting is told who holds the lease, each time that this changes while Acquire waits. Defaults to nothing.
+	// Waiting is called with the current holder each time that it changes while Acquire waits. It may be nil.
 	Waiting func(holder string)
 }
 
-// ErrLost tells that the lease could not be renewed in time, or is another's.
+// ErrLost is the error if the lease could not be renewed in time or has another holder.
 var ErrLost = errors.New("the lease is lost")
 
-// Lease is one that is held. Whoever acquired it calls Release.
+// Lease is a lease that this process holds. The caller of Acquire must call Release.
 type Lease struct {
 	cfg  Config
 	stop context.CancelFunc
@@ -42,7 +42,7 @@ type Lease struct {
 	done chan struct{}
 }
 
-// record is the object; what others put beside is kept by its metadata alone, for nobody else writes a Lease.
+// record is the Lease object. Updates drop fields that it does not have, because no other program writes the object.
 type record struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
@@ -65,8 +65,8 @@ type spec struct {
 	LeaseTransitions     int    `json:"leaseTransitions"`
 }
 
-// Acquire waits until the lease is free and takes it. Whether another's has run out is judged by how long it was seen
-// unchanged here, for clocks differ.
+// Acquire waits until the lease is free and acquires it. It considers another process's lease expired if it did not change for
+// its duration on the local clock, because the clocks of machines differ.
 func Acquire(ctx context.Context, cfg Config) (*Lease, error) {
 	if cfg.Duration == 0 {
 		cfg.Duration = 15 * time.Second
@@ -78,7 +78,7 @@ func Acquire(ctx context.Context, cfg Config) (*Lease, error) {
 	for {
 		got, renewed, err := a.try(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("take the lease %s/%s: %w", cfg.Namespace, cfg.Name, err)
+			return nil, fmt.Errorf("acquire the lease %s/%s: %w", cfg.Namespace, cfg.Name, err)
 		}
 		if got != nil {
 			return hold(cfg, got, renewed), nil
@@ -91,23 +91,24 @@ func Acquire(ctx context.Context, cfg Config) (*Lease, error) {
 	}
 }
 
-// acquirer remembers what it saw of another's lease.
+// acquirer remembers the last state of another process's lease.
 type acquirer struct {
 	Config
 	version, holder string
-	since           time.Time
+	since           time.Time // when version was first seen
 }
 
-// try takes the lease if it is free; nil is not yet. The time is from before the request: the server's came later.
+// try acquires the lease if it is free, and returns nil if it is not. The time is that of the renewal: taken before the request,
+// so that it is not later than the server's.
 func (a *acquirer) try(ctx context.Context) (*record, time.Time, error) {
 	now := time.Now()
 	seen, err := a.get(ctx)
 	switch {
 	case kube.NotFound(err):
 		got, err := a.write(ctx, http.MethodPost, a.fresh(now, 0))
-		return got, now, pass(err)
+		return got, now, permanent(err)
 	case err != nil:
-		return nil, now, pass(err)
+		return nil, now, permanent(err)
 	}
 	if seen.Spec.HolderIdentity != "" && !a.expired(seen) {
 		return nil, now, nil
@@ -115,10 +116,10 @@ func (a *acquirer) try(ctx context.Context) (*record, time.Time, error) {
 	r := a.fresh(now, seen.Spec.LeaseTransitions+1)
 	r.Metadata.ResourceVersion = seen.Metadata.ResourceVersion
 	got, err := a.write(ctx, http.MethodPut, r)
-	return got, now, pass(err)
+	return got, now, permanent(err)
 }
 
-// expired says whether the lease has stood unchanged for as long as its holder said that it lasts.
+// expired reports whether the lease has not changed for its duration.
 func (a *acquirer) expired(r *record) bool {
 	if r.Metadata.ResourceVersion != a.version {
 		a.version, a.since = r.Metadata.ResourceVersion, time.Now()
@@ -130,8 +131,8 @@ func (a *acquirer) expired(r *record) bool {
 	return time.Since(a.since) > time.Duration(r.Spec.LeaseDurationSeconds)*time.Second
 }
 
-// pass keeps errors that waiting cannot mend. A conflict is another who was quicker.
-func pass(err error) error {
+// permanent returns err if retrying cannot help, or else nil. A conflict means that another process was faster.
+func permanent(err error) error {
 	if kube.Code(err) == http.StatusConflict || kube.Temporary(err) {
 		return nil
 	}
@@ -149,7 +150,7 @@ func (c Config) fresh(now time.Time, transitions int) *record {
 	}
 }
 
-// micro is Kubernetes' MicroTime.
+// micro formats a time as a MicroTime of Kubernetes.
 func micro(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 func (c Config) path() string {
@@ -164,7 +165,8 @@ func (c Config) get(ctx context.Context) (*record, error) {
 	return decode(res.Body)
 }
 
-// write creates or replaces the lease. A replacement names the version that it replaces, so that only one of two wins.
+// write creates (POST) or replaces (PUT) the lease. A replacement contains the version that it replaces, so that only one of
+// two concurrent ones succeeds.
 func (c Config) write(ctx context.Context, method string, r *record) (*record, error) {
 	body, err := json.Marshal(r)
 	if err != nil {

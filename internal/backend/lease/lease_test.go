@@ -17,14 +17,14 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/lease"
 )
 
-// server keeps one Lease as the API server does: a replacement must name the version that it replaces.
+// server stores a Lease as the API server does: a replacement must contain the version that it replaces.
 type server struct {
 	mu      sync.Mutex
 	object  map[string]any
 	version int
-	// before runs before each request; its error is the request's.
+	// before is called before each request, which fails with its error.
 	before func(r kube.Request) error
-	// after runs after each request that had an effect; its error is the request's.
+	// after is called after each successful replacement; an error replaces the response.
 	after func(r kube.Request) error
 }
 
@@ -101,18 +101,19 @@ func acquire(t *testing.T, c lease.Config) *lease.Lease {
 	return l
 }
 
+// TestHoldAndRelease holds a lease for ten minutes while another process waits for it, which acquires it soon after the release.
 func TestHoldAndRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		first := acquire(t, config(s, "a"))
 		got := make(chan *lease.Lease)
 		second := config(s, "b")
-		var told []string
-		second.Waiting = func(holder string) { told = append(told, holder) }
+		var holders []string
+		second.Waiting = func(holder string) { holders = append(holders, holder) }
 		go func() { got <- acquire(t, second) }()
-		time.Sleep(10 * time.Minute) // of the bubble's time
+		time.Sleep(10 * time.Minute) // in the fake time of synctest
 		if s.holder() != "a" || first.Lost().Err() != nil {
-			t.Fatalf("after ten minutes %q holds it, lost: %v", s.holder(), first.Lost().Err())
+			t.Fatalf("after ten minutes, the holder is %q, lost: %v", s.holder(), first.Lost().Err())
 		}
 		if err := first.Release(t.Context()); err != nil {
 			t.Fatal(err)
@@ -120,19 +121,19 @@ func TestHoldAndRelease(t *testing.T) {
 		start := time.Now()
 		l := <-got
 		if took := time.Since(start); took > 3*time.Second {
-			t.Errorf("a released lease was taken after %v", took)
+			t.Errorf("it took %v to acquire a released lease", took)
 		}
-		if len(told) != 1 || told[0] != "a" {
-			t.Errorf("told while waiting: %q", told)
+		if len(holders) != 1 || holders[0] != "a" {
+			t.Errorf("holders while waiting: %q", holders)
 		}
 		if errors.Is(context.Cause(first.Lost()), lease.ErrLost) {
-			t.Error("released, yet lost")
+			t.Error("a released lease counts as lost")
 		}
 		_ = l.Release(t.Context())
 	})
 }
 
-// TestFence cuts the holder off: it must know before the other one acts.
+// TestFence disconnects the holder, which must learn that it lost the lease before another process acquires it.
 func TestFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
@@ -142,17 +143,17 @@ func TestFence(t *testing.T) {
 		s.mu.Lock()
 		s.before = func(r kube.Request) error {
 			if strings.Contains(string(r.Body), `"holderIdentity":"a"`) {
-				return &kube.UnreachableError{Err: errors.New("cut off")}
+				return &kube.UnreachableError{Err: errors.New("disconnected")}
 			}
 			return nil
 		}
 		s.mu.Unlock()
 		second := acquire(t, config(s, "b"))
 		if !ended.Load() {
-			t.Fatal("b took the lease while a held it")
+			t.Fatal("b acquired the lease while a held it")
 		}
 		if !errors.Is(context.Cause(first.Lost()), lease.ErrLost) {
-			t.Errorf("a's end: %v", context.Cause(first.Lost()))
+			t.Errorf("the cause of a's context is %v", context.Cause(first.Lost()))
 		}
 		if err := first.Release(t.Context()); err != nil || s.holder() != "b" {
 			t.Errorf("release of a lost lease: %v, holder %q", err, s.holder())
@@ -161,8 +162,8 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// TestLostAnswer keeps a lease whose renewal reached the server though its answer did not come back.
-func TestLostAnswer(t *testing.T) {
+// TestLostResponse verifies that the lease is still held after renewals whose responses were lost.
+func TestLostResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		l := acquire(t, config(s, "a"))
@@ -183,6 +184,7 @@ func TestLostAnswer(t *testing.T) {
 	})
 }
 
+// TestStolen verifies that a lease counts as lost once it has another holder.
 func TestStolen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
@@ -199,16 +201,17 @@ func TestStolen(t *testing.T) {
 	})
 }
 
-func TestRefused(t *testing.T) {
+// TestForbidden verifies that Acquire does not retry a permanent error.
+func TestForbidden(t *testing.T) {
 	s := &server{before: func(r kube.Request) error {
 		return &kube.StatusError{Request: r, Code: http.StatusForbidden, Message: "leases is forbidden: a cannot get"}
 	}}
 	if _, err := lease.Acquire(t.Context(), config(s, "a")); kube.Code(err) != http.StatusForbidden {
-		t.Errorf("got %v, want the refusal", err)
+		t.Errorf("got %v, want status 403", err)
 	}
 }
 
-func TestWaitEnds(t *testing.T) {
+func TestAcquireCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		l := acquire(t, config(s, "a"))
@@ -221,6 +224,7 @@ func TestWaitEnds(t *testing.T) {
 	})
 }
 
+// FuzzRecord verifies that no response of the server makes Acquire panic.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"spec":{"holderIdentity":"x","leaseDurationSeconds":1}}`))
 	f.Add([]byte(`{"spec":[]}`))
@@ -233,7 +237,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// answers gives the same body to everything and ends the wait after the first.
+// answers responds to each request with the same body, and cancels the context of Acquire with the first.
 type answers struct {
 	body []byte
 	end  context.CancelFunc

@@ -1,5 +1,5 @@
-// Package proc names processes of this machine so that a reused process id is not mistaken, and finds all that belong to
-// one tree. It starts none. ray (a head of our own) and proctask (local jobs) call it.
+// Package proc identifies processes on this machine by more than their PIDs, which are reused, and finds all processes of a tree. It
+// does not start processes. Packages ray and proctask use it.
 package proc
 
 import (
@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// ID is one process: Start is when it began, in words of the operating system that only compare.
+// ID identifies a process. Start is its start time in a format of the operating system; it can only be compared for equality.
 type ID struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"`
 }
 
-// Info is what the operating system tells of a process.
+// Info describes a process.
 type Info struct {
 	ID
-	Parent, Group, Session int // Session is 0 where the system does not say
-	UID                    int // -1 where unknown
+	Parent, Group, Session int // Session is 0 if the system does not provide it
+	UID                    int // -1 if unknown
 	Zombie                 bool
 	Args                   []string
 }
 
-// Of names the process that has this id now.
+// Of returns the identity of the process that has this PID now.
 func Of(pid int) (ID, error) {
 	info, err := read(pid)
 	return info.ID, err
 }
 
-// Alive tells whether this very process still runs; one that has ended and was not waited for does not.
+// Alive reports whether the process is running. A zombie is not, and another process with the same PID does not count.
 func (id ID) Alive() bool {
 	if id.PID <= 0 {
 		return false
@@ -40,7 +40,7 @@ func (id ID) Alive() bool {
 	return err == nil && !info.Zombie && info.Start == id.Start
 }
 
-// Signal signals this very process, and is no error when it has ended.
+// Signal sends a signal to the process. It does nothing and returns nil if the process has ended.
 func (id ID) Signal(sig syscall.Signal) error {
 	if !id.Alive() {
 		return nil
@@ -52,9 +52,9 @@ func (id ID) Signal(sig syscall.Signal) error {
 	return err
 }
 
-// Tree lists the living processes of the session (or process group) that leader began and all that descend from them or
-// carry mark, NAME=VALUE, in the environment that they started with: so what moved into a session of its own, or lost its
-// parent, counts too. Once the leader's process id names another process, only the mark counts.
+// Tree returns the running processes that belong to leader: those in its session or process group, those that were started with the
+// variable mark (NAME=VALUE) in their environment, and all descendants of these. So it also finds processes that have created their own
+// session, and those whose parent has ended. If the leader's PID has been reused, only the mark counts.
 func Tree(leader ID, mark string) ([]ID, error) {
 	all, err := List()
 	if err != nil {
@@ -82,8 +82,8 @@ func Tree(leader ID, mark string) ([]ID, error) {
 	return tree, nil
 }
 
-// sessionOf is the leader's session as long as its number is not another's: the system gives no process the id of a
-// session that still has members.
+// sessionOf returns the id of the leader's session, or 0 if the id may belong to another session. If the leader has ended and its PID
+// is not in use, the id is still valid: the system does not reuse the id of a session that has members.
 func sessionOf(leader ID) int {
 	now, err := Of(leader.PID)
 	if leader.PID <= 1 || (err == nil && now != leader) || bootOf(leader) != boot() {
@@ -92,12 +92,13 @@ func sessionOf(leader ID) int {
 	return leader.PID
 }
 
+// bootOf returns the boot during which a process was started.
 func bootOf(id ID) string {
 	name, _, _ := strings.Cut(id.Start, "/")
 	return name
 }
 
-// Gone waits until none of the processes is alive, at most d, and returns those that are.
+// Gone waits until none of the processes is running, at most d, and returns those that still are.
 func Gone(ids []ID, d time.Duration) []ID {
 	for deadline := time.Now().Add(d); ; time.Sleep(20 * time.Millisecond) {
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id ID) bool { return !id.Alive() })

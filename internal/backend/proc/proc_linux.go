@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// List reads all processes. One that ends meanwhile is left out.
+// List returns all processes, except for those that end while it reads them.
 func List() ([]Info, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -29,7 +29,8 @@ func List() ([]Info, error) {
 	return all, nil
 }
 
-// read takes proc(5)'s stat: the name in parentheses may hold anything, so the fields count from the last parenthesis.
+// read parses /proc/PID/stat (see proc(5)). The name of the program, in parentheses, can contain any characters, so the fields are
+// counted from the last parenthesis.
 func read(pid int) (Info, error) {
 	path := fmt.Sprintf("/proc/%d/stat", pid)
 	data, err := os.ReadFile(path)
@@ -53,7 +54,7 @@ func read(pid int) (Info, error) {
 	return info, nil
 }
 
-// boot tells this run of the machine from another, as start times count from its boot.
+// boot returns an id of the current boot. Start times are relative to the boot, so they identify a process only together with it.
 func boot() string {
 	data, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	id, _, _ := strings.Cut(string(data), "-")
@@ -65,7 +66,8 @@ func args(pid int) []string {
 	return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
 }
 
-// marked reads the environment that the process started with; a process that changed its title may have lost it.
+// marked reports whether a process was started with the variable mark in its environment. It may fail for a process that has
+// overwritten its environment, as programs do that change their title.
 func marked(pid int, mark string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return err == nil && bytes.Contains(append([]byte{0}, data...), []byte("\x00"+mark+"\x00"))

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// columns are what ps(1) of macOS and the BSDs prints; lstart is five words.
+// columns are the columns of ps(1) on macOS and the BSDs. lstart consists of five words.
 const columns = "pid=,ppid=,pgid=,uid=,stat=,lstart=,command="
 
-// List reads all processes by ps, as there is no /proc.
+// List returns all processes. It uses ps, because these systems have no /proc.
 func List() ([]Info, error) {
 	out, err := exec.Command("ps", "-axww", "-o", columns).Output()
 	if err != nil {
@@ -27,6 +27,7 @@ func List() ([]Info, error) {
 	return all, nil
 }
 
+// parse parses a line of ps.
 func parse(line string) (Info, bool) {
 	f := strings.Fields(line)
 	if len(f) < 11 {
@@ -51,9 +52,10 @@ func read(pid int) (Info, error) {
 	return info, nil
 }
 
-// boot is the same for all runs of the machine: a start time names the day.
+// boot returns the same id for all boots: start times on these systems are absolute.
 func boot() string { return "" }
 
+// marked reports whether a process has the variable mark in its environment.
 func marked(pid int, mark string) bool {
 	out, err := exec.Command("ps", "-Eww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(" "+string(out)+" ", " "+mark+" ")

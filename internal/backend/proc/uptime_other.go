@@ -6,8 +6,8 @@ import "time"
 
 var began = time.Now()
 
-// Uptime is the time since this process began.
+// Uptime returns the time since this process started.
 func Uptime() time.Duration { return time.Since(began) }
 
-// Boot is empty: an earlier process' Uptime means nothing to this one.
+// Boot returns "": Uptimes of different processes cannot be compared.
 func Boot() string { return "" }

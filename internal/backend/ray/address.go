@@ -9,33 +9,34 @@ import (
 	"strings"
 )
 
-// DashboardPort is where a Ray's dashboard listens unless it was told otherwise.
+// DashboardPort is the default port of Ray's dashboard.
 const DashboardPort = "8265"
 
-// httpAddress checks the one form that the Jobs API has, and takes off a slash at its end.
+// httpAddress checks the address of a dashboard and removes trailing slashes.
 func httpAddress(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("%q is no address of a ray dashboard: http://HOST:%s or https://... is expected", address, DashboardPort)
+		return "", fmt.Errorf("%q is not the address of a ray dashboard: it must be http://HOST:%s or https://...", address, DashboardPort)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("the ray address %s://%s must have neither a user nor a query", u.Scheme, u.Host)
+		return "", fmt.Errorf("the ray address %s://%s must not contain a user, a query or a fragment", u.Scheme, u.Host)
 	}
 	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
 }
 
-// Form is what kind of address somebody wrote.
+// Form is the form of a Ray address.
 type Form int
 
-// The forms.
+// Forms of Ray addresses.
 const (
-	FormHTTP   Form = iota // http://host:8265, the dashboard: the one that serves the Jobs API
-	FormAuto               // auto: a Ray of this machine
-	FormGCS                // host:6379, what ray start prints
-	FormClient             // ray://host:10001, the Ray client's
+	FormHTTP   Form = iota // http://host:8265: the dashboard, which serves the Jobs API
+	FormAuto               // auto: a Ray on this machine
+	FormGCS                // host:6379: the GCS; `ray start` prints this form
+	FormClient             // ray://host:10001: the Ray client server
 )
 
-// ParseAddress tells the forms of RAY_ADDRESS apart. Base is the http form of FormHTTP, else HOST:PORT.
+// ParseAddress parses an address in any of the forms that RAY_ADDRESS can have. For FormHTTP, base is the URL without trailing slashes;
+// for FormGCS and FormClient, it is HOST:PORT.
 func ParseAddress(address string) (form Form, base string, err error) {
 	address = strings.TrimSpace(address)
 	scheme, rest, hasScheme := strings.Cut(address, "://")
@@ -43,7 +44,7 @@ func ParseAddress(address string) (form Form, base string, err error) {
 	case address == "auto":
 		return FormAuto, "", nil
 	case address == "local" || address == "":
-		return 0, "", fmt.Errorf("the ray address %q names no ray: http://HOST:%s is expected, or auto", address, DashboardPort)
+		return 0, "", fmt.Errorf("the ray address %q is not supported: it must be http://HOST:%s or auto", address, DashboardPort)
 	case hasScheme && scheme == "ray":
 		base, err := hostPort(rest, "10001")
 		return FormClient, base, err
@@ -55,18 +56,19 @@ func ParseAddress(address string) (form Form, base string, err error) {
 	return FormGCS, base, err
 }
 
+// hostPort checks an address HOST:PORT. port is the default port, or "" if the address must contain one.
 func hostPort(address, port string) (string, error) {
 	host, given, err := net.SplitHostPort(address)
 	if err != nil && port != "" {
 		host, given, err = net.SplitHostPort(net.JoinHostPort(address, port))
 	}
 	if err != nil || !hostName.MatchString(host) || !isPort(given) {
-		return "", fmt.Errorf("%q is no ray address: http://HOST:%s, HOST:6379, ray://HOST:10001 or auto is expected", address, DashboardPort)
+		return "", fmt.Errorf("%q is not a ray address: it must be http://HOST:%s, HOST:6379, ray://HOST:10001 or auto", address, DashboardPort)
 	}
 	return net.JoinHostPort(host, given), nil
 }
 
-// hostName is a name, an IPv4 address or an IPv6 one with its zone.
+// hostName matches a host name, an IPv4 address, or an IPv6 address with an optional zone.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9._:-]+(%[A-Za-z0-9._-]+)?$`)
 
 func isPort(s string) bool {

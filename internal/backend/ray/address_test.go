@@ -27,8 +27,8 @@ func TestParseAddress(t *testing.T) {
 		{"h", 0, "", "HOST:6379"},
 		{"ftp://h:21", 0, "", "http://HOST:8265"},
 		{"http://", 0, "", "http://HOST:8265"},
-		{"http://user:pw@h:8265", 0, "", "neither a user"},
-		{"http://h:8265?a=b", 0, "", "neither a user"},
+		{"http://user:pw@h:8265", 0, "", "must not contain a user"},
+		{"http://h:8265?a=b", 0, "", "must not contain a user"},
 		{"h:port", 0, "", "HOST:6379"},
 		{"ray://h:10001/x", 0, "", "HOST:6379"},
 	}
@@ -36,13 +36,13 @@ func TestParseAddress(t *testing.T) {
 		t.Run(test.in, func(t *testing.T) {
 			form, base, err := ray.ParseAddress(test.in)
 			if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
-				t.Fatalf("got %v", err)
+				t.Fatalf("got error %v, want %q", err, test.want)
 			}
 			if err == nil && (form != test.form || base != test.base) {
-				t.Errorf("got %d %q", form, base)
+				t.Errorf("got %d %q, want %d %q", form, base, test.form, test.base)
 			}
 			if err != nil && strings.Contains(err.Error(), "pw") {
-				t.Errorf("the error shows the password: %v", err)
+				t.Errorf("the error contains the password: %v", err)
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func FuzzParseAddress(f *testing.F) {
 			return
 		}
 		if again, same, err := ray.ParseAddress(base); err != nil || same != base || (form == ray.FormHTTP) != (again == ray.FormHTTP) {
-			t.Errorf("%q gives %q, which gives %d %q %v", in, base, again, same, err)
+			t.Errorf("%q has base %q, which parses to %d %q, error %v", in, base, again, same, err)
 		}
 		if _, err := ray.New(ray.Config{Address: base}); form == ray.FormHTTP && err != nil {
 			t.Error(err)

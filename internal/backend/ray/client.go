@@ -1,9 +1,9 @@
-// Package ray speaks to Ray: a typed client of the Jobs REST API, the packages that working directories travel in, one
-// watcher per Ray that sees jobs end, and how a Ray is found here or started. It is no task runner and knows nothing of
-// executions: raytask and the commands call it.
+// Package ray is a client of Ray. It contains a typed client of the Jobs REST API, the packaging of working directories and modules, a
+// watcher that waits for jobs, and code that finds or starts a Ray on this machine. It knows nothing about executions: raytask and the
+// commands call it.
 //
-// The API is Ray's own (python/ray/dashboard/modules/job, tried with 2.60.0); what older releases answer otherwise is
-// said where it matters.
+// The API is documented only by Ray's source (python/ray/dashboard/modules/job). This package is tested with Ray 2.60.0; comments say
+// where older releases differ.
 package ray
 
 import (
@@ -23,24 +23,24 @@ import (
 	"time"
 )
 
-// Config says which Ray a Client speaks to.
+// Config configures a Client.
 type Config struct {
-	// Address is the dashboard's, http or https, with a path where a proxy stands before it.
+	// Address is the http or https address of the dashboard. It may contain the path of a proxy.
 	Address string
-	// Token is sent with every request. Defaults to none.
+	// Token is sent with every request, unless it is empty.
 	Token string
-	// Withheld says that there is a token which must not be sent to this address: errors then say so.
+	// Withheld means that a token exists but must not be sent to this address. It only affects error messages.
 	Withheld bool
-	// CAFile holds the certificates, PEM, that sign an https address. Defaults to the system's.
+	// CAFile contains CA certificates in PEM format for https addresses. Default: the certificates of the system.
 	CAFile string
-	// Timeout bounds one small request. Defaults to a minute, as a Ray on a busy machine takes its time; where nobody takes
-	// the connection, 10 s are enough. An upload has longer.
+	// Timeout is the timeout of a small request. It is long by default (1 minute), because a Ray on a busy machine can be slow.
+	// Connecting has a timeout of 10 s, and an upload of at least 10 minutes.
 	Timeout time.Duration
-	// HTTP sends the requests. Defaults to a client of our own; then CAFile counts.
+	// HTTP sends the requests. CAFile has an effect only if HTTP is nil.
 	HTTP *http.Client
 }
 
-// Client is safe for use by many goroutines. Methods fail with *Error.
+// Client is a client of Ray's Jobs API. It is safe for concurrent use. Its methods return errors of type *Error.
 type Client struct {
 	base     string
 	token    string
@@ -50,14 +50,15 @@ type Client struct {
 }
 
 const (
-	submitTimeout = 60 * time.Second // the first submit on a new head takes seconds
+	submitTimeout = 60 * time.Second // the first submission on a new head takes seconds
 	uploadTimeout = 10 * time.Minute
-	errorBytes    = 64 << 10
-	// A Ray's list of 10,000 records has some 6 MB.
-	answerBytes = 256 << 20
+	// errorBytes is the maximum size of an error response that is read.
+	errorBytes = 64 << 10
+	// responseBytes is the maximum size of a response. A list of 10,000 jobs has about 6 MB.
+	responseBytes = 256 << 20
 )
 
-// New makes a client; it sends nothing.
+// New returns a client. It does not connect to the Ray.
 func New(cfg Config) (*Client, error) {
 	base, err := httpAddress(cfg.Address)
 	if err != nil {
@@ -86,29 +87,31 @@ func newHTTP(caFile string) (*http.Client, error) {
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA file %s holds no PEM certificate", caFile)
+			return nil, fmt.Errorf("the CA file %s contains no PEM certificate", caFile)
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return &http.Client{Transport: transport, CheckRedirect: noRedirect}, nil
 }
 
-// noRedirect keeps a token and a job from going where somebody else points.
+// noRedirect disables redirects, which could send the token or a job to another server.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Address is the base URL, without a slash at its end.
+// Address returns the base URL, without a trailing slash.
 func (c *Client) Address() string { return c.base }
 
-// call is one request and how its answer is read.
+// call is a request.
 type call struct {
-	op, method, path string
-	body             io.Reader
-	size             int64
-	kind             string        // of the body; empty for none
-	timeout          time.Duration // the client's where that is longer
-	read             func(io.Reader) error
+	op           string // describes the request in errors
+	method, path string
+	body         io.Reader
+	size         int64                 // of the body
+	kind         string                // content type of the body; empty if there is none
+	timeout      time.Duration         // the timeout of the client is used if it is longer
+	read         func(io.Reader) error // reads the response; may be nil
 }
 
+// do sends a request and reads the response.
 func (c *Client) do(ctx context.Context, r call) error {
 	ctx, cancel := context.WithTimeout(ctx, max(c.timeout, r.timeout))
 	defer cancel()
@@ -116,7 +119,7 @@ func (c *Client) do(ctx context.Context, r call) error {
 	if err != nil {
 		return c.fail(r.op, Invalid, 0, "", err)
 	}
-	c.dress(req.Header)
+	c.addToken(req.Header)
 	if r.kind != "" {
 		req.Header.Set("Content-Type", r.kind)
 		req.ContentLength = r.size
@@ -132,15 +135,16 @@ func (c *Client) do(ctx context.Context, r call) error {
 	return c.accept(r, resp)
 }
 
+// accept reads a successful response.
 func (c *Client) accept(r call, resp *http.Response) error {
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
-		return c.fail(r.op, NotRay, resp.StatusCode, "", errors.New("a web page came back"))
+		return c.fail(r.op, NotRay, resp.StatusCode, "", errors.New("the response is a web page"))
 	}
 	if r.read == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBytes))
 		return nil
 	}
-	err := r.read(io.LimitReader(resp.Body, answerBytes))
+	err := r.read(io.LimitReader(resp.Body, responseBytes))
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		return c.fail(r.op, NotRay, resp.StatusCode, "", err)
 	}
@@ -150,9 +154,9 @@ func (c *Client) accept(r call, resp *http.Response) error {
 	return nil
 }
 
-// dress adds the token. Through a Kubernetes API server's proxy Authorization is the API server's own, so Ray has a
-// header beside it; both are sent to a Ray that is asked directly.
-func (c *Client) dress(h http.Header) {
+// addToken adds the token to the headers of a request. If the request goes through the proxy of a Kubernetes API server, Authorization
+// contains the credentials for the API server, so Ray also accepts another header. Requests that go directly to Ray contain both.
+func (c *Client) addToken(h http.Header) {
 	if c.token == "" {
 		return
 	}
@@ -162,17 +166,18 @@ func (c *Client) dress(h http.Header) {
 	}
 }
 
-// plainCause drops the method and URL that net/http puts before: Error names them better.
+// plainCause removes the method and URL that net/http adds to an error: Error contains the operation and the address.
 func plainCause(err error) error {
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		if wrapped.Timeout() {
-			return errors.New("no answer in time")
+			return errors.New("no response in time")
 		}
 		return wrapped.Err
 	}
 	return err
 }
 
+// decodeInto returns a function that decodes a JSON response. A value of the wrong type is a syntax error, so that it counts as NotRay.
 func decodeInto(v any) func(io.Reader) error {
 	return func(r io.Reader) error {
 		err := json.NewDecoder(r).Decode(v)
@@ -191,21 +196,21 @@ func encoded(v any) (*bytes.Reader, error) {
 	return bytes.NewReader(data), nil
 }
 
-// Version is what a Ray says of itself.
+// Version is the version of a Ray.
 type Version struct {
 	API        string `json:"version"`
 	RayVersion string `json:"ray_version"`
 	RayCommit  string `json:"ray_commit"`
-	// SessionName changes with every new head that did not keep the former one's store.
+	// SessionName is different for each head, unless a head was restarted with the store of the previous one.
 	SessionName string `json:"session_name"`
 }
 
-// Version asks which Ray answers.
+// Version returns the version of the Ray.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
-	err := c.do(ctx, call{op: "ask for the version", method: http.MethodGet, path: "/api/version", read: decodeInto(&v)})
+	err := c.do(ctx, call{op: "get the version", method: http.MethodGet, path: "/api/version", read: decodeInto(&v)})
 	if err == nil && v.RayVersion == "" {
-		err = c.fail("ask for the version", NotRay, http.StatusOK, "", errors.New("the answer names no ray_version"))
+		err = c.fail("get the version", NotRay, http.StatusOK, "", errors.New("the response contains no ray_version"))
 	}
 	return v, err
 }

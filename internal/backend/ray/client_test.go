@@ -31,12 +31,13 @@ func TestMain(m *testing.M) { raytest.Main(m) }
 
 func newID() string { return "c-" + strings.ToLower(rand.Text()) }
 
-// end waits for a job's end.
+// end waits for the end of a job.
 func end(t testing.TB, c *ray.Client, id string) ray.Job {
 	t.Helper()
 	return until(t, c, id, func(job ray.Job) bool { return job.Status.Terminal() })
 }
 
+// until waits until done returns true for a job.
 func until(t testing.TB, c *ray.Client, id string, done func(ray.Job) bool) ray.Job {
 	t.Helper()
 	w := ray.NewWatcher(c, raytest.Patience)
@@ -45,12 +46,12 @@ func until(t testing.TB, c *ray.Client, id string, done func(ray.Job) bool) ray.
 	defer cancel()
 	job, err := w.Wait(ctx, id, "", done)
 	if err != nil {
-		t.Fatalf("%v; last the job was %+v", err, job)
+		t.Fatalf("%v; the last record is %+v", err, job)
 	}
 	return job
 }
 
-// server makes a client for what a handler answers.
+// server returns a client of a server with this handler.
 func server(t *testing.T, handler http.HandlerFunc) *ray.Client {
 	t.Helper()
 	s := httptest.NewServer(handler)
@@ -58,6 +59,7 @@ func server(t *testing.T, handler http.HandlerFunc) *ray.Client {
 	return raytest.Ray{Found: ray.Found{Address: s.URL}}.Client(t)
 }
 
+// submit submits a job and returns its id.
 func submit(t testing.TB, c *ray.Client, entrypoint string) string {
 	t.Helper()
 	id := newID()
@@ -68,7 +70,7 @@ func submit(t testing.TB, c *ray.Client, entrypoint string) string {
 	return id
 }
 
-func TestJobsLife(t *testing.T) {
+func TestJob(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		c := r.Client(t)
 		version, err := c.Version(t.Context())
@@ -78,25 +80,25 @@ func TestJobsLife(t *testing.T) {
 		gate := raytest.NewGate(t)
 		id := submit(t, c, "echo hi; "+gate.Wait())
 		if _, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "echo hi"}); err != nil || !existed {
-			t.Errorf("submitted again: existed %v, %v", existed, err)
+			t.Errorf("submit again: existed %v, %v; want true, nil", existed, err)
 		}
 		if err := c.Delete(t.Context(), id); ray.KindOf(err) != ray.Failed || !strings.Contains(err.Error(), "non-terminal state") {
-			t.Errorf("delete of a running job: %v", err)
+			t.Errorf("delete a running job: %v", err)
 		}
 		gate.Open(t)
 		job := end(t, c, id)
 		if job.Status != ray.Succeeded || job.EndTime.Time().Before(job.StartTime.Time()) || job.SubmissionID != id {
-			t.Errorf("the job is %+v", job)
+			t.Errorf("got job %+v", job)
 		}
 		jobs, err := c.List(t.Context())
 		if err != nil || !contains(jobs, id) {
-			t.Errorf("the list lacks %s: %v", id, err)
+			t.Errorf("the list does not contain %s: %v", id, err)
 		}
-		// Ray takes a stop for as long as the ended job's supervisor is there, and has no other sign of its going.
-		raytest.Eventually(t, "Ray refuses to stop the ended job", func() error {
+		// Ray accepts a stop while the supervisor of the ended job exists. There is no other way to see when it ends.
+		raytest.Eventually(t, "Ray does not accept a stop of the ended job", func() error {
 			stopped, err := c.RequestStop(t.Context(), id)
 			if stopped {
-				err = errors.New("it takes the stop")
+				err = errors.New("it accepts the stop")
 			}
 			return err
 		})
@@ -104,7 +106,7 @@ func TestJobsLife(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := c.Get(t.Context(), id); ray.KindOf(err) != ray.NotFound {
-			t.Errorf("get of a deleted job: %v", err)
+			t.Errorf("get a deleted job: %v", err)
 		}
 	})
 }
@@ -118,7 +120,7 @@ func contains(jobs []ray.Job, id string) bool {
 	return false
 }
 
-// ours leaves out the lines that Ray itself adds.
+// ours removes the lines that Ray added.
 func ours(lines []string) []string {
 	var kept []string
 	for _, line := range lines {
@@ -137,7 +139,7 @@ func TestLogs(t *testing.T) {
 		log := c.NewLog(id, 0, func(line string) { tailed = append(tailed, line) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var following sync.WaitGroup
-		following.Go(func() { _ = log.Tail(ctx) }) // a byte that is no UTF-8 breaks Ray's own tail
+		following.Go(func() { _ = log.Tail(ctx) }) // a byte that is not UTF-8 breaks Ray's tail
 		job := end(t, c, id)
 		cancel()
 		following.Wait()
@@ -152,9 +154,9 @@ func TestLogs(t *testing.T) {
 		if diff := cmp.Diff(want, ours(tailed)); diff != "" {
 			t.Error(diff)
 		}
-		last, err := c.LastLines(t.Context(), job, 5) // Ray's own may be among them
+		last, err := c.LastLines(t.Context(), job, 5) // may include lines of Ray
 		if got := ours(last); err != nil || len(last) != 5 || !slices.Equal(got[len(got)-2:], []string{"line 24", "the end"}) {
-			t.Errorf("the last lines are %q, %v", last, err)
+			t.Errorf("got last lines %q, %v", last, err)
 		}
 	})
 }
@@ -174,12 +176,12 @@ func TestTailFollowsToTheEnd(t *testing.T) {
 		}
 		text, err := c.Logs(t.Context(), id)
 		if err != nil || !strings.HasSuffix(text, "b\n") {
-			t.Errorf("the whole log is %q, %v", text, err)
+			t.Errorf("got log %q, %v", text, err)
 		}
 	})
 }
 
-// tail follows a log until its job has ended.
+// tail follows a log until the job has ended.
 func tail(t *testing.T, log *ray.Log) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
@@ -189,7 +191,7 @@ func tail(t *testing.T, log *ray.Log) {
 	}
 }
 
-// TestTailReconnects cuts the tail while the job runs: each line still comes once.
+// TestTailReconnects cuts the tail while the job runs: each line is emitted exactly once.
 func TestTailReconnects(t *testing.T) {
 	fake := raytest.NewFake("")
 	defer fake.Close()
@@ -220,12 +222,12 @@ func TestStop(t *testing.T) {
 			t.Errorf("got %s, %v", job.Status, err)
 		}
 		if _, err := c.Stop(t.Context(), newID()); ray.KindOf(err) != ray.NotFound {
-			t.Errorf("stop of an unknown job: %v", err)
+			t.Errorf("stop an unknown job: %v", err)
 		}
 	})
 }
 
-// TestStopOfAPendingJob expects an error when the job that kills the supervisor of the pending one takes too long.
+// TestStopOfAPendingJob expects an error if the helper job, which kills the supervisor of the pending job, takes too long.
 func TestStopOfAPendingJob(t *testing.T) {
 	defer ray.SetKillWait(time.Second)()
 	fake := raytest.NewFake("")
@@ -240,7 +242,7 @@ func TestStopOfAPendingJob(t *testing.T) {
 		if err := json.Unmarshal(body, &s); err != nil {
 			t.Error(err)
 		}
-		if s.SubmissionID == id+"-kill" { // it is slow, and kills nothing
+		if s.SubmissionID == id+"-kill" { // make it slow and ineffective
 			s.Entrypoint, s.RuntimeEnv = "sleep 3600", nil
 			body, _ = json.Marshal(s)
 		}
@@ -252,7 +254,7 @@ func TestStopOfAPendingJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.Stop(t.Context(), id)
-	want := "ray keeps job " + id + " pending: job " + id + "-kill, which kills its supervisor, has not ended within 1s"
+	want := "the job " + id + " is still pending: the helper job " + id + "-kill, which kills its supervisor, did not end within 1s"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -273,7 +275,7 @@ func TestPackages(t *testing.T) {
 		}
 		defer pack.Close()
 		if has, err := c.HasPackage(t.Context(), pack.Name); has || err != nil {
-			t.Errorf("before: %v, %v", has, err)
+			t.Errorf("before the upload: got %v, %v, want false, nil", has, err)
 		}
 		for range 2 {
 			if err := c.Upload(t.Context(), pack); err != nil {
@@ -281,7 +283,7 @@ func TestPackages(t *testing.T) {
 			}
 		}
 		if has, err := c.HasPackage(t.Context(), pack.Name); !has || err != nil {
-			t.Errorf("after: %v, %v", has, err)
+			t.Errorf("after the upload: got %v, %v, want true, nil", has, err)
 		}
 		id := newID()
 		_, _, err = c.Submit(t.Context(), ray.Submission{
@@ -290,7 +292,7 @@ func TestPackages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last, err := c.LastLines(t.Context(), end(t, c, id), 8) // Ray's own lines come before, after, and in between
+		last, err := c.LastLines(t.Context(), end(t, c, id), 8) // includes lines of Ray before, between and after those of the job
 		if got := strings.Join(ours(last), "\n"); !strings.Contains(got, "hello from the package\nempty is there") {
 			t.Errorf("the job printed %q, %v", got, err)
 		}
@@ -308,16 +310,16 @@ func write(t *testing.T, dir, name, text string) {
 func TestTokens(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		if r.Found.Token == "" {
-			t.Skip("this one has no tokens")
+			t.Skip("this Ray has no token authentication")
 		}
 		for _, token := range []string{"", "wrong"} {
 			c := raytest.Ray{Found: ray.Found{Address: r.Found.Address, Token: token}}.Client(t)
 			_, err := c.Version(t.Context())
 			if ray.KindOf(err) != ray.Unauthorized || !strings.Contains(err.Error(), "RAY_AUTH_TOKEN") {
-				t.Errorf("with the token %q: %v", token, err)
+				t.Errorf("with token %q: %v", token, err)
 			}
 			if err := c.NewLog("x", 0, func(string) {}).Tail(t.Context()); ray.KindOf(err) != ray.Unauthorized {
-				t.Errorf("tail with the token %q: %v", token, err)
+				t.Errorf("tail with token %q: %v", token, err)
 			}
 		}
 	})
@@ -344,8 +346,8 @@ func TestErrors(t *testing.T) {
 		{"a page", text(200, "text/html; charset=utf-8", "<html>hello</html>"), ray.NotRay, "http://HOST:8265"},
 		{"another server's 404", text(404, "text/html", "<html>404</html>"), ray.NotRay, "HTTP status 404"},
 		{"another API", text(200, "application/json", `{"hello": 1}`), ray.NotRay, "status"},
-		{"a list where an object belongs", text(200, "application/json", `[1]`), ray.NotRay, "not as a ray dashboard"},
-		{"half an answer", text(200, "application/json", `{"status":`), ray.Unreachable, "EOF"},
+		{"a list instead of an object", text(200, "application/json", `[1]`), ray.NotRay, "is not a ray dashboard"},
+		{"an incomplete response", text(200, "application/json", `{"status":`), ray.Unreachable, "EOF"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://other.invalid/", http.StatusFound)
 		}, ray.NotRay, "302"},
@@ -353,7 +355,7 @@ func TestErrors(t *testing.T) {
 		{"not found", text(404, "text/plain", "Job x does not exist"), ray.NotFound, "does not exist"},
 		{"a bad request", text(400, "text/plain", "TypeError: unexpected keyword argument"), ray.Invalid, "unexpected keyword"},
 		{"too large", text(413, "text/plain", "Maximum request body size 104857600 exceeded."), ray.TooLarge, "104857600"},
-		{"a browser's", text(405, "text/plain", "Method Not Allowed for browser traffic."), ray.Invalid, "browser"},
+		{"browser traffic", text(405, "text/plain", "Method Not Allowed for browser traffic."), ray.Invalid, "browser"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -375,12 +377,12 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no answer in time") {
-		t.Errorf("a silent one: %v", err)
+	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no response in time") {
+		t.Errorf("a server that does not respond: %v", err)
 	}
 	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + raytest.Refusing(t)}}.Client(t).Version(t.Context())
 	if ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("a port on which nobody listens: %v", err)
 	}
 }
 
@@ -401,11 +403,11 @@ func TestRetry(t *testing.T) {
 		return err
 	})
 	if err != nil || fake.Jobs() != 1 {
-		t.Errorf("got %v, %d jobs", err, fake.Jobs())
+		t.Errorf("got error %v, %d jobs; want nil, 1", err, fake.Jobs())
 	}
 }
 
-func TestOwnCA(t *testing.T) {
+func TestCAFile(t *testing.T) {
 	tls := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"ray_version": "2.60.0", "session_name": "s"}`))
@@ -425,7 +427,7 @@ func TestOwnCA(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := ray.New(ray.Config{Address: tls.URL, CAFile: os.DevNull}); err == nil {
-		t.Error("an empty CA file is taken")
+		t.Error("New accepted an empty CA file")
 	}
 }
 
@@ -452,7 +454,7 @@ func TestLoadToken(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got, source, err := ray.LoadToken(func(name string) string { return test.env[name] }, test.home)
 			if got != test.want || (err != nil) != test.fails || (got != "") != (source != "") {
-				t.Errorf("got %q from %q, %v", got, source, err)
+				t.Errorf("got token %q from %q, error %v; want %q", got, source, err, test.want)
 			}
 		})
 	}
@@ -481,7 +483,7 @@ func FuzzJob(f *testing.F) {
 	})
 }
 
-// FuzzLog cuts a log into frames anywhere: the lines stay the same, and a second reading brings none.
+// FuzzLog splits a log into two frames: the lines must be the same as without the split, and reading the log again must return no lines.
 func FuzzLog(f *testing.F) {
 	f.Add("one\r\ntwo\rthree\n\nfour", 5)
 	f.Add("\r\n\r\n", 1)
@@ -493,7 +495,7 @@ func FuzzLog(f *testing.F) {
 			t.Errorf("cut at %d of %q: %s", cut, text, diff)
 		}
 		if again := ray.CutLines(len(whole), text); len(again) > 0 {
-			t.Errorf("seen lines come again: %q", again)
+			t.Errorf("lines were emitted twice: %q", again)
 		}
 	})
 }

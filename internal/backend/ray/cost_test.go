@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// BenchmarkEnd measures how long after Ray's own end_time the end of a job is seen. TestWatcherSeesEnds bounds it, by a clock
-// that does not mind how busy the machine is.
+// BenchmarkEnd measures the delay between Ray's end_time of a job and the time when the end is seen. TestWatcherSeesEnds checks its
+// maximum in virtual time, which does not depend on how busy the machine is.
 func BenchmarkEnd(b *testing.B) {
 	c := raytest.Ray{Found: raytest.Real(b, false)}.Client(b)
 	var lates []time.Duration
@@ -29,7 +29,7 @@ func BenchmarkEnd(b *testing.B) {
 	b.ReportMetric(float64(lates[len(lates)-1].Milliseconds()), "longest-late-ms")
 }
 
-// fill puts records of finished jobs into Ray as its own job manager keeps them: running so many jobs takes an hour.
+// fill adds records of finished jobs to Ray in the way Ray's job manager does, because running so many jobs would take an hour.
 const fill = `
 import asyncio, sys
 from ray._raylet import GcsClient
@@ -44,8 +44,8 @@ async def main():
 asyncio.run(main())
 `
 
-// BenchmarkRecords measures what a look at one job and at all jobs costs, in time and in CPU of all Ray's processes, with
-// 1, 100 and 1,000 records.
+// BenchmarkRecords measures the cost of reading one job and of listing all jobs with 1, 100 and 1,000 records: the time, and the CPU
+// time of all processes of Ray.
 func BenchmarkRecords(b *testing.B) {
 	head := &ray.Head{Dir: b.TempDir(), Python: raytest.Python(b), CPUs: 1, ObjectStoreBytes: 100 << 20, NoToken: true}
 	state, err := head.Start(b.Context())
@@ -73,13 +73,14 @@ func BenchmarkRecords(b *testing.B) {
 	}
 }
 
-func cost(b *testing.B, state ray.State, ask func() error) {
+// cost measures the CPU time of Ray per request. It subtracts the CPU time that an idle Ray uses.
+func cost(b *testing.B, state ray.State, request func() error) {
 	idle := rayCPU(b, state)
 	time.Sleep(time.Second)
 	perSecond := rayCPU(b, state) - idle
 	before, begin := rayCPU(b, state), time.Now()
 	for b.Loop() {
-		if err := ask(); err != nil {
+		if err := request(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -87,7 +88,7 @@ func cost(b *testing.B, state ray.State, ask func() error) {
 	b.ReportMetric(float64(used.Microseconds())/1000/float64(b.N), "ray-cpu-ms/op")
 }
 
-// rayCPU is the time that all of a Ray's processes have used, where the system tells it.
+// rayCPU returns the CPU time that all processes of a Ray have used. It is 0 on systems without /proc.
 func rayCPU(b *testing.B, state ray.State) time.Duration {
 	b.Helper()
 	ids, err := proc.Tree(state.Leader, state.Mark)
@@ -104,5 +105,5 @@ func rayCPU(b *testing.B, state ray.State) time.Duration {
 			ticks += user + system
 		}
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond // the clock tick of all Linux systems that Go knows
+	return time.Duration(ticks) * 10 * time.Millisecond // the clock tick on all Linux systems that Go supports
 }

@@ -8,41 +8,40 @@ import (
 	"strings"
 )
 
-// Kind tells failures apart where callers do.
+// Kind classifies errors.
 type Kind int
 
 const (
-	// Other is an error that is not of this package.
+	// Other is an error that does not come from this package.
 	Other Kind = iota
-	// Unreachable says: no connection, no answer in time, or a proxy that reaches no Ray. Worth a retry.
+	// Unreachable means that there was no connection or no response in time, or that a proxy could not reach Ray. A retry may succeed.
 	Unreachable
-	// Busy says: Ray answers, but cannot act now, such as before a node's agent has registered. Worth a retry.
+	// Busy means that Ray cannot process the request now, for example because a node's agent has not registered. A retry may succeed.
 	Busy
-	// Unauthorized says: the token is missing or wrong.
+	// Unauthorized means that the token is missing or wrong.
 	Unauthorized
-	// NotFound says: Ray does not know the job.
+	// NotFound means that Ray does not know the job or package.
 	NotFound
-	// Invalid says: Ray refuses the request itself.
+	// Invalid means that Ray rejected the request as invalid.
 	Invalid
-	// TooLarge says: the body is over the limit of Ray's HTTP server.
+	// TooLarge means that the body exceeds the limit of Ray's HTTP server.
 	TooLarge
-	// Failed says: Ray tried and failed (HTTP 500).
+	// Failed means that Ray failed to process the request (HTTP 500).
 	Failed
-	// NotRay says: something answers there, but not a Ray dashboard.
+	// NotRay means that the server is not a Ray dashboard.
 	NotRay
-	// duplicate: the submission_id is taken; Submit makes no error of it.
+	// duplicate means that the submission_id already exists. Submit does not return it as an error.
 	duplicate
 )
 
-// Error is a request that failed.
+// Error is the error of a request.
 type Error struct {
-	Op, Address string
+	Op, Address string // Op describes the request
 	Kind        Kind
-	// Withheld is the client's.
-	Withheld bool
-	Status   int    // HTTP, 0 when none came
-	Text     string // what Ray said, whole; a traceback often
-	Err      error
+	Withheld    bool   // Config.Withheld of the client
+	Status      int    // HTTP status; 0 if there was no response
+	Text        string // text of the response, often a traceback
+	Err         error
 }
 
 func (c *Client) fail(op string, kind Kind, status int, text string, err error) *Error {
@@ -60,16 +59,17 @@ func (e *Error) Error() string {
 			return fmt.Sprintf("%s: ray at %s requires a token, which is not sent over plain http: use an https or a loopback address, or "+
 				"use --ray-token-over-http to send it", e.Op, e.Address)
 		}
-		return fmt.Sprintf("%s: ray at %s refuses the token: %s; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to its token",
+		return fmt.Sprintf("%s: ray at %s refuses the token: %s; set RAY_AUTH_TOKEN to the token of this ray, or RAY_AUTH_TOKEN_PATH to its file",
 			e.Op, e.Address, e.reason())
 	case NotRay:
-		return fmt.Sprintf("%s: %s answers, but not as a ray dashboard: %s; name the dashboard's address, often http://HOST:8265",
+		return fmt.Sprintf("%s: the server at %s is not a ray dashboard: %s; set the address of the dashboard, often http://HOST:8265",
 			e.Op, e.Address, e.reason())
 	case Other, Busy, NotFound, Invalid, TooLarge, Failed, duplicate:
 	}
 	return fmt.Sprintf("%s: ray at %s: %s", e.Op, e.Address, e.reason())
 }
 
+// reason returns the most specific description of the error, in one line.
 func (e *Error) reason() string {
 	if line := lastLine(e.Text); line != "" {
 		return line
@@ -80,7 +80,7 @@ func (e *Error) reason() string {
 	return fmt.Sprintf("HTTP status %d", e.Status)
 }
 
-// KindOf is err's kind, Other when it is none of this package's.
+// KindOf returns the kind of err. It is Other if err does not come from this package.
 func KindOf(err error) Kind {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Kind
@@ -88,12 +88,13 @@ func KindOf(err error) Kind {
 	return Other
 }
 
-// Temporary tells whether the same request may succeed later.
+// Temporary reports whether a retry of the request may succeed.
 func Temporary(err error) bool {
 	kind := KindOf(err)
 	return kind == Unreachable || kind == Busy
 }
 
+// refused returns the error for a response with an error status.
 func (c *Client) refused(op string, resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBytes))
 	text := strings.TrimSpace(strings.ToValidUTF8(string(body), "?"))
@@ -104,6 +105,7 @@ func (c *Client) refused(op string, resp *http.Response) *Error {
 	return c.fail(op, kind, resp.StatusCode, text, fmt.Errorf("HTTP status %s", resp.Status))
 }
 
+// isPage reports whether a response is a web page, whose text is useless in an error.
 func isPage(resp *http.Response, text string) bool {
 	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || strings.HasPrefix(text, "<")
 }
@@ -128,7 +130,8 @@ func kindOf(status int, text string) Kind {
 	return Invalid
 }
 
-// kindOf404 believes only Ray's own words that a job is gone: a proxy's or another server's 404 says nothing of the job.
+// kindOf404 returns NotFound only for texts that come from Ray. A status 404 of a proxy or of another server does not mean that the job
+// does not exist.
 func kindOf404(text string) Kind {
 	if strings.Contains(text, "does not exist") || strings.Contains(text, "has not been uploaded") {
 		return NotFound
@@ -136,7 +139,7 @@ func kindOf404(text string) Kind {
 	return NotRay
 }
 
-// kindOf500 reads the text, as Ray answers HTTP 500 for nearly everything.
+// kindOf500 classifies an error by its text, because Ray returns HTTP 500 for almost all errors.
 func kindOf500(text string) Kind {
 	switch {
 	case strings.Contains(text, "Please use a different submission_id"):
@@ -144,7 +147,7 @@ func kindOf500(text string) Kind {
 	case strings.Contains(text, "No available agent"), strings.Contains(text, "Cannot connect to host"),
 		strings.Contains(text, "ServerDisconnectedError"):
 		return Busy
-	case strings.Contains(text, "HTTPRequestEntityTooLarge"): // how releases before 2.5x say 413
+	case strings.Contains(text, "HTTPRequestEntityTooLarge"): // releases before 2.5x return this instead of status 413
 		return TooLarge
 	case strings.Contains(text, "does not exist") && strings.Contains(text, "Job "):
 		return NotFound
@@ -152,7 +155,7 @@ func kindOf500(text string) Kind {
 	return Failed
 }
 
-// lastLine is the last line that says something: in a traceback the exception itself.
+// lastLine returns the last line that contains text, at most 1,000 bytes. In a traceback, that is the exception.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {

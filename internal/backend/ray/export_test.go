@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// CutLines cuts chunks of a log into lines and leaves out the first skip ones, as a Log does.
+// CutLines splits chunks of a log into lines and drops the first skip lines, as a Log does.
 func CutLines(skip int, chunks ...string) []string {
 	var lines []string
 	log := (&Client{}).NewLog("", skip, func(line string) { lines = append(lines, line) })
@@ -17,7 +17,7 @@ func CutLines(skip int, chunks ...string) []string {
 	return lines
 }
 
-// Ignored tells whether rules of the files, by directory, leave a path out.
+// Ignored reports whether ignore files exclude a path. texts contains the files by directory; order lists the directories from the root.
 func Ignored(texts map[string]string, order []string, name string, isDir bool) bool {
 	var files []ignoreRules
 	for _, dir := range order {
@@ -26,17 +26,17 @@ func Ignored(texts map[string]string, order []string, name string, isDir bool) b
 	return ignored(files, name, isDir)
 }
 
-// PackUpTo is Pack with another limit: to compress 101 MiB takes minutes with the race detector.
+// PackUpTo is Pack with a smaller limit: with the race detector, compressing 101 MiB takes minutes.
 func PackUpTo(ctx context.Context, dir string, limit int64) (*Package, error) {
 	return Source{Path: dir}.packUpTo(ctx, "", limit)
 }
 
-// SetKillWait sets killWait until the function that it returns is called.
+// SetKillWait sets killWait until the returned function is called.
 func SetKillWait(d time.Duration) (restore func()) {
 	before := killWait
 	killWait = d
 	return func() { killWait = before }
 }
 
-// OfHead is ofHead.
+// OfHead exports ofHead for tests.
 var OfHead = ofHead

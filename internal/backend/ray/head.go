@@ -20,30 +20,30 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/proc"
 )
 
-// Head is a Ray of our own on this machine. It outlives the process that started it. Its ports, directories and processes
-// are its own: it never uses Ray's usual ones, and it is stopped by its own processes, never by `ray stop`, which ends
-// every Ray on the machine.
+// Head is a Ray that rayorch starts on this machine. It continues to run after the process that started it exits. It does not interfere
+// with other Rays: it has its own ports and directories instead of Ray's defaults. Stop terminates the processes of this Ray instead of
+// running `ray stop`, which stops every Ray on the machine.
 type Head struct {
-	// Dir keeps its state file, token and output.
+	// Dir is the directory of its state file, token and output.
 	Dir string
 	// Python finds the interpreter that runs it.
 	Python PythonFinder
-	// CPUs is what it offers to jobs. Defaults to what Ray counts.
+	// CPUs is the number of CPUs for jobs. Default: all CPUs that Ray detects.
 	CPUs int
-	// ObjectStoreBytes bounds its object store. Defaults to Ray's own share of the memory.
+	// ObjectStoreBytes is the size of its object store. Default: Ray's default, a share of the memory.
 	ObjectStoreBytes int64
-	// NoToken leaves Ray's token authentication off. Any user of this machine can reach Ray's ports (GCS, raylet, agents), and
-	// without a token run code as this user, so that it is on by default.
+	// NoToken disables Ray's token authentication. Every user of this machine can reach Ray's ports (GCS, raylet, agents) and, without a
+	// token, run code as this user.
 	NoToken bool
 	// Env is added to its environment.
 	Env []string
-	// Wait bounds the start. Defaults to 5 min: a busy machine takes minutes.
+	// Wait is the timeout of the start. Default: 5 minutes, because the start takes minutes on a busy machine.
 	Wait time.Duration
-	// Progress takes lines for the user. Defaults to none.
+	// Progress receives messages for the user. May be nil.
 	Progress func(line string)
 }
 
-// State is what is known of a Head.
+// State is the state of a Head. It is stored in the state file.
 type State struct {
 	Running     bool      `json:"-"`
 	Address     string    `json:"address"` // of the dashboard
@@ -53,17 +53,18 @@ type State struct {
 	Python      string    `json:"python"`
 	TokenFile   string    `json:"tokenFile,omitempty"`
 	TempDir     string    `json:"tempDir"`
-	Mark        string    `json:"mark"` // in the environment of all its processes
-	Leader      proc.ID   `json:"leader"`
+	Mark        string    `json:"mark"`   // NAME=VALUE, a variable of all its processes
+	Leader      proc.ID   `json:"leader"` // the process of `ray start`
 	Started     time.Time `json:"started"`
 }
 
 func (h *Head) statePath() string { return filepath.Join(h.Dir, "head.json") }
 
-// OutputPath is the file that holds what `ray start` printed.
+// OutputPath returns the path of the file with the output of `ray start`.
 func (h *Head) OutputPath() string { return filepath.Join(h.Dir, "head.log") }
 
-// Status reads the state file and looks whether the processes are there.
+// Status reads the state file and checks whether the head is running. It returns the zero State if the head was never started or is
+// stopped.
 func (h *Head) Status(context.Context) (State, error) {
 	var state State
 	data, err := os.ReadFile(h.statePath())
@@ -74,13 +75,14 @@ func (h *Head) Status(context.Context) (State, error) {
 		return state, err
 	}
 	if err := json.Unmarshal(data, &state); err != nil {
-		return state, fmt.Errorf("%s is damaged (%w): remove it once no ray of rayorch's runs", h.statePath(), err)
+		return state, fmt.Errorf("%s is damaged (%w): make sure that no ray of rayorch is running, then delete the file", h.statePath(), err)
 	}
 	state.Running = state.Address != "" && state.Leader.Alive()
 	return state, nil
 }
 
-// Start starts the head unless it runs, and returns once it takes jobs. Two starts at once make one head.
+// Start starts the head unless it is running, and returns when it accepts jobs. Concurrent calls, also from other processes, start only
+// one head.
 func (h *Head) Start(ctx context.Context) (State, error) {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
 		return State{}, err
@@ -111,10 +113,10 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 	}
 }
 
-// startTries is for what Ray itself does not wait for long enough on a busy machine.
+// startTries is the maximum number of attempts to start Ray. On a busy machine, some of Ray's internal timeouts are too short.
 const startTries = 3
 
-var errEnded = errors.New("ray ended as it started")
+var errEnded = errors.New("ray exited during startup")
 
 func (h *Head) progress(line string) {
 	if h.Progress != nil {
@@ -122,7 +124,8 @@ func (h *Head) progress(line string) {
 	}
 }
 
-// launch writes the intent down before it acts, so that a start cut short is found and cleared by the next one.
+// launch starts Ray and waits until it accepts jobs. It stores the state before it starts any process, so that a later start can clean up
+// after an interrupted one.
 func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	state := State{Python: python.Path, RayVersion: python.RayVersion, Mark: "RAYORCH_RAY=" + rand.Text(), Started: time.Now()}
 	var err error
@@ -164,7 +167,7 @@ func (h *Head) save(state State) error {
 	return writeFile(h.statePath(), append(data, '\n'))
 }
 
-// writeFile replaces a file at once, so that a reader sees the old one or the new one.
+// writeFile replaces a file atomically: a reader sees the old content or the new one.
 func writeFile(path string, data []byte) error {
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return err
@@ -172,9 +175,9 @@ func writeFile(path string, data []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-// rayStart is ray start but for two things that have no setting. It waits longer for its node, which takes more than Ray's
-// 30 s on a busy machine. And it starts no server for Ray Client, whose port Ray does not choose itself and no client knows:
-// that server gives up after 30 s, too, and ray start then ends with it.
+// rayStart is `ray start` with two changes for which Ray has no settings. It waits longer for its node, because the start can take more
+// than Ray's 30 s on a busy machine. And it starts no Ray client server: that server cannot use a free port, no client uses it, and
+// `ray start` exits if the server does not start within 30 s.
 const rayStart = `import sys, time
 import ray.scripts.scripts as scripts
 from ray._private import services
@@ -201,8 +204,8 @@ scripts.main()
 
 func (h *Head) spawn(state *State) (exited chan error, err error) {
 	argv := append([]string{"-c", rayStart}, h.args(*state)...)
-	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it outlives whoever starts it
-	// Ray's helper processes import from the working directory first: a job's file named types.py must not be theirs.
+	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it must outlive this process
+	// Ray's helper processes import modules from their working directory first, so it must not contain a user's file such as types.py.
 	cmd.Dir = filepath.Dir(state.TempDir)
 	cmd.Env = h.environ(*state)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -215,10 +218,10 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start ray: %w", err)
 	}
-	// Asked before anybody waits for it: until then the process is known, however soon it ends.
+	// Before Wait is called, the PID stays valid even if the process has already exited.
 	state.Leader, err = proc.Of(cmd.Process.Pid)
 	exited = make(chan error, 1)
-	go func() { exited <- cmd.Wait() }() // ends with the head; it only takes up what the head leaves behind
+	go func() { exited <- cmd.Wait() }() // ends when the head exits
 	return exited, err
 }
 
@@ -238,9 +241,9 @@ func (h *Head) args(state State) []string {
 	return args
 }
 
-// environ is what jobs get of ours (see hostenv), for they get the environment of their Ray, and Ray's settings proper, which have
-// names in lower case, such as RAY_memory_usage_threshold. Python's directory comes first in PATH, so that `python` in a job's
-// entrypoint is the one that has Ray.
+// environ returns the environment of Ray, which its jobs inherit: therefore it contains only hostenv.Base and Ray's settings. Settings
+// have lower-case names such as RAY_memory_usage_threshold. The directory of the interpreter comes first in PATH, so that `python` in
+// an entrypoint is the interpreter with Ray.
 func (h *Head) environ(state State) []string {
 	env := hostenv.Base(os.Environ())
 	for _, entry := range os.Environ() {
@@ -259,37 +262,39 @@ func (h *Head) environ(state State) []string {
 	return append(env, h.Env...)
 }
 
+// raySetting matches environment entries that are settings of Ray.
 var raySetting = regexp.MustCompile(`^RAY_[a-z]`)
 
-// loopbackOnly makes Ray take 127.0.0.1 for the node's address, as it does by default on macOS and Windows, and so bind all that
-// it listens on there. Without it, Ray replaces --node-ip-address=127.0.0.1 by the address of an interface.
+// loopbackOnly makes Ray use 127.0.0.1 as the node's address, as it does by default on macOS and Windows, so that all its ports are
+// bound to that address. Without it, Ray replaces --node-ip-address=127.0.0.1 with the address of a network interface.
 const loopbackOnly = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"
 
-// ready waits until the dashboard answers, then until its Jobs API does.
+// ready waits until the head accepts jobs, at most Wait.
 func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {
 	wait := h.Wait
 	if wait == 0 {
 		wait = 5 * time.Minute
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not answer within %s", wait))
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not start within %s", wait))
 	defer cancel()
 	for {
-		last := state.answers(ctx)
+		last := state.check(ctx)
 		if last == nil {
 			return nil
 		}
 		select {
 		case err := <-exited:
-			return fmt.Errorf("%w: %s (%v); all it said is in %s", errEnded, h.lastOutput(), err, h.OutputPath()) //nolint:errorlint // an exit status
+			return fmt.Errorf("%w: %s (%v); its output is in %s", errEnded, h.lastOutput(), err, h.OutputPath()) //nolint:errorlint // an exit status
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%v): %s; all it said is in %s", context.Cause(ctx), last, h.lastOutput(), h.OutputPath()) //nolint:errorlint // what was last seen
+			return fmt.Errorf("%w (%v): %s; its output is in %s", context.Cause(ctx), last, h.lastOutput(), h.OutputPath()) //nolint:errorlint // the last error
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// answers tells why the head takes no jobs yet, and notes what it says of itself once it does.
-func (s *State) answers(ctx context.Context) error {
+// check returns an error that describes why the head does not accept jobs yet. If it does, check sets the fields of the state that the
+// head reports, and returns nil.
+func (s *State) check(ctx context.Context) error {
 	address, err := dashboardAddress(s.TempDir)
 	if err != nil {
 		return err
@@ -303,13 +308,13 @@ func (s *State) answers(ctx context.Context) error {
 		return err
 	}
 	s.SessionName, s.RayVersion = version.SessionName, version.RayVersion
-	gcs, err := os.ReadFile(filepath.Join(s.TempDir, "ray_current_cluster")) // written when all has started
+	gcs, err := os.ReadFile(filepath.Join(s.TempDir, "ray_current_cluster")) // written after all processes have started
 	if err != nil {
 		return err
 	}
 	s.GCS = string(bytes.TrimSpace(gcs))
 	if s.GCS == "" || !agentUp(s.TempDir) {
-		return errors.New("not all of it is up")
+		return errors.New("some of its processes have not started yet")
 	}
 	if _, err = client.List(ctx); err == nil {
 		s.Address = address
@@ -317,7 +322,7 @@ func (s *State) answers(ctx context.Context) error {
 	return err
 }
 
-// dashboardAddress reads where the dashboard listens, which it logs once it does: it binds a port that the system gives it.
+// dashboardAddress returns the address of the dashboard. The operating system chooses the port, and the dashboard logs the address.
 func dashboardAddress(tempDir string) (string, error) {
 	logs, _ := filepath.Glob(filepath.Join(tempDir, "session_[0-9]*", "logs", "dashboard.log"))
 	for _, path := range logs {
@@ -325,15 +330,15 @@ func dashboardAddress(tempDir string) (string, error) {
 			return "http://" + address, nil
 		}
 	}
-	return "", errors.New("the dashboard does not listen yet")
+	return "", errors.New("the dashboard is not listening yet")
 }
 
-// agentUp tells whether the agent, which submits jobs, has noted its port, as releases since 2.5x do. It registers soon
-// after; until then a submit is answered with what Retry repeats.
+// agentUp reports whether the agent, which submits jobs, has recorded its port, as releases since 2.5x do. The agent registers shortly
+// after that; until then, a submission returns a temporary error, after which Retry repeats it.
 func agentUp(tempDir string) bool {
 	ports, _ := filepath.Glob(filepath.Join(tempDir, "session_*", "*_port_*"))
 	if len(ports) == 0 {
-		return true // an older release notes none
+		return true // an older release, which records no ports
 	}
 	agents, _ := filepath.Glob(filepath.Join(tempDir, "session_*", "dashboard_agent_listen_port_*"))
 	return len(agents) > 0
@@ -356,7 +361,7 @@ func (h *Head) lastOutput() string {
 	return lastLine(string(data))
 }
 
-// Stop ends the head and all its processes, jobs included, and confirms that none is left. It is no error when none runs.
+// Stop terminates all processes of the head, including jobs, and returns when they have ended. It returns nil if the head is not running.
 func (h *Head) Stop(ctx context.Context) error {
 	unlock, err := lock(ctx, filepath.Join(h.Dir, "lock"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -373,12 +378,12 @@ func (h *Head) Stop(ctx context.Context) error {
 	return h.clear(state)
 }
 
-// clear ends what a head has, running or half started, and removes its files.
+// clear terminates the processes of a head, which may be only partly started, and deletes its files.
 func (h *Head) clear(state State) error {
 	if state.Mark == "" {
 		return nil
 	}
-	// Found before the leader ends, so that what has it for an ancestor is known.
+	// List the processes before the leader ends: after that, its descendants would no longer be recognizable as such.
 	all, err := proc.Tree(state.Leader, state.Mark)
 	if err != nil {
 		return err
@@ -390,17 +395,18 @@ func (h *Head) clear(state State) error {
 	for _, id := range left {
 		_ = id.Signal(syscall.SIGKILL)
 	}
-	// Once more, for what was started while the rest ended.
+	// List them again, because processes may have been started meanwhile.
 	late, _ := proc.Tree(state.Leader, state.Mark)
 	for _, id := range late {
 		_ = id.Signal(syscall.SIGKILL)
 	}
 	if left := proc.Gone(append(left, late...), time.Minute); len(left) > 0 {
-		return fmt.Errorf("stop ray: process %d does not end", left[0].PID)
+		return fmt.Errorf("stop ray: the process with PID %d did not end within a minute of SIGKILL", left[0].PID)
 	}
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))
 }
 
+// remove deletes a file if it exists. An empty path is ignored.
 func remove(path string) error {
 	if err := os.Remove(path); path != "" && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -408,7 +414,7 @@ func remove(path string) error {
 	return nil
 }
 
-// lock takes a lock that ends with this process.
+// lock waits for an exclusive lock on a file. The lock is released by unlock, or when this process exits.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// TestHead starts a Ray of our own beside another one, finds both, and ends just the one.
+// TestHead starts a Head while another Ray runs, finds both, and stops only the Head.
 func TestHead(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the real Ray is left out with -short")
+		t.Skip("-short skips tests with a real Ray")
 	}
 	other := raytest.Real(t, false)
 	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20, Wait: 2 * raytest.Patience}
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, err := os.ReadFile(head.OutputPath())
-			t.Logf("the head printed (%v):\n%s", err, said)
+			output, err := os.ReadFile(head.OutputPath())
+			t.Logf("output of the head (%v):\n%s", err, output)
 		}
 		_ = head.Stop(context.WithoutCancel(t.Context()))
 	})
@@ -34,11 +34,11 @@ func TestHead(t *testing.T) {
 	}
 	again, err := head.Start(t.Context())
 	if err != nil || again.Leader != state.Leader {
-		t.Errorf("started again: %+v, %v", again, err)
+		t.Errorf("second start: got %+v, %v, want the same head", again, err)
 	}
 	dashboards, err := ray.LocalDashboards()
 	if err != nil || !listed(dashboards, state.SessionName) || !listed(dashboards, other.Version.SessionName) {
-		t.Errorf("the dashboards here are %+v, %v", dashboards, err)
+		t.Errorf("got dashboards %+v, %v, want those of both Rays", dashboards, err)
 	}
 	mine := func() ([]ray.Dashboard, error) { return pick(dashboards, state.SessionName), nil }
 	got, err := ray.Resolver{Own: head, Dashboards: mine}.Resolve(t.Context())
@@ -47,10 +47,10 @@ func TestHead(t *testing.T) {
 	}
 	got, err = ray.Resolver{Flag: state.GCS, Own: head, Dashboards: mine}.Resolve(t.Context())
 	if err != nil || got.Address != state.Address {
-		t.Errorf("by its GCS: %+v, %v", got, err)
+		t.Errorf("by the address of its GCS: got %+v, %v", got, err)
 	}
 	c, id := raytest.Ray{Found: got}.Client(t), newID()
-	err = ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error { // a new head has no agent for a while
+	err = ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error { // the agent of a new head may not have registered yet
 		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: actorJob})
 		return err
 	})
@@ -59,24 +59,24 @@ func TestHead(t *testing.T) {
 	}
 	until(t, c, id, ray.Job.Started)
 	untilLogged(t, c, id, "actor up")
-	listensOnLoopback(t, state)
-	keepsOthersOut(t, state)
+	checkLoopback(t, state)
+	checkPrivate(t, state)
 	if err := errors.Join(head.Stop(t.Context()), head.Stop(t.Context())); err != nil {
 		t.Error(err)
 	}
 	if version, err := c.Version(t.Context()); err == nil && version.SessionName == state.SessionName {
-		t.Error("it answers after its stop")
+		t.Error("the head responds after Stop")
 	}
 	if state, err := head.Status(t.Context()); err != nil || state.Running {
 		t.Errorf("got %+v, %v", state, err)
 	}
 	c = raytest.Ray{Found: other}.Client(t)
 	if version, err := c.Version(t.Context()); err != nil || version.SessionName != other.Version.SessionName {
-		t.Errorf("the other one was disturbed: %+v, %v", version, err)
+		t.Errorf("the other Ray: got %+v, %v", version, err)
 	}
 }
 
-// actorJob leaves a process that is no child of its driver, and has an actor, whose worker listens as the driver does.
+// actorJob starts a process that is not a child of its driver, and an actor, whose worker listens on a port as the driver does.
 const actorJob = `setsid sleep 302 & exec python -c '
 import ray, time
 @ray.remote(num_cpus=0)
@@ -89,6 +89,7 @@ print(ray.get(actor.up.remote()), flush=True)
 time.sleep(302)
 '`
 
+// untilLogged waits until the log of a job contains a text.
 func untilLogged(t *testing.T, c *ray.Client, id, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
@@ -100,7 +101,7 @@ func untilLogged(t *testing.T, c *ray.Client, id, want string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("the job %s printed %q, %v", id, log, err)
+			t.Fatalf("the log of job %s does not contain %q: %q, %v", id, want, log, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -132,13 +133,13 @@ func TestHeadWithoutPython(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if state, err := head.Status(t.Context()); err != nil || state.Mark != "" {
-				t.Errorf("left behind: %+v, %v", state, err)
+				t.Errorf("the state was not deleted: %+v, %v", state, err)
 			}
 		})
 	}
 }
 
-// TestHeadEnvironment looks what a Ray gets, and so its jobs.
+// TestHeadEnvironment checks the environment of a Ray, which its jobs inherit.
 func TestHeadEnvironment(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "in-the-shell")
 	t.Setenv("RAY_ADDRESS", "other:6379")
@@ -153,7 +154,7 @@ func TestHeadEnvironment(t *testing.T) {
 	getenv := func(name string) string { return map[string]string{"RAYORCH_PYTHON": python}[name] }
 	head := &ray.Head{Dir: filepath.Join(dir, "ray"), Python: ray.PythonFinder{Getenv: getenv, Dir: dir}, Env: []string{"MINE=1"}}
 	if _, err := head.Start(t.Context()); err == nil {
-		t.Fatal("what is no Ray has started")
+		t.Fatal("Start succeeded with a program that is not Ray")
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "got"))
 	if err != nil {
@@ -166,15 +167,15 @@ func TestHeadEnvironment(t *testing.T) {
 		}
 	}
 	if i := slices.IndexFunc(got, func(entry string) bool { return strings.HasPrefix(entry, "PATH="+dir+":") }); i < 0 {
-		t.Error("the directory of Python does not come first in PATH")
+		t.Error("the directory of Python is not the first in PATH")
 	}
 	if s := string(text); strings.Contains(s, "in-the-shell") || strings.Contains(s, "RAY_ADDRESS") {
-		t.Errorf("the Ray got:\n%s", s)
+		t.Errorf("got environment:\n%s", s)
 	}
 }
 
-// TestHeadThatEnds starts what is no Ray: it is tried again, and all that was made for it is gone afterwards.
-func TestHeadThatEnds(t *testing.T) {
+// TestHeadThatExits starts a program that exits: the start is retried, and all files are deleted in the end.
+func TestHeadThatExits(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "python", "#!/bin/sh\ncase \"$*\" in *importlib*) echo 2.60.0;; *) echo started >> "+dir+"/starts; echo the port is taken; exit 1;; esac\n")
 	python := filepath.Join(dir, "python")
@@ -187,9 +188,9 @@ func TestHeadThatEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if starts, err := os.ReadFile(filepath.Join(dir, "starts")); err != nil || strings.Count(string(starts), "started") != 3 {
-		t.Errorf("it was started %q, %v", starts, err)
+		t.Errorf("got starts %q, %v, want 3", starts, err)
 	}
 	if state, err := head.Status(t.Context()); err != nil || state.Mark != "" {
-		t.Errorf("left behind: %+v, %v", state, err)
+		t.Errorf("the state was not deleted: %+v, %v", state, err)
 	}
 }

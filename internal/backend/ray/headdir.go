@@ -7,16 +7,16 @@ import (
 	"path/filepath"
 )
 
-// TempRoot is where a Head keeps what Ray needs while it runs: sessions, logs, packages, spilled objects. It is short, as Ray
-// creates sockets below it whose paths have at most 107 bytes, and 103 on macOS.
+// TempRoot is the directory in which a Head creates the directory for Ray's sessions, logs, packages and spilled objects. It must be
+// short: Ray creates sockets below it, whose paths can have at most 107 bytes, and 103 on macOS.
 const TempRoot = "/tmp"
 
-// headRoots are the directories that newTempDir creates. No other user may enter one. Releases before used the directory
-// itself as Ray's, and Ray gave it mode 0777.
+// headRoots matches the directories that newTempDir creates, which other users cannot enter. Older releases passed this directory
+// itself to Ray, which gave it mode 0777.
 const headRoots = TempRoot + "/rayorch-ray-*"
 
-// newTempDir creates Ray's directory for temporary files. Ray opens its own directories to every user, so that the one above
-// them keeps other users out.
+// newTempDir creates a directory with mode 0700 and returns the path of a directory in it for Ray's temporary files. Ray makes its own
+// directories accessible to all users, so the directory above them has to keep other users out.
 func newTempDir() (string, error) {
 	root, err := os.MkdirTemp(TempRoot, filepath.Base(headRoots)) // with mode 0700
 	if err != nil {
@@ -25,7 +25,7 @@ func newTempDir() (string, error) {
 	return filepath.Join(root, "ray"), nil
 }
 
-// headRoot returns the directory that newTempDir created for a Ray's directory for temporary files.
+// headRoot returns the directory that newTempDir created for tempDir. ok is false if tempDir does not belong to a Head.
 func headRoot(tempDir string) (root string, ok bool) {
 	for _, dir := range []string{tempDir, filepath.Dir(tempDir)} {
 		if matched, _ := filepath.Match(headRoots, dir); matched {
@@ -35,13 +35,13 @@ func headRoot(tempDir string) (root string, ok bool) {
 	return "", false
 }
 
-// ofHead reports whether a Ray's directory for temporary files is one of a Head.
+// ofHead reports whether tempDir, a Ray's directory for temporary files, belongs to a Head.
 func ofHead(tempDir string) bool {
 	_, ok := headRoot(tempDir)
 	return ok
 }
 
-// closeTemp keeps other users out of the directory of a Ray that an older release started and that still runs.
+// closeTemp keeps other users out of tempDir. That is only necessary for a Ray that an older release of rayorch started.
 func closeTemp(tempDir string) error {
 	root, ok := headRoot(tempDir)
 	if !ok {
@@ -53,7 +53,7 @@ func closeTemp(tempDir string) error {
 	return nil
 }
 
-// removeTemp removes only what newTempDir can have created.
+// removeTemp deletes the directory that newTempDir created for tempDir. It deletes nothing else.
 func removeTemp(tempDir string) error {
 	root, ok := headRoot(tempDir)
 	if !ok {

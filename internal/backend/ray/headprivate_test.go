@@ -21,11 +21,11 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// listensOnLoopback asserts that nothing of a head, its jobs included, listens beyond this machine.
-func listensOnLoopback(t *testing.T, state ray.State) {
+// checkLoopback checks that all processes of a head, including jobs, listen only on loopback addresses.
+func checkLoopback(t *testing.T, state ray.State) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Log("which process listens where is known only on Linux")
+		t.Log("the test can find the sockets of processes only on Linux")
 		return
 	}
 	tree, err := proc.Tree(state.Leader, state.Mark)
@@ -44,11 +44,11 @@ func listensOnLoopback(t *testing.T, state ray.State) {
 		}
 	}
 	if found < 8 { // GCS, raylet, object manager, two agents, dashboard, driver and worker
-		t.Errorf("found %d listeners of %d processes", found, len(tree))
+		t.Errorf("found %d listening sockets of %d processes, want at least 8", found, len(tree))
 	}
 }
 
-// socketOwners names the process of each socket by its inode.
+// socketOwners returns the names of the processes by the inodes of their sockets.
 func socketOwners(tree []proc.ID) map[string]string {
 	owners := map[string]string{}
 	for _, id := range tree {
@@ -68,12 +68,12 @@ type listener struct {
 	inode string
 }
 
-// listeners reads the sockets in a state from /proc/net, where an address is in words of four bytes in the machine's order.
+// listeners returns the sockets in a state from /proc/net. Addresses there consist of 4-byte words in the byte order of the machine.
 func listeners(t *testing.T, kind, state string) (all []listener) {
 	t.Helper()
 	file, err := os.Open("/proc/net/" + kind)
 	if err != nil {
-		t.Log(err) // a machine without IPv6
+		t.Log(err) // the machine has no IPv6
 		return nil
 	}
 	defer file.Close()
@@ -96,12 +96,12 @@ func listeners(t *testing.T, kind, state string) (all []listener) {
 	return all
 }
 
-// keepsOthersOut asserts that another user can neither list, nor read, nor replace, nor connect to what a head has in its
-// directory, though Ray opens its own directories to every user.
-func keepsOthersOut(t *testing.T, state ray.State) {
+// checkPrivate checks that another user cannot list, read, replace or connect to anything in the directory of a head, although Ray makes
+// its own directories accessible to all users.
+func checkPrivate(t *testing.T, state ray.State) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Log("not root: cannot try as another user")
+		t.Log("not running as root: cannot test as another user")
 		return
 	}
 	open, sockets := 0, 0
@@ -111,20 +111,20 @@ func keepsOthersOut(t *testing.T, state ray.State) {
 		}
 		info, err := e.Info()
 		if err != nil {
-			return nil //nolint:nilerr // gone meanwhile
+			return nil //nolint:nilerr // the file was just deleted
 		}
 		if info.Mode().Perm()&0o007 != 0 && e.Type()&fs.ModeSymlink == 0 {
 			open++
 		}
 		if e.Type()&fs.ModeSocket != 0 {
 			if sockets++; len(path) > 103 {
-				t.Errorf("the socket's path has %d bytes: %s", len(path), path)
+				t.Errorf("the path of a socket has %d bytes, want at most 103: %s", len(path), path)
 			}
 		}
 		return nil
 	})
 	if err != nil || open == 0 || sockets == 0 {
-		t.Fatalf("%d open files, %d sockets, %v", open, sockets, err)
+		t.Fatalf("got %d files that are accessible to all users and %d sockets, error %v; want some of both", open, sockets, err)
 	}
 	session := filepath.Join(state.TempDir, "session_latest")
 	for _, script := range []string{
@@ -133,12 +133,12 @@ func keepsOthersOut(t *testing.T, state ray.State) {
 		"cat " + state.TokenFile, "test -S " + session + "/sockets/raylet",
 	} {
 		if out, err := asNobody(script); err == nil {
-			t.Errorf("another user may %s: %s", script, out)
+			t.Errorf("another user can run %s: %s", script, out)
 		}
 	}
 }
 
-// asNobody runs a command as another user than root.
+// asNobody runs a command as the user nobody.
 func asNobody(script string) ([]byte, error) {
 	c := exec.Command("sh", "-c", script)
 	c.Dir = "/"
@@ -146,8 +146,8 @@ func asNobody(script string) ([]byte, error) {
 	return c.CombinedOutput()
 }
 
-// TestHeadOfAnOlderRelease uses a Ray whose directory is Ray's own, which Ray opened to every user: it is closed when it is
-// used, and removed when it is stopped.
+// TestHeadOfAnOlderRelease uses a head that an older release started: all users can access its directory. Using the head makes the
+// directory inaccessible, and stopping it deletes the directory.
 func TestHeadOfAnOlderRelease(t *testing.T) {
 	old, err := os.MkdirTemp("/tmp", "rayorch-ray-")
 	if err != nil {
@@ -160,7 +160,7 @@ func TestHeadOfAnOlderRelease(t *testing.T) {
 	write(t, old, "session/secret", "x")
 	if os.Getuid() == 0 {
 		if out, err := asNobody("cat " + old + "/session/secret"); err != nil {
-			t.Fatalf("the test cannot try as another user: %s, %v", out, err)
+			t.Fatalf("cannot test as another user: %s, %v", out, err)
 		}
 	}
 	mine := raytest.NewFake("")
@@ -188,28 +188,28 @@ func TestHeadOfAnOlderRelease(t *testing.T) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if info, err := os.Stat(old); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%s has mode %v, %v", old, info.Mode(), err)
+		t.Errorf("%s has mode %v, %v, want 0700", old, info.Mode(), err)
 	}
 	if os.Getuid() == 0 {
 		if out, err := asNobody("cat " + old + "/session/secret"); err == nil {
-			t.Errorf("another user read %s", out)
+			t.Errorf("another user can read %s", out)
 		}
 	}
 	if err := head.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(old); !os.IsNotExist(err) {
-		t.Errorf("left behind: %v", err)
+		t.Errorf("the directory was not deleted: %v", err)
 	}
 }
 
-func TestRaysOfHeadsAreKnownByTheirDirectories(t *testing.T) {
+func TestOfHead(t *testing.T) {
 	for dir, want := range map[string]bool{
 		"/tmp/rayorch-ray-4711": true, "/tmp/rayorch-ray-4711/ray": true,
 		"/tmp/ray": false, "/tmp/other/ray": false, "/tmp/rayorch-ray-4711/a/b": false, "/tmp": false, "": false,
 	} {
 		if got := ray.OfHead(dir); got != want {
-			t.Errorf("%q: got %v", dir, got)
+			t.Errorf("%q: got %v, want %v", dir, got, want)
 		}
 	}
 }

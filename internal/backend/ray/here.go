@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Here reports whether all of a Ray runs on this machine, as this user, and sees the same files: jobs can then read a file that this
-// user alone can read. An address on loopback does not say so, as it may be forwarded, or a container's.
+// Here reports whether a Ray runs entirely on this machine, as this user, and in the same root directory, so that its jobs can read files
+// that only this user can read. A loopback address does not imply that: it may be forwarded, or belong to a container.
 func Here(ctx context.Context, found Found) bool {
 	if found.Own {
 		return true
@@ -22,7 +22,7 @@ func Here(ctx context.Context, found Found) bool {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(d.TempDir, d.Session)); err != nil {
-			return false // another root directory
+			return false // it has another root directory, as in a container
 		}
 		client, err := found.Client()
 		if err != nil {
@@ -34,17 +34,17 @@ func Here(ctx context.Context, found Found) bool {
 	return false
 }
 
-// nodes counts the nodes that are alive.
+// nodes returns the number of nodes that are alive.
 func (c *Client) nodes(ctx context.Context) (n int, err error) {
-	var answer struct {
+	var response struct {
 		Data struct {
 			Summary []struct {
 				Raylet struct{ State string }
 			}
 		}
 	}
-	err = c.do(ctx, call{op: "list the nodes", method: http.MethodGet, path: "/nodes?view=summary", read: decodeInto(&answer)})
-	for _, node := range answer.Data.Summary {
+	err = c.do(ctx, call{op: "list the nodes", method: http.MethodGet, path: "/nodes?view=summary", read: decodeInto(&response)})
+	for _, node := range response.Data.Summary {
 		if node.Raylet.State == "ALIVE" {
 			n++
 		}

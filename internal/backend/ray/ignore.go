@@ -5,21 +5,23 @@ import (
 	"strings"
 )
 
-// ignoreRules are the patterns of one .gitignore file, or of a runtime environment's excludes, as gitignore(5) defines
-// them. The matcher is our own: the Go ones that are kept up belong to whole git implementations, the small ones are
-// neither kept nor right (** and negation); a test compares it with git itself.
+// ignoreRules are the patterns of a .gitignore or .rayignore file, or of the excludes of a runtime environment, as gitignore(5) defines
+// them. rayorch has its own matcher: the maintained Go packages are parts of complete git implementations, and the small ones are not
+// maintained and handle ** and negation incorrectly. A test compares the matcher with git.
 type ignoreRules struct {
-	dir   string // the directory of the file, slash-separated, "" for the root
-	git   bool   // of a .gitignore file
+	dir   string // directory of the file, slash-separated; "" is the root
+	git   bool   // whether it is a .gitignore file
 	rules []ignoreRule
 }
 
+// ignoreRule is a pattern.
 type ignoreRule struct {
-	parts   []string // of the path pattern
-	negated bool
-	dirOnly bool
+	parts   []string // elements of the path pattern
+	negated bool     // the pattern started with !
+	dirOnly bool     // the pattern ended with /
 }
 
+// parseIgnore parses the text of an ignore file in a directory.
 func parseIgnore(dir, text string) ignoreRules {
 	rules := ignoreRules{dir: dir}
 	for line := range strings.Lines(text) {
@@ -53,7 +55,7 @@ func parseIgnoreLine(line string) (ignoreRule, bool) {
 	return rule, true
 }
 
-// plainSlashes takes off the backslash before a slash, which protects nothing: no name has a slash in it.
+// plainSlashes removes backslashes before slashes: they have no meaning, because names do not contain slashes.
 func plainSlashes(line string) string {
 	var plain strings.Builder
 	for i := 0; i < len(line); i++ {
@@ -67,7 +69,7 @@ func plainSlashes(line string) string {
 	return plain.String()
 }
 
-// trimUnescaped takes off blanks at the end that no backslash protects.
+// trimUnescaped removes trailing spaces that are not escaped with a backslash.
 func trimUnescaped(line string) string {
 	for strings.HasSuffix(line, " ") && !strings.HasSuffix(line, `\ `) {
 		line = line[:len(line)-1]
@@ -75,8 +77,8 @@ func trimUnescaped(line string) string {
 	return line
 }
 
-// ignored tells whether the last rule that matches, of all files from the root down, leaves the path out. It does not
-// look at the parents: a walk does not enter a directory that is left out.
+// ignored reports whether a path is excluded: the last matching rule of all files, ordered from the root down, decides. It does not check
+// the parent directories, because the walker does not enter excluded directories.
 func ignored(files []ignoreRules, name string, isDir bool) bool {
 	for i := len(files) - 1; i >= 0; i-- {
 		rel := name
@@ -92,12 +94,13 @@ func ignored(files []ignoreRules, name string, isDir bool) bool {
 	return false
 }
 
-// matchParts matches element by element; ** stands for any number of them, at the end for one at least ("a/**" matches
-// what is inside of a, not a). Where an element does not fit, only the last ** takes one more: what an earlier one could
-// take, the last one can, so that the work is bounded by the product of the lengths.
+// matchParts matches a path against a pattern, element by element. ** matches any number of elements; at the end, it matches at least one
+// ("a/**" matches everything in a, but not a). After a mismatch, it backtracks only to the last **, which then matches one more element:
+// earlier ones need not be tried again, because the last one can match whatever they could. So the run time is at most proportional to
+// the product of the lengths.
 func matchParts(pattern, name []string) bool {
 	p, n := 0, 0
-	after, from := -1, 0 // the part behind the last **, and where it was tried last
+	after, from := -1, 0 // index in pattern after the last **, and the index in name where this part was last tried
 	for n < len(name) {
 		switch {
 		case p < len(pattern) && pattern[p] == "**":
@@ -117,7 +120,7 @@ func matchParts(pattern, name []string) bool {
 	return p == len(pattern)
 }
 
-// matchName matches one element; a malformed pattern matches nothing, as in git. Git negates a class by ! too.
+// matchName matches one element. As in git, a malformed pattern matches nothing, and ! also negates a character class.
 func matchName(pattern, name string) bool {
 	ok, err := path.Match(strings.ReplaceAll(pattern, "[!", "[^"), name)
 	return ok && err == nil

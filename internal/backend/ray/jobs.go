@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Status is a job's, in Ray's own words.
+// Status is the status of a job, as Ray names it.
 type Status string
 
-// The statuses.
+// Statuses of jobs.
 const (
 	Pending   Status = "PENDING"
 	Running   Status = "RUNNING"
@@ -22,10 +22,10 @@ const (
 	FailedJob Status = "FAILED"
 )
 
-// Terminal tells whether the job has ended. A status of a later release counts as not ended.
+// Terminal reports whether the job has ended. Unknown statuses, of later releases, are not terminal.
 func (s Status) Terminal() bool { return s == Stopped || s == Succeeded || s == FailedJob }
 
-// Submission is a job to submit. Empty fields are not sent, as older releases reject keys that they do not know.
+// Submission describes a job to submit. Empty fields are not sent, because older releases reject unknown fields.
 type Submission struct {
 	SubmissionID  string             `json:"submission_id,omitempty"`
 	Entrypoint    string             `json:"entrypoint"`
@@ -38,10 +38,10 @@ type Submission struct {
 	LabelSelector map[string]string  `json:"entrypoint_label_selector,omitempty"`
 }
 
-// Millis is a time as Ray gives it, in milliseconds since 1970; 0 when Ray has none.
+// Millis is a Unix time in milliseconds. 0 means that Ray has no time.
 type Millis int64
 
-// UnmarshalJSON takes null and fractions, both of which releases have sent.
+// UnmarshalJSON also accepts null and fractions, which some releases send.
 func (m *Millis) UnmarshalJSON(data []byte) error {
 	var f *float64
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -53,7 +53,7 @@ func (m *Millis) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Time is zero when Ray has none.
+// Time returns m as a time. It is zero if m is 0.
 func (m Millis) Time() time.Time {
 	if m == 0 {
 		return time.Time{}
@@ -61,16 +61,16 @@ func (m Millis) Time() time.Time {
 	return time.UnixMilli(int64(m))
 }
 
-// Driver is the process that called ray.init in a job.
+// Driver is the process of a job that called ray.init.
 type Driver struct {
 	ID            string `json:"id"`
 	NodeIPAddress string `json:"node_ip_address"`
 	PID           string `json:"pid"`
 }
 
-// Job is a job's record in Ray.
+// Job is Ray's record of a job.
 type Job struct {
-	Type                   string            `json:"type"` // SUBMISSION, or DRIVER for a script that ran by itself
+	Type                   string            `json:"type"` // SUBMISSION, or DRIVER for a script that was not submitted as a job
 	JobID                  string            `json:"job_id"`
 	SubmissionID           string            `json:"submission_id"`
 	DriverInfo             *Driver           `json:"driver_info"`
@@ -87,40 +87,40 @@ type Job struct {
 	DriverExitCode         *int              `json:"driver_exit_code"`
 }
 
-// Started tells whether Ray has run the driver. A release that knows no node of the driver says so by its status.
+// Started reports whether the driver has started. It uses only the status, because some releases do not report the driver's node.
 func (j Job) Started() bool { return j.Status != Pending && j.Status != "" }
 
-// Submit submits a job. A submission_id that Ray already holds is no error: existed says so, and the caller reads with
-// Get which job it is. So a submit whose answer was lost may be sent again.
+// Submit submits a job. If a job with this submission_id already exists, existed is true, and the caller can read that job with Get. So it
+// is safe to repeat a submission whose response was lost.
 func (c *Client) Submit(ctx context.Context, s Submission) (id string, existed bool, err error) {
 	body, err := encoded(s)
 	if err != nil {
 		return "", false, c.fail("submit the job", Invalid, 0, "", err)
 	}
-	var answer struct {
+	var response struct {
 		SubmissionID string `json:"submission_id"`
 	}
 	err = c.do(ctx, call{
 		op: "submit the job", method: http.MethodPost, path: "/api/jobs/", body: body, size: body.Size(),
-		kind: "application/json", timeout: submitTimeout, read: decodeInto(&answer),
+		kind: "application/json", timeout: submitTimeout, read: decodeInto(&response),
 	})
 	if KindOf(err) == duplicate {
 		return s.SubmissionID, true, nil
 	}
-	return answer.SubmissionID, false, err
+	return response.SubmissionID, false, err
 }
 
-// Get reads one job by its submission id.
+// Get returns the job with a submission id.
 func (c *Client) Get(ctx context.Context, id string) (Job, error) {
 	var job Job
 	err := c.do(ctx, call{op: "read the job", method: http.MethodGet, path: jobPath(id), read: decodeInto(&job)})
 	if err == nil && job.Status == "" {
-		err = c.fail("read the job", NotRay, http.StatusOK, "", errors.New("the answer has no status"))
+		err = c.fail("read the job", NotRay, http.StatusOK, "", errors.New("the response contains no status"))
 	}
 	return job, err
 }
 
-// List reads all jobs, in no order. It costs Ray about half a millisecond of CPU a record.
+// List returns all jobs, in no particular order. It costs Ray about 0.5 ms of CPU per job.
 func (c *Client) List(ctx context.Context) ([]Job, error) {
 	var jobs []Job
 	err := c.do(ctx, call{
@@ -129,26 +129,26 @@ func (c *Client) List(ctx context.Context) ([]Job, error) {
 	return jobs, err
 }
 
-// RequestStop asks Ray to stop a job and does not wait. Ray answers false for a job that has ended,
-// but true for the moment that its supervisor outlives it.
+// RequestStop requests the stop of a job and does not wait until the job has ended. It returns false if the job has already ended. For a
+// short time after the end, while the job's supervisor still exists, it returns true.
 func (c *Client) RequestStop(ctx context.Context, id string) (bool, error) {
-	var answer struct {
+	var response struct {
 		Stopped bool `json:"stopped"`
 	}
 	err := c.do(ctx, call{
-		op: "stop the job", method: http.MethodPost, path: jobPath(id) + "/stop", read: decodeInto(&answer),
+		op: "stop the job", method: http.MethodPost, path: jobPath(id) + "/stop", read: decodeInto(&response),
 	})
-	return answer.Stopped, err
+	return response.Stopped, err
 }
 
-// Delete removes the record of a job that has ended, with Ray's other knowledge of it; its log file stays.
+// Delete deletes the record of a job that has ended, and everything else that Ray has stored about it, except for its log file.
 func (c *Client) Delete(ctx context.Context, id string) error {
 	return c.do(ctx, call{op: "delete the job", method: http.MethodDelete, path: jobPath(id)})
 }
 
 func jobPath(id string) string { return "/api/jobs/" + url.PathEscape(id) }
 
-// pause waits d or until ctx ends; then it says why.
+// pause waits for d, or returns the cause of ctx if ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -160,7 +160,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Retry repeats act while its error is temporary, for grace after the first failure, ever more slowly.
+// Retry calls act until it succeeds or fails with an error that is not temporary. It gives up when grace has passed since the first
+// failure. The interval between calls grows from 0.1 s to 2 s.
 func Retry(ctx context.Context, grace time.Duration, act func(context.Context) error) error {
 	var failing time.Time
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
@@ -172,7 +173,7 @@ func Retry(ctx context.Context, grace time.Duration, act func(context.Context) e
 			failing = time.Now()
 		}
 		if left := grace - time.Since(failing); left <= 0 {
-			return fmt.Errorf("%w (tried for %s)", err, grace)
+			return fmt.Errorf("%w (retried for %s)", err, grace)
 		} else if pause(ctx, min(wait, left)) != nil {
 			return err
 		}

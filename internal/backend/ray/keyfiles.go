@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// keyFiles are files that hold keys and passwords more often than what a job reads. They are packed only if a pattern with !
-// re-includes them. Files such as .env.example are templates.
+// keyFiles matches files that usually contain keys or passwords. They are packed only if a pattern with ! re-includes them. Files such as
+// .env.example are templates and contain no secrets.
 var keyFiles = parseIgnore("", ".env\n.env.*\n!.env.example\n!.env.sample\n!.env.template\n"+
 	"*.pem\nid_rsa\nid_dsa\nid_ecdsa\nid_ed25519\n**/.aws/credentials\n")
 
-// keyFile reports whether a path names a file of keys that the patterns do not re-include. Patterns for git say nothing about what is
-// packed.
+// keyFile reports whether a path matches keyFiles and the patterns do not re-include it. Patterns of .gitignore files do not count,
+// because they are not about packages.
 func keyFile(rules []ignoreRules, rel string, isDir bool) bool {
 	again := []ignoreRules{keyFiles}
 	if !ignored(again, rel, isDir) {
@@ -26,7 +26,7 @@ func keyFile(rules []ignoreRules, rel string, isDir bool) bool {
 	return ignored(again, rel, isDir)
 }
 
-// withoutWildcards removes what re-includes every name, as !src/** does: it names no key file.
+// withoutWildcards removes patterns that re-include every name, such as !src/**: a key file must be re-included by its name.
 func withoutWildcards(r ignoreRules) ignoreRules {
 	r.rules = slices.DeleteFunc(slices.Clone(r.rules), func(rule ignoreRule) bool {
 		return rule.negated && strings.Trim(rule.parts[len(rule.parts)-1], "*") == ""
@@ -34,7 +34,7 @@ func withoutWildcards(r ignoreRules) ignoreRules {
 	return r
 }
 
-// below returns the path below a directory, slash-separated; ok is false if the path is not in it.
+// below returns the path relative to a directory, slash-separated. ok is false if the path is not in the directory.
 func below(dir, path string) (rel string, ok bool) {
 	rel, err := filepath.Rel(dir, path)
 	return filepath.ToSlash(rel), err == nil && filepath.IsLocal(rel)

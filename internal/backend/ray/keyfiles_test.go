@@ -19,7 +19,7 @@ func link(t *testing.T, dir, name, target string) {
 	}
 }
 
-func TestPackRefusesLinksThatLeaveTheDirectory(t *testing.T) {
+func TestPackRejectsLinksToOutside(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()
 	write(t, outside, "id_rsa", "the key")
 	write(t, outside, "data/big", "x")
@@ -30,25 +30,25 @@ func TestPackRefusesLinksThatLeaveTheDirectory(t *testing.T) {
 	link(t, dir, "sub/up", "../..")
 	link(t, dir, "passwd", "/etc/passwd")
 	link(t, dir, "chain", "passwd")
-	link(t, dir, "null", "/dev/null")   // has no content
-	link(t, dir, "lost", "/nowhere/it") // nor has this
+	link(t, dir, "null", "/dev/null")   // not a regular file: ignored
+	link(t, dir, "lost", "/nowhere/it") // dangling: ignored
 	for name, of := range map[string]ray.Source{"working directory": {Path: dir}, "module": {Path: dir, Module: true}} {
 		_, err := of.Pack(t.Context(), "")
 		for _, want := range []string{name + " " + dir, "links to targets outside it", "key -> " + outside, "sub/data -> " + outside, "sub/up -> ", "passwd -> /etc/passwd", "chain -> /etc/passwd", ".rayignore"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("the error %v lacks %q", err, want)
+				t.Errorf("got error %v, want one that contains %q", err, want)
 			}
 		}
 		if err != nil && (strings.Contains(err.Error(), "null") || strings.Contains(err.Error(), "lost")) {
-			t.Errorf("the error names what is not packed: %v", err)
+			t.Errorf("the error names links that are ignored: %v", err)
 		}
 	}
-	if _, err := (ray.Source{Path: dir}).LeftOut(); err != nil { // of a package that was made before the links
+	if _, err := (ray.Source{Path: dir}).LeftOut(); err != nil { // the package may have been created before the links
 		t.Error(err)
 	}
 	write(t, dir, ".rayignore", "key\npasswd\nchain\n/sub/data\n/sub/up\n")
 	if _, got := packed(t, dir); !slices.Equal(got, []string{".rayignore", "main.py", "sub/x.py"}) {
-		t.Errorf("with the links excluded: %q", got)
+		t.Errorf("with the links excluded: got %q", got)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestPackFollowsLinksInside(t *testing.T) {
 	}
 }
 
-func TestPackLeavesOutKeyFiles(t *testing.T) {
+func TestPackExcludesKeyFiles(t *testing.T) {
 	keys := []string{".aws/credentials", ".env", ".env.local", "ca.pem", "id_rsa", "sub/.aws/credentials", "sub/.env", "sub/id_dsa", "sub/id_ecdsa", "sub/id_ed25519", "sub/key.pem"}
 	rest := []string{".aws/config", ".env.example", "credentials", "env.py", "id_rsa.pub", "main.py", "pem"}
 	all := func(more ...string) []string {
@@ -81,20 +81,20 @@ func TestPackLeavesOutKeyFiles(t *testing.T) {
 		excludes []string
 		want     []string
 	}{
-		"no patterns":                      {want: all()},
-		"re-included":                      {files: map[string]string{".rayignore": "!.env\n!sub/*.pem\n"}, want: all(".env", ".rayignore", "sub/.env", "sub/key.pem")},
-		"re-included below":                {files: map[string]string{"sub/.rayignore": "!.env\n"}, want: all("sub/.env", "sub/.rayignore")},
-		"re-included by runtimeEnv":        {excludes: []string{"!id_rsa"}, want: all("id_rsa")},
-		"patterns for every name are none": {files: map[string]string{".rayignore": "/*\n!*\n!**\n!sub/**\n!/sub\n"}, want: all(".rayignore")},
-		"git's patterns are none":          {files: map[string]string{".gitignore": "!.env\n"}, want: all(".gitignore")},
-		"excluded after all":               {files: map[string]string{".rayignore": "!.env\n/.env\n"}, want: all(".rayignore", "sub/.env")},
+		"no patterns":                   {want: all()},
+		"re-included":                   {files: map[string]string{".rayignore": "!.env\n!sub/*.pem\n"}, want: all(".env", ".rayignore", "sub/.env", "sub/key.pem")},
+		"re-included in a subdirectory": {files: map[string]string{"sub/.rayignore": "!.env\n"}, want: all("sub/.env", "sub/.rayignore")},
+		"re-included by runtimeEnv":     {excludes: []string{"!id_rsa"}, want: all("id_rsa")},
+		"patterns for every name":       {files: map[string]string{".rayignore": "/*\n!*\n!**\n!sub/**\n!/sub\n"}, want: all(".rayignore")},
+		"patterns of .gitignore":        {files: map[string]string{".gitignore": "!.env\n"}, want: all(".gitignore")},
+		"re-included, then excluded":    {files: map[string]string{".rayignore": "!.env\n/.env\n"}, want: all(".rayignore", "sub/.env")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, file := range slices.Concat(keys, rest) {
 				write(t, dir, file, "secret")
 			}
-			link(t, dir, "plain", ".env") // a key by another name
+			link(t, dir, "plain", ".env") // a key file with another name
 			for file, text := range test.files {
 				write(t, dir, file, text)
 			}
@@ -114,9 +114,9 @@ func TestPackLeavesOutKeyFiles(t *testing.T) {
 	write(t, dir, "ignored.pem", "secret")
 	write(t, dir, ".gitignore", "ignored.pem")
 	if got, err := (ray.Source{Path: dir}).KeyFiles(); err != nil || !slices.Equal(got, []string{".env", "certs/a.pem"}) {
-		t.Errorf("left out: %q, %v", got, err)
+		t.Errorf("KeyFiles: got %q, %v", got, err)
 	}
 	if got, err := (ray.Source{Path: dir}).LeftOut(); err != nil || len(got) != 3 {
-		t.Errorf("left out: %q, %v", got, err)
+		t.Errorf("LeftOut: got %q, %v, want 3 paths", got, err)
 	}
 }

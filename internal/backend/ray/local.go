@@ -10,16 +10,16 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/proc"
 )
 
-// Dashboard is a Ray's dashboard process on this machine.
+// Dashboard is the dashboard process of a Ray on this machine.
 type Dashboard struct {
-	Address string // http form
-	GCS     string // host:port
-	Session string // the session's name
-	TempDir string // where its session's directory is
+	Address string // URL
+	GCS     string // HOST:PORT of its GCS
+	Session string // name of the session
+	TempDir string // the directory that contains the session's directory
 }
 
-// LocalDashboards finds the dashboards that run here under this user. It reads their command lines, and where they say
-// that any port will do, their logs: the only place, but for Ray's own protocol, that tells the port.
+// LocalDashboards returns the dashboards that run on this machine as this user. It finds their ports in their logs or, if those do not
+// contain one, in their command lines: a dashboard whose port the system chose reports it only in its log and by Ray's own protocol.
 func LocalDashboards() ([]Dashboard, error) {
 	all, err := proc.List()
 	if err != nil {
@@ -37,6 +37,7 @@ func LocalDashboards() ([]Dashboard, error) {
 	return found, nil
 }
 
+// dashboardOf returns the dashboard with this command line. It returns false for other processes.
 func dashboardOf(args []string) (Dashboard, bool) {
 	flags := map[string]string{}
 	is := false
@@ -63,7 +64,7 @@ func dashboardOf(args []string) (Dashboard, bool) {
 	return d, true
 }
 
-// loggedAddress reads where a dashboard says that it listens. It says so early in its log.
+// loggedAddress returns HOST:PORT from the log of a dashboard, or "" if it is not in the first 500 lines.
 func loggedAddress(path string) string {
 	file, err := os.Open(path)
 	if err != nil {
@@ -79,7 +80,7 @@ func loggedAddress(path string) string {
 	return ""
 }
 
-// currentCluster is what ray start notes as the Ray that ray.init connects to.
+// currentCluster returns the address of the GCS that the last `ray start` recorded; ray.init connects to it by default.
 func (r Resolver) currentCluster() string {
 	dir := r.getenv("RAY_TMPDIR")
 	if dir == "" {

@@ -12,24 +12,23 @@ import (
 	"strings"
 )
 
-// lineBytes bounds one line of a log; of a longer one its size is said in place of the rest. It is more than Ray's own line with
-// an entrypoint can have, which is one argument.
+// lineBytes is the maximum length of a log line. The rest of a longer line is replaced by its size. The line in which Ray prints the
+// entrypoint is always shorter, because the entrypoint is a command-line argument.
 const lineBytes = 1 << 20
 
-// Logs reads a job's whole log, "" before Ray has run the driver. For long logs Lines is the better one.
+// Logs returns the complete log of a job. It is empty if the driver has not started. For long logs, use LastLines or a Log.
 func (c *Client) Logs(ctx context.Context, id string) (string, error) {
-	var answer struct {
+	var response struct {
 		Logs string `json:"logs"`
 	}
 	err := c.do(ctx, call{
 		op: "read the job's log", method: http.MethodGet, path: jobPath(id) + "/logs", timeout: submitTimeout,
-		read: decodeInto(&answer),
+		read: decodeInto(&response),
 	})
-	return answer.Logs, err
+	return response.Logs, err
 }
 
-// LastLines reads the last n lines of a job's log without the rest, at most 1 MiB. It is nil before Ray has placed the
-// driver on a node, and for a job that never was.
+// LastLines returns the last n lines of a job's log, at most 1 MiB. It returns nil if the driver has not been placed on a node.
 func (c *Client) LastLines(ctx context.Context, job Job, n int) ([]string, error) {
 	var lines []string
 	err := c.logFile(ctx, job, n, func(r io.Reader) error {
@@ -43,7 +42,7 @@ func (c *Client) LastLines(ctx context.Context, job Job, n int) ([]string, error
 	return lines, err
 }
 
-// readEnd reads to the end and gives the last bytes, at least n where there are so many.
+// readEnd reads to the end and returns the last bytes: at least n, unless there are fewer, and at most 2n.
 func readEnd(r io.Reader, n int) (end []byte, err error) {
 	chunk := make([]byte, 32<<10)
 	for {
@@ -60,7 +59,7 @@ func readEnd(r io.Reader, n int) (end []byte, err error) {
 	}
 }
 
-// logFile reads the driver's log from its node; n is the number of last lines, -1 all.
+// logFile reads the log file of the driver from its node: the last n lines, or all lines if n is -1. It does nothing if there is no node.
 func (c *Client) logFile(ctx context.Context, job Job, n int, read func(io.Reader) error) error {
 	if job.DriverNodeID == "" {
 		return nil
@@ -76,6 +75,7 @@ func (c *Client) logFile(ctx context.Context, job Job, n int, read func(io.Reade
 	})
 }
 
+// splitLines splits a text into lines, as a Log does.
 func splitLines(text string) []string {
 	text = strings.TrimSuffix(universal.Replace(strings.ToValidUTF8(text, "\uFFFD")), "\n")
 	if text == "" {
@@ -84,7 +84,7 @@ func splitLines(text string) []string {
 	return strings.Split(text, "\n")
 }
 
-// LinesOf are the lines of a text as a Log passes them on.
+// LinesOf returns the lines of a text as a Log passes them on.
 func LinesOf(text string) []string {
 	var lines []string
 	l := &Log{emit: func(line string) { lines = append(lines, line) }}
@@ -94,40 +94,41 @@ func LinesOf(text string) []string {
 	return lines
 }
 
-// universal makes of every line end what Ray's own tail, which reads in Python's text mode, makes of it; so lines can be
-// counted in the tail and in the file alike.
+// universal converts all line ends to \n. Ray's tail does the same, because it reads the log in Python's text mode. So the line numbers of
+// the tail and of the file are the same.
 var universal = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// Log follows one job's log, each line once and in order, whatever breaks between. It belongs to one goroutine.
+// Log follows the log of a job. It emits each line exactly once and in order, even if connections break. It is not safe for concurrent
+// use.
 type Log struct {
 	c    *Client
 	id   string
-	seen int
+	seen int // number of lines that were emitted or skipped
 	emit func(line string)
 }
 
-// NewLog follows the log of a job from the line after the first skip ones.
+// NewLog returns a Log of a job that skips the first skip lines.
 func (c *Client) NewLog(id string, skip int, emit func(line string)) *Log {
 	return &Log{c: c, id: id, seen: skip, emit: emit}
 }
 
-// Seen counts the lines so far, the skipped ones included.
+// Seen returns the number of lines so far, including skipped ones.
 func (l *Log) Seen() int { return l.seen }
 
-// Rest reads what a job that has ended printed beyond the lines seen, from its file: Ray's tail lags by seconds.
+// Rest emits the remaining lines of a job that has ended. It reads them from the log file, because Ray's tail lags behind by seconds.
 func (l *Log) Rest(ctx context.Context, job Job) error {
 	err := l.c.logFile(ctx, job, -1, l.read)
 	if err == nil || Temporary(err) || ctx.Err() != nil {
 		return err
 	}
-	text, err := l.c.Logs(ctx, l.id) // the state API is off, or older
+	text, err := l.c.Logs(ctx, l.id) // the state API is disabled, or an older one
 	if err != nil {
 		return err
 	}
 	return l.read(strings.NewReader(text))
 }
 
-// read takes a log from its start.
+// read reads a log from its start.
 func (l *Log) read(r io.Reader) error {
 	counter := &lineCounter{log: l}
 	buf := bufio.NewReaderSize(r, 32<<10)
@@ -145,15 +146,16 @@ func (l *Log) read(r io.Reader) error {
 	}
 }
 
-// lineCounter cuts one reading of a log, from its start, into lines, and passes on those that its Log has not seen.
+// lineCounter splits a stream of a log, from its start, into lines, and emits those that its Log has not seen.
 type lineCounter struct {
 	log     *Log
-	at      int
-	partial strings.Builder
-	dropped int  // bytes of the line beyond lineBytes
-	cr      bool // the last byte was \r: a \n after it ends no line of its own
+	at      int             // number of lines in this stream
+	partial strings.Builder // the current line
+	dropped int             // number of bytes of the current line beyond lineBytes
+	cr      bool            // whether the last byte was \r: a following \n belongs to the same line end
 }
 
+// write adds the next part of the stream.
 func (k *lineCounter) write(text string) {
 	for text != "" {
 		if k.cr && text[0] == '\n' {
@@ -172,7 +174,7 @@ func (k *lineCounter) write(text string) {
 	}
 }
 
-// keep holds the start of a line. What a line has beyond lineBytes is dropped, so that counting stays right.
+// keep adds a text to the current line. It drops bytes beyond lineBytes instead of splitting the line, so that line numbers stay correct.
 func (k *lineCounter) keep(text string) {
 	if room := max(lineBytes-k.partial.Len(), 0); len(text) > room {
 		k.dropped += len(text) - room
@@ -181,6 +183,7 @@ func (k *lineCounter) keep(text string) {
 	k.partial.WriteString(text)
 }
 
+// line ends the current line.
 func (k *lineCounter) line() {
 	k.at++
 	if k.at > k.log.seen {
@@ -195,7 +198,7 @@ func (k *lineCounter) line() {
 	k.dropped = 0
 }
 
-// close takes an unfinished last line for a whole one.
+// close ends the stream. A last line without a line end counts as a line.
 func (k *lineCounter) close() {
 	if k.partial.Len() > 0 {
 		k.line()

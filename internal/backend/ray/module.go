@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// moduleFile is the content of a module that is one file.
+// moduleFile returns the files of a module that is a single .py file.
 func moduleFile(name string, size int64) ([]packFile, error) {
 	if filepath.Ext(name) != ".py" {
 		return nil, fmt.Errorf("the module %s is neither a directory, nor a .py file, nor a .whl file", name)
@@ -23,7 +23,8 @@ func moduleFile(name string, size int64) ([]packFile, error) {
 	return []packFile{{path: filepath.Base(name), source: name, mode: 0o644, size: size}}, nil
 }
 
-// packWheel names a wheel by its content: Ray holds each name once, and pip installs what is named as a wheel is.
+// packWheel opens a wheel as a package whose name contains the hash of the content. Ray stores each name only once, so that wheels of
+// different content need different names; and pip requires that the name is a valid name of a wheel.
 func packWheel(name string) (*Package, error) {
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,8 +36,8 @@ func packWheel(name string) (*Package, error) {
 	hash := sha256.New()
 	size, err := io.Copy(hash, file)
 	if err == nil && size > PackageLimit {
-		err = fmt.Errorf("the wheel %s has %d MiB, more than ray's upload limit of %d MiB: give its address instead (s3://, gs:// or https://)",
-			name, size>>20, PackageLimit>>20)
+		err = fmt.Errorf("the wheel %s has %d MiB, but ray accepts at most %d MiB: put it on storage and use its URI instead "+
+			"(s3://, gs:// or https://)", name, size>>20, PackageLimit>>20)
 	}
 	p := &Package{Size: size, Files: 1, file: file, kept: true}
 	if err == nil {
@@ -48,7 +49,7 @@ func packWheel(name string) (*Package, error) {
 	return p, nil
 }
 
-// wheelName puts a hash into the build tag of a wheel's name, which starts with a digit.
+// wheelName adds a hash to the build tag in the name of a wheel. A build tag must start with a digit.
 func wheelName(name, hash string) (string, error) {
 	parts := strings.Split(strings.TrimSuffix(name, ".whl"), "-")
 	switch len(parts) {
@@ -62,7 +63,7 @@ func wheelName(name, hash string) (string, error) {
 	return strings.Join(parts, "-") + ".whl", nil
 }
 
-// PackText makes a package of texts in one directory.
+// PackText returns a package that contains a directory with texts, by file name.
 func PackText(ctx context.Context, dir string, texts map[string]string) (*Package, error) {
 	var files []packFile
 	for _, name := range slices.Sorted(maps.Keys(texts)) {

@@ -19,23 +19,23 @@ import (
 	"time"
 )
 
-// PackageLimit is what Ray's HTTP server takes at most (ray issues 55877, 45602): tried with 2.60.0.
+// PackageLimit is the maximum size of an upload to Ray, in bytes (ray-project/ray#55877, #45602; tested with 2.60.0).
 const PackageLimit = 100 << 20
 
-// skippedNames are left out everywhere, as newer releases of Ray's own client do.
+// skippedNames are directories that packages never contain. Newer releases of Ray's own client exclude the same.
 var skippedNames = map[string]bool{".git": true, ".venv": true, "venv": true, "__pycache__": true}
 
-// Package is a working directory or a module as a zip in a temporary file, the same bytes for the same content, or a wheel.
-// Close removes the temporary file.
+// Package is a working directory or a module as a zip in a temporary file, or a wheel. The zip has the same bytes for the same content.
+// Close deletes the temporary file.
 type Package struct {
-	// Name has the hash of the content: paths, executable bits and bytes.
+	// Name contains the hash of the content: paths, executable bits and bytes.
 	Name  string
-	Size  int64
-	Files int
-	// KeyFiles are what Source.KeyFiles returns, in a package that was made here.
+	Size  int64 // bytes
+	Files int   // number of files
+	// KeyFiles is the result of Source.KeyFiles. It is nil for a package from OpenPackage.
 	KeyFiles []string
 	file     *os.File
-	kept     bool // Close does not remove the file
+	kept     bool // Close does not delete the file
 }
 
 // OpenPackage opens a package that was stored under its name.
@@ -51,8 +51,8 @@ func OpenPackage(path string) (*Package, error) {
 	return &Package{Name: filepath.Base(path), Size: info.Size(), file: file, kept: true}, nil
 }
 
-// KeepAs moves the temporary file to a path on the same file system; Close does not remove it there. A wheel is the user's file, and
-// is copied.
+// KeepAs moves the temporary file to a path on the same file system, where Close does not delete it. A wheel is a file of the user, so
+// KeepAs copies it.
 func (p *Package) KeepAs(path string) error {
 	if p.kept {
 		return p.copyTo(path)
@@ -83,16 +83,16 @@ func (p *Package) copyTo(path string) error {
 	return nil
 }
 
-// URI is what a runtime environment's working_dir or py_modules names.
+// URI returns the URI of the uploaded package, for working_dir or py_modules of a runtime environment.
 func (p *Package) URI() string { return "gcs://" + p.Name }
 
-// Bytes is the whole zip, for those who do not send it to Ray.
+// Bytes returns the content of the zip.
 func (p *Package) Bytes() ([]byte, error) { return os.ReadFile(p.file.Name()) }
 
 // Zip reads the package, which must not be a wheel.
 func (p *Package) Zip() (*zip.Reader, error) { return zip.NewReader(p.file, p.Size) }
 
-// Close removes the file, unless it is kept.
+// Close deletes the temporary file, unless KeepAs has moved it.
 func (p *Package) Close() error {
 	if p.kept {
 		return p.file.Close()
@@ -100,33 +100,34 @@ func (p *Package) Close() error {
 	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
 }
 
-// packFile is a file to pack. Path is within the package, Source on disk; without a source it holds a text.
+// packFile is a file to pack.
 type packFile struct {
-	path, source string
-	text         string
-	mode         fs.FileMode
-	size         int64
+	path   string // in the package
+	source string // on disk; empty if the content is text
+	text   string
+	mode   fs.FileMode
+	size   int64
 }
 
-// Source is what is packed: a working directory, an entry of py_modules, or a file alone.
+// Source identifies the content of a package: a working directory, a module in py_modules, or a single file.
 type Source struct {
-	// Path is absolute. Of a module it is a directory, a .py file or a wheel.
+	// Path is absolute. For a module, it is the path of a directory, a .py file or a wheel.
 	Path   string `json:"path"`
 	Module bool   `json:"module,omitempty"`
 	File   bool   `json:"file,omitempty"`
-	// Excludes are patterns of files not to pack, in addition to those in .gitignore and .rayignore files.
+	// Excludes are patterns of files to exclude, in addition to those in .gitignore and .rayignore files.
 	Excludes []string `json:"excludes,omitempty"`
-	// Skip is a directory that is never packed, wherever it is below Path.
+	// Skip is the path of a directory below Path that is never packed, such as the state directory.
 	Skip string `json:"-"`
 }
 
-// Pack zips a directory, without what .gitignore and .rayignore files and excludes (patterns of the same kind) name. It
-// stops with an error that names the ways out when the zip grows over PackageLimit.
+// Pack packs a directory, except for files that match patterns in excludes or in .gitignore and .rayignore files. If the zip exceeds
+// PackageLimit, it returns an error that describes the alternatives.
 func Pack(ctx context.Context, dir string, excludes []string) (*Package, error) {
 	return Source{Path: dir, Excludes: excludes}.Pack(ctx, "")
 }
 
-// Pack makes the package in a temporary file in tempDir, "" for the system's directory.
+// Pack creates the package as a temporary file in tempDir. If tempDir is empty, it uses the system's directory for temporary files.
 func (s Source) Pack(ctx context.Context, tempDir string) (*Package, error) {
 	return s.packUpTo(ctx, tempDir, PackageLimit)
 }
@@ -146,8 +147,8 @@ func (s Source) packUpTo(ctx context.Context, tempDir string, limit int64) (*Pac
 	return p, err
 }
 
-// Name is the name of the package, which depends only on its content. It is empty for more than limit bytes of content: computing it
-// then takes as long as packing.
+// Name returns the name of the package without packing it. It returns "" if there are more than limit bytes of content, because
+// computing the name takes about as long as packing.
 func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	if s.wheel() {
 		p, err := packWheel(s.Path)
@@ -167,13 +168,14 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	return name, err
 }
 
-// LeftOut returns the paths below a working directory that its package does not contain; for such a directory, only its own path.
+// LeftOut returns the relative paths in a working directory that its package does not contain. It returns excluded directories without
+// their content.
 func (s Source) LeftOut() ([]string, error) {
 	w, err := s.walk()
 	return slices.Concat(w.leftOut, w.keys), err
 }
 
-// KeyFiles returns the first paths that a package does not contain because they may hold keys: at most 10, then "...".
+// KeyFiles returns the first paths that a package does not contain because the files may contain keys: at most 10, then "...".
 func (s Source) KeyFiles() ([]string, error) {
 	if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
 		return nil, err
@@ -182,6 +184,7 @@ func (s Source) KeyFiles() ([]string, error) {
 	return w.firstKeys(), err
 }
 
+// what describes the source in errors.
 func (s Source) what() string {
 	switch {
 	case s.Module:
@@ -194,7 +197,7 @@ func (s Source) what() string {
 
 func (s Source) wheel() bool { return s.Module && filepath.Ext(s.Path) == ".whl" }
 
-// files lists the files of a package that is not a wheel, and the first key files that are left out.
+// files returns the files to pack, and the first key files that are excluded. The source must not be a wheel.
 func (s Source) files() (files []packFile, keys []string, err error) {
 	info, err := os.Stat(s.Path)
 	switch {
@@ -222,7 +225,7 @@ func (s Source) files() (files []packFile, keys []string, err error) {
 		return nil, nil, fmt.Errorf("the %s has links to targets outside it: %s: copy their targets into the directory, or exclude the links "+
 			"in a .rayignore file; a plain job with inPlace: true runs in the directory itself", s.what(), strings.Join(w.outside, ", "))
 	}
-	if s.Module { // so that it can be imported by its name
+	if s.Module { // the directory itself must be in the package, so that it can be imported
 		for i := range w.files {
 			w.files[i].path = filepath.Base(s.Path) + "/" + w.files[i].path
 		}
@@ -230,7 +233,7 @@ func (s Source) files() (files []packFile, keys []string, err error) {
 	return w.files, w.firstKeys(), nil
 }
 
-// packFiles zips files; what names them in errors.
+// packFiles packs files into a temporary file. what describes them in errors.
 func packFiles(ctx context.Context, tempDir, what string, files []packFile, limit int64) (*Package, error) {
 	out, err := os.CreateTemp(tempDir, "rayorch-package-*.zip")
 	if err != nil {
@@ -262,20 +265,20 @@ func zipFiles(ctx context.Context, out io.Writer, files []packFile, method uint1
 	return "_ray_pkg_" + hex.EncodeToString(hash.Sum(nil))[:32] + ".zip", zipped.Close()
 }
 
-// tooLarge names the files that count most.
+// tooLarge returns the error for a package that exceeds the limit. It names the largest files.
 func tooLarge(what string, files []packFile, limit int64) error {
 	slices.SortStableFunc(files, func(a, b packFile) int { return cmp.Compare(b.size, a.size) })
 	var biggest []string
 	for _, f := range files[:min(3, len(files))] {
 		biggest = append(biggest, f.path+" ("+sizeText(f.size)+")")
 	}
-	return fmt.Errorf("the %s is larger than the limit of %d MiB, zipped; its largest files are %s: "+
-		"exclude data in a .rayignore file, or put it on storage that the job reads; a Ray job can also name a zip there instead of the "+
-		"directory (s3://, gs:// or https://), and a plain job with inPlace: true runs in the directory itself",
+	return fmt.Errorf("the zip of the %s is larger than the limit of %d MiB; the largest files are %s: "+
+		"exclude data in a .rayignore file, or put it on storage that the job can read; a Ray job can also use a zip file on storage instead "+
+		"of the directory (s3://, gs:// or https://), and a plain job with inPlace: true runs in the directory itself",
 		what, limit>>20, strings.Join(biggest, ", "))
 }
 
-// sizeText formats a size in the largest unit of which it has at least one.
+// sizeText formats a size in bytes, in the largest suitable unit.
 func sizeText(size int64) string {
 	switch {
 	case size >= 1<<20:
@@ -288,6 +291,7 @@ func sizeText(size int64) string {
 
 var errOverLimit = errors.New("over the limit")
 
+// limited is a writer that fails with errOverLimit after left bytes.
 type limited struct {
 	w    io.Writer
 	left int64
@@ -300,9 +304,11 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// zipTime is the earliest that zip knows: when a file was last written must not change the package.
+// zipTime is the modification time of all files in a package, so that modification times do not change the package. It is the earliest
+// time of the zip format.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// addFile adds a file to the zip, and its path, mode and content to the hash.
 func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile, method uint16) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -332,7 +338,7 @@ func (f packFile) open() (io.ReadCloser, error) {
 	return os.Open(f.source)
 }
 
-// HasPackage asks whether Ray holds a package; asking keeps it there for 600 s more.
+// HasPackage reports whether Ray has a package. The request also makes Ray keep the package for 600 more seconds.
 func (c *Client) HasPackage(ctx context.Context, name string) (bool, error) {
 	err := c.do(ctx, call{op: "look for the package", method: http.MethodGet, path: packagePath(name), timeout: submitTimeout})
 	if KindOf(err) == NotFound {
@@ -341,7 +347,7 @@ func (c *Client) HasPackage(ctx context.Context, name string) (bool, error) {
 	return err == nil, err
 }
 
-// Upload puts a package into Ray unless it is there.
+// Upload uploads a package unless Ray already has it.
 func (c *Client) Upload(ctx context.Context, p *Package) error {
 	if has, err := c.HasPackage(ctx, p.Name); has || err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// packed packs a directory and gives the package's name and the paths in it.
+// packed packs a directory and returns the name of the package and the paths in it.
 func packed(t *testing.T, dir string, excludes ...string) (string, []string) {
 	t.Helper()
 	pack, err := ray.Pack(t.Context(), dir, excludes)
@@ -48,7 +48,7 @@ func packed(t *testing.T, dir string, excludes ...string) (string, []string) {
 	return pack.Name, names
 }
 
-func TestPackLeavesOut(t *testing.T) {
+func TestPackExcludes(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"main.py": "", "data.csv": "", "sub/data.csv": "", "sub/keep.csv": "", "sub/.gitignore": "!keep.csv\n",
@@ -68,7 +68,7 @@ func TestPackLeavesOut(t *testing.T) {
 	}
 }
 
-func TestPackIsTheSameForTheSameContent(t *testing.T) {
+func TestPackageNameDependsOnContent(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	for _, dir := range []string{one, two} {
 		write(t, dir, "b/a", "x")
@@ -79,21 +79,21 @@ func TestPackIsTheSameForTheSameContent(t *testing.T) {
 	}
 	first, _ := packed(t, one)
 	if second, _ := packed(t, two); second != first {
-		t.Errorf("got %s and %s", first, second)
+		t.Errorf("the same content: got names %s and %s", first, second)
 	}
 	if err := os.Chmod(filepath.Join(two, "a"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if second, _ := packed(t, two); second == first {
-		t.Error("an executable bit counts for nothing")
+		t.Error("the name does not depend on executable bits")
 	}
 	write(t, one, "a", "z")
 	if second, _ := packed(t, one); second == first {
-		t.Error("the content counts for nothing")
+		t.Error("the name does not depend on the content of files")
 	}
 }
 
-func TestPackRefuses(t *testing.T) {
+func TestPackErrors(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "file", "")
 	for path, want := range map[string]string{"none": "does not exist", "file": "is a file"} {
@@ -104,7 +104,7 @@ func TestPackRefuses(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := ray.Pack(canceled, dir, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("canceled: got %v", err)
 	}
 }
 
@@ -131,19 +131,19 @@ func TestPackOverTheLimit(t *testing.T) {
 	_, err = ray.PackUpTo(t.Context(), dir, 2<<20)
 	for _, want := range []string{"2 MiB", "weights.bin (3 MiB)", ".rayignore", "s3://"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the error %v lacks %q", err, want)
+			t.Errorf("got error %v, want one that contains %q", err, want)
 		}
 	}
 	if left, _ := os.ReadDir(temp); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("temporary files were not deleted: %v", left)
 	}
 }
 
-// TestIgnoreAsGit compares the matcher with git's own, on patterns and paths made at random from the same pieces.
+// TestIgnoreAsGit compares the matcher with git on random patterns and paths that are composed of the same pieces.
 func TestIgnoreAsGit(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		t.Skip("git is not installed: the comparison with it is left out")
+		t.Skip("git is not installed")
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{"a", "b", "ab", "*", "a*", "*b", "?", "**", "[ab]", "[!a]", `\*`, "a.b", "*.b", "x y", "[", "[]-]", `a\`, "{a,b}"}
@@ -167,6 +167,7 @@ func TestIgnoreAsGit(t *testing.T) {
 	}
 }
 
+// rules returns the text of a random ignore file.
 func rules(rng *rand.Rand, pick func([]string) string, pieces []string) string {
 	var text strings.Builder
 	for range 1 + rng.IntN(4) {
@@ -179,19 +180,20 @@ func rules(rng *rand.Rand, pick func([]string) string, pieces []string) string {
 	return text.String()
 }
 
+// run runs git in a directory with in as its standard input, and returns its output.
 func run(t *testing.T, git, dir, in string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(git, args...)
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(in)
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	out, err := cmd.Output()
-	if err != nil && cmd.ProcessState.ExitCode() != 1 { // 1 says that no path is ignored
+	if err != nil && cmd.ProcessState.ExitCode() != 1 { // 1 means that no path is ignored
 		t.Fatalf("git %v: %v", args, err)
 	}
 	return string(out)
 }
 
-// compare asks git of paths as files, their parents being directories: ours stops at the first of those that is left out.
+// compare compares the matcher with git for paths of files. Like the walker, it stops at the first excluded parent directory.
 func compare(t *testing.T, git, dir string, texts map[string]string, paths []string) {
 	t.Helper()
 	out := run(t, git, dir, strings.Join(paths, "\x00"), "check-ignore", "--no-index", "--stdin", "-z")
@@ -204,13 +206,13 @@ func compare(t *testing.T, git, dir string, texts map[string]string, paths []str
 			if i > 0 && elements[0] == "a" {
 				order = append(order, "a")
 			}
-			isDir := i+1 < len(elements) || name == "a" // which is there, with its .gitignore
+			isDir := i+1 < len(elements) || name == "a" // a exists as a directory, with a .gitignore file
 			if got = ray.Ignored(texts, order, path.Join(elements[:i+1]...), isDir); got {
 				break
 			}
 		}
 		if want := slices.Contains(left, name); got != want {
-			t.Errorf("%q with %q: ours says %v, git %v", name, texts, got, want)
+			t.Errorf("%q with patterns %q: got ignored = %v, git has %v", name, texts, got, want)
 		}
 	}
 }
@@ -226,12 +228,12 @@ func FuzzIgnore(f *testing.F) {
 		begin := cpuTime(t)
 		ray.Ignored(map[string]string{"": text}, []string{""}, name, isDir)
 		if took := cpuTime(t) - begin; took > time.Minute {
-			t.Errorf("took %s", took)
+			t.Errorf("matching took %s of CPU time, want at most a minute", took)
 		}
 	})
 }
 
-// cpuTime is what this process has computed: on a busy machine a clock goes on while it does not.
+// cpuTime returns the CPU time of this process, which does not depend on how busy the machine is.
 func cpuTime(t *testing.T) time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
@@ -272,10 +274,10 @@ func TestPackModule(t *testing.T) {
 			got = fmt.Sprintf("%s: %v", p.Name, names)
 		}
 		if !regexp.MustCompile(want).MatchString(got) {
-			t.Errorf("%s gives %s", name, got)
+			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "w-1.0-py3-none-any.whl")); err != nil {
-		t.Errorf("the wheel is gone: %v", err)
+		t.Errorf("the wheel was deleted: %v", err)
 	}
 }

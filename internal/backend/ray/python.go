@@ -12,29 +12,29 @@ import (
 	"strings"
 )
 
-// Release is the Ray that is installed when none is found. NumPy comes with it, for jobs that need nothing more.
+// Release is the version of Ray that rayorch installs, together with NumPy, if it finds no Ray.
 const Release = "2.60.0"
 
-// Python is an interpreter that has Ray with its dashboard.
+// Python is a Python interpreter with Ray and its dashboard (ray[default]).
 type Python struct {
 	Path       string
-	Source     string // where it was found, for the user
+	Source     string // describes to the user where it was found
 	RayVersion string
 }
 
-// PythonFinder looks for a Python with Ray.
+// PythonFinder finds a Python with Ray. All fields are optional.
 type PythonFinder struct {
-	// Getenv reads RAYORCH_PYTHON, VIRTUAL_ENV and PATH. Defaults to an empty environment.
+	// Getenv returns the values of RAYORCH_PYTHON, VIRTUAL_ENV and PATH. Default: no variables.
 	Getenv func(string) string
-	// Dir is the directory whose .venv counts. Defaults to the working directory.
+	// Dir is the directory in which .venv is looked for. Default: the working directory.
 	Dir string
-	// Venv is where rayorch makes an environment of its own.
+	// Venv is the path of the virtual environment that rayorch creates if it finds no Python with Ray.
 	Venv string
-	// Progress takes lines for the user while one is made. Defaults to none.
+	// Progress receives messages for the user while the environment is created.
 	Progress func(line string)
 }
 
-// ErrNoPython says that no interpreter is there at all.
+// ErrNoPython reports that no suitable Python interpreter was found, with or without Ray.
 var ErrNoPython = errors.New("no python 3.10 or later was found: install one, or set RAYORCH_PYTHON to its path")
 
 func (f PythonFinder) getenv(name string) string {
@@ -46,6 +46,7 @@ func (f PythonFinder) getenv(name string) string {
 
 type candidate struct{ path, source string }
 
+// candidates returns the interpreters to try, in this order. They may not exist.
 func (f PythonFinder) candidates() []candidate {
 	list := []candidate{{venvPython(filepath.Join(f.Dir, ".venv")), "./.venv"}}
 	if env := f.getenv("VIRTUAL_ENV"); env != "" {
@@ -54,7 +55,7 @@ func (f PythonFinder) candidates() []candidate {
 	return append(list, f.onPath()...)
 }
 
-// onPath looks through PATH itself, as the finder's environment need not be this process's.
+// onPath returns the candidates in PATH. It does not use exec.LookPath, because Getenv may differ from this process's environment.
 func (f PythonFinder) onPath() []candidate {
 	var list []candidate
 	for _, dir := range filepath.SplitList(f.getenv("PATH")) {
@@ -67,7 +68,7 @@ func (f PythonFinder) onPath() []candidate {
 	return list
 }
 
-// venvPython is absolute: Ray is started in another directory than ours.
+// venvPython returns the absolute path of the interpreter in a virtual environment: Ray is started in another working directory.
 func venvPython(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
@@ -75,13 +76,13 @@ func venvPython(dir string) string {
 	return filepath.Join(dir, "bin", "python")
 }
 
-// Find looks in RAYORCH_PYTHON, ./.venv, VIRTUAL_ENV, PATH and rayorch's own environment, in this order. Without one it
-// returns ok false, and an error only when RAYORCH_PYTHON names one that will not do.
+// Find looks for a Python with Ray in RAYORCH_PYTHON, ./.venv, VIRTUAL_ENV, PATH and rayorch's own environment, in this order. If there is
+// none, ok is false. It returns an error only if RAYORCH_PYTHON is set to a Python without Ray.
 func (f PythonFinder) Find(ctx context.Context) (p Python, ok bool, err error) {
 	if path := f.getenv("RAYORCH_PYTHON"); path != "" {
 		version, err := rayVersion(ctx, path)
 		if err != nil {
-			return Python{}, false, fmt.Errorf("RAYORCH_PYTHON: %s has no ray with its dashboard (%w): run %s -m pip install 'ray[default]'", path, err, path)
+			return Python{}, false, fmt.Errorf("RAYORCH_PYTHON: %s does not have ray[default] installed (%w): run %s -m pip install 'ray[default]'", path, err, path)
 		}
 		return Python{path, "RAYORCH_PYTHON", version}, true, nil
 	}
@@ -98,7 +99,7 @@ func (f PythonFinder) Find(ctx context.Context) (p Python, ok bool, err error) {
 	return Python{}, false, nil
 }
 
-// Get finds a Python with Ray, else makes an environment of its own and installs Release there.
+// Get finds a Python with Ray. If there is none, it creates rayorch's own environment and installs Release there.
 func (f PythonFinder) Get(ctx context.Context) (Python, error) {
 	p, ok, err := f.Find(ctx)
 	if ok || err != nil {
@@ -111,10 +112,10 @@ func (f PythonFinder) Get(ctx context.Context) (Python, error) {
 	if err != nil {
 		return Python{}, err
 	}
-	return f.make(ctx, base)
+	return f.create(ctx, base)
 }
 
-// Base finds a Python, with or without Ray.
+// Base returns the path of a Python 3.10 or later, with or without Ray.
 func (f PythonFinder) Base(ctx context.Context) (string, error) {
 	for _, c := range f.candidates() {
 		const check = "import sys; sys.exit(sys.version_info < (3, 10))"
@@ -125,19 +126,21 @@ func (f PythonFinder) Base(ctx context.Context) (string, error) {
 	return "", ErrNoPython
 }
 
+// readyMark returns the path of the file that exists if rayorch's environment is complete.
 func (f PythonFinder) readyMark() string { return filepath.Join(f.Venv, "rayorch-ready") }
 
-// make builds the environment in its place, as the scripts in one hold its path, and marks it once it is whole.
-func (f PythonFinder) make(ctx context.Context, base string) (Python, error) {
+// create creates rayorch's environment. It cannot create it under another name first, because scripts in the environment contain its path;
+// so it creates a mark at the end.
+func (f PythonFinder) create(ctx context.Context, base string) (Python, error) {
 	if err := os.RemoveAll(f.Venv); err != nil {
-		return Python{}, fmt.Errorf("remove a half-made environment: %w", err)
+		return Python{}, fmt.Errorf("remove an incomplete python environment: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Venv), 0o700); err != nil {
 		return Python{}, err
 	}
-	f.progress("making a python environment with ray " + Release + " in " + f.Venv + " (some 400 MB, once)")
+	f.progress("creating a python environment with ray " + Release + " in " + f.Venv + " (about 400 MB, only the first time)")
 	if err := f.run(pythonCommand(ctx, base, "-m", "venv", f.Venv)); err != nil {
-		return Python{}, fmt.Errorf("make a python environment: %w (Debian and Ubuntu need the package python3-venv)", err)
+		return Python{}, fmt.Errorf("create a python environment: %w (on Debian and Ubuntu, install the package python3-venv)", err)
 	}
 	path := venvPython(f.Venv)
 	err := f.run(pythonCommand(ctx, path, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off",
@@ -161,7 +164,7 @@ func (f PythonFinder) progress(line string) {
 	}
 }
 
-// run passes on a command's lines; when it fails, its last line says why.
+// run runs a command and passes its output to progress. If the command fails, the error contains the last line of the output.
 func (f PythonFinder) run(cmd *exec.Cmd) error {
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
@@ -185,17 +188,18 @@ func (f PythonFinder) run(cmd *exec.Cmd) error {
 	return nil
 }
 
-// rayVersion asks a Python, without importing Ray, which takes a second, whether it has one with the dashboard's needs.
+// rayVersion returns the version of Ray that a Python has. It is an error if Ray or the dependencies of the dashboard are missing. It
+// reads the package metadata, because importing Ray takes a second.
 func rayVersion(ctx context.Context, path string) (string, error) {
 	if !isFile(path) {
-		return "", fmt.Errorf("%s is no file", path)
+		return "", fmt.Errorf("%s is not a file", path)
 	}
-	const ask = `import importlib.metadata as m
+	const query = `import importlib.metadata as m
 v = m.version("ray")
 for need in ("aiohttp", "opencensus"): m.version(need)
 print(v)`
 	var stderr strings.Builder
-	cmd := pythonCommand(ctx, path, "-c", ask)
+	cmd := pythonCommand(ctx, path, "-c", query)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -204,7 +208,8 @@ print(v)`
 	return strings.TrimSpace(string(out)), nil
 }
 
-// pythonCommand runs Python isolated (-I): neither PYTHON* variables nor files of the working directory change it.
+// pythonCommand returns a command that runs Python in isolated mode (-I): PYTHON* variables and files in the working directory do not
+// affect it.
 func pythonCommand(ctx context.Context, path string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, path, append([]string{"-I"}, args...)...)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
-// A Python in ./.venv is found by its absolute path: Ray is started in another directory.
-func TestFindMakesPathsAbsolute(t *testing.T) {
+// TestFindReturnsAbsolutePaths finds a Python in ./.venv. Its path must be absolute, because Ray is started in another directory.
+func TestFindReturnsAbsolutePaths(t *testing.T) {
 	dir := t.TempDir()
 	bin := filepath.Join(dir, ".venv", "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
@@ -21,6 +21,6 @@ func TestFindMakesPathsAbsolute(t *testing.T) {
 	t.Chdir(dir)
 	p, ok, err := ray.PythonFinder{}.Find(t.Context())
 	if err != nil || !ok || !filepath.IsAbs(p.Path) || p.RayVersion != "9.9.9" {
-		t.Fatalf("%+v, %t, %v", p, ok, err)
+		t.Fatalf("got %+v, %t, %v", p, ok, err)
 	}
 }

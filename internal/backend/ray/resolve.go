@@ -10,59 +10,63 @@ import (
 	"strings"
 )
 
-// Resolver finds the Ray to use. The zero value of each field leaves its way out.
+// Resolver finds the Ray to use. All fields are optional.
 type Resolver struct {
-	// Flag is what --ray-address says.
+	// Flag is the value of --ray-address.
 	Flag string
-	// Getenv reads RAY_API_SERVER_ADDRESS, RAY_ADDRESS and the token's variables. Defaults to an empty environment.
+	// Getenv returns the values of RAY_API_SERVER_ADDRESS, RAY_ADDRESS and the variables of the token. Default: no variables.
 	Getenv func(string) string
-	// Home is where .ray/auth_token is looked for.
+	// Home is the directory that contains .ray/auth_token.
 	Home string
-	// CAFile is for https addresses.
+	// CAFile contains the CA certificates for https addresses.
 	CAFile string
-	// Own is the head that rayorch itself started or may start, if any.
+	// Own is the Ray of this state directory, which rayorch has started or can start.
 	Own *Head
-	// Start lets Own be started when no other Ray is found.
+	// Start allows to start Own if no other Ray is found.
 	Start bool
-	// TokenOverHTTP sends the token also over plain http to an address that is not loopback.
+	// TokenOverHTTP allows to send the token over plain http to an address that is not loopback.
 	TokenOverHTTP bool
-	// UsedFile keeps which Ray was found here or started, so that runs stay with it (see resolveAgain). Defaults to none.
+	// UsedFile is the path of a file that records which Ray was discovered, so that runs keep using it (see resolveAgain). If it is
+	// empty, nothing is recorded.
 	UsedFile string
-	// Dashboards lists the dashboards that run on this machine. Defaults to LocalDashboards.
+	// Dashboards lists the dashboards that run on this machine. Default: LocalDashboards.
 	Dashboards func() ([]Dashboard, error)
 }
 
-// Found is a Ray and how it was found, for the user.
+// Found is a Ray that a Resolver found.
 type Found struct {
-	Address, Source    string
+	// Address is the http or https address of the dashboard. Source describes to the user how the Ray was found.
+	Address, Source string
+	// TokenSource is the variable or file that contains the token.
 	Token, TokenSource string
-	// Withheld says that there is a token, which is not sent because the connection is not encrypted.
+	// Withheld means that a token exists but is not sent, because the connection is not encrypted.
 	Withheld bool
 	CAFile   string
 	Version  Version
-	// Own tells that it is the one that rayorch started.
+	// Own means that rayorch started the Ray.
 	Own bool
-	// Started tells that this very call started it.
+	// Started means that this call of Resolve started the Ray.
 	Started bool
-	// Discovered tells that nobody named it.
+	// Discovered means that the user did not set an address.
 	Discovered bool
 }
 
-// String names the Ray in a line for people.
+// String describes the Ray to the user.
 func (f Found) String() string {
 	return fmt.Sprintf("ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
 }
 
-// Client makes a client for what was found.
+// Client returns a client of the Ray.
 func (f Found) Client() (*Client, error) {
 	return New(Config{Address: f.Address, Token: f.Token, Withheld: f.Withheld, CAFile: f.CAFile})
 }
 
-// ErrNoRay says that no Ray was named and none runs here.
-var ErrNoRay = errors.New("no ray was named and none runs here: give --ray-address http://HOST:8265, or run rayorch ray start")
+// ErrNoRay reports that no address was set and that no usable Ray is running on this machine.
+var ErrNoRay = errors.New("no ray address is set and no ray is running on this machine: set --ray-address http://HOST:8265, or run rayorch ray start")
 
-// Resolve finds a Ray by the flag, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, those running here, and our own, in this order,
-// and asks it for its version. Once one was found here, it is that one or our own.
+// Resolve finds a Ray and gets its version. It uses the first of these: the flag, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, a Ray that runs on
+// this machine, and the Ray of this state directory. After it has discovered a Ray on this machine, it only returns that Ray or the one of
+// this state directory.
 func (r Resolver) Resolve(ctx context.Context) (Found, error) {
 	for _, named := range []struct{ source, address string }{
 		{"--ray-address", r.Flag},
@@ -81,6 +85,7 @@ func (r Resolver) Resolve(ctx context.Context) (Found, error) {
 	return found, err
 }
 
+// discover finds a Ray if no address is set, or starts one.
 func (r Resolver) discover(ctx context.Context) (Found, error) {
 	found, err := r.resolveAgain(ctx)
 	if err == nil || !errors.Is(err, ErrNoRay) {
@@ -108,7 +113,7 @@ func (r Resolver) getenv(name string) string {
 	return r.Getenv(name)
 }
 
-// Named resolves an address in whichever form; source says who gave it, for errors.
+// Named resolves an address in any form. source is the flag or variable that contains the address.
 func (r Resolver) Named(ctx context.Context, address, source string) (Found, error) {
 	form, base, err := ParseAddress(address)
 	if err != nil {
@@ -116,7 +121,7 @@ func (r Resolver) Named(ctx context.Context, address, source string) (Found, err
 	}
 	switch form {
 	case FormHTTP:
-		return r.ask(ctx, base, source)
+		return r.connect(ctx, base, source)
 	case FormAuto:
 		found, err := r.running(ctx)
 		if err != nil {
@@ -129,30 +134,32 @@ func (r Resolver) Named(ctx context.Context, address, source string) (Found, err
 	return r.other(ctx, form, base, source)
 }
 
-// other finds the dashboard that belongs to a GCS or Ray client address: only Ray itself knows, by a protocol that is no
-// HTTP, so what runs here is compared, then the usual port asked.
+// other finds the dashboard that belongs to the address of a GCS or of a Ray client server. Only Ray knows the address of its dashboard,
+// and returns it by a protocol other than HTTP. So other compares the address with the Rays on this machine, then tries the default port
+// of the dashboard.
 func (r Resolver) other(ctx context.Context, form Form, base, source string) (Found, error) {
 	host, _, _ := net.SplitHostPort(base)
 	if d, ok := r.local(form, base); ok {
-		return r.ask(ctx, d.Address, fmt.Sprintf("%s %s, whose dashboard runs here", source, base))
+		return r.connect(ctx, d.Address, fmt.Sprintf("%s %s, whose dashboard runs on this machine", source, base))
 	}
 	guesses := []string{"http://" + net.JoinHostPort(host, DashboardPort)}
 	if form == FormGCS {
 		guesses = slices.Insert(guesses, 0, "http://"+base)
 	}
 	for _, guess := range guesses {
-		if found, err := r.ask(ctx, guess, fmt.Sprintf("%s %s, by its dashboard at %s", source, base, guess)); err == nil || KindOf(err) == Unauthorized {
+		if found, err := r.connect(ctx, guess, fmt.Sprintf("%s %s, with its dashboard at %s", source, base, guess)); err == nil || KindOf(err) == Unauthorized {
 			return found, err
 		}
 	}
 	what := "ray's GCS"
 	if form == FormClient {
-		what = "the ray client's server"
+		what = "a ray client server"
 	}
-	return Found{}, fmt.Errorf("%s: %s is %s, and no dashboard answers at %s: jobs go to the dashboard, so give its address, as in http://%s",
-		source, base, what, guesses[len(guesses)-1], net.JoinHostPort(host, DashboardPort))
+	return Found{}, fmt.Errorf("%s: %s is %s, and no dashboard responds at %s: rayorch submits jobs to the dashboard, so set its address, "+
+		"for example http://%s", source, base, what, guesses[len(guesses)-1], net.JoinHostPort(host, DashboardPort))
 }
 
+// local returns the dashboard on this machine that belongs to the address of a GCS.
 func (r Resolver) local(form Form, base string) (Dashboard, bool) {
 	all, _ := r.dashboards()
 	host, port, _ := net.SplitHostPort(base)
@@ -177,9 +184,9 @@ func (r Resolver) dashboards() ([]Dashboard, error) {
 	return LocalDashboards()
 }
 
-// running takes a Ray of this machine: the one that the last ray start wrote down, else the newest; our own comes last.
-// It is one that this user started by hand: a Ray of another state directory, and one that does not take the token of this
-// user, belong to somebody else.
+// running finds a Ray on this machine that this user started manually: the one that the last `ray start` recorded, otherwise the newest.
+// If there is none, it returns the Ray of this state directory. It skips Rays of other state directories, and those that do not accept
+// this user's token, because they belong to another user.
 func (r Resolver) running(ctx context.Context) (Found, error) {
 	all, err := r.byHand()
 	if err != nil {
@@ -198,7 +205,7 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		if ours && d.Session == state.SessionName {
 			continue
 		}
-		found, err := r.ask(ctx, d.Address, "a ray running here")
+		found, err := r.connect(ctx, d.Address, "a ray running on this machine")
 		if err == nil && found.Version.SessionName == d.Session {
 			return found, nil
 		}
@@ -212,12 +219,13 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 	return Found{}, none
 }
 
-// byHand are the dashboards but for those that a rayorch started: they belong to its state directory.
+// byHand returns the dashboards of the Rays that were not started by any rayorch.
 func (r Resolver) byHand() ([]Dashboard, error) {
 	all, err := r.dashboards()
 	return slices.DeleteFunc(slices.Clone(all), func(d Dashboard) bool { return ofHead(d.TempDir) }), err
 }
 
+// order is the result of a comparison function for two different elements, of which the first comes first or not.
 func order(first bool) int {
 	if first {
 		return -1
@@ -225,6 +233,7 @@ func order(first bool) int {
 	return 1
 }
 
+// ownState returns the state of the Ray of this state directory, and whether it is running.
 func (r Resolver) ownState(ctx context.Context) (State, bool) {
 	if r.Own == nil {
 		return State{}, false
@@ -233,6 +242,7 @@ func (r Resolver) ownState(ctx context.Context) (State, bool) {
 	return state, err == nil && state.Running
 }
 
+// own connects to the Ray of this state directory.
 func (r Resolver) own(ctx context.Context, state State) (Found, error) {
 	if err := closeTemp(state.TempDir); err != nil {
 		return Found{}, err
@@ -248,7 +258,8 @@ func (r Resolver) own(ctx context.Context, state State) (Found, error) {
 	return found.verify(ctx)
 }
 
-func (r Resolver) ask(ctx context.Context, address, source string) (Found, error) {
+// connect connects to a dashboard and gets its version. It sends this user's token if the connection is encrypted or loopback.
+func (r Resolver) connect(ctx context.Context, address, source string) (Found, error) {
 	found := Found{Address: address, Source: source, CAFile: r.CAFile}
 	if !strings.HasPrefix(address, "https:") {
 		found.CAFile = ""
@@ -263,16 +274,17 @@ func (r Resolver) ask(ctx context.Context, address, source string) (Found, error
 	if found.Token == "" || r.TokenOverHTTP || Confidential(address) {
 		return found.verify(ctx)
 	}
-	found.Token, found.TokenSource, found.Withheld = "", "", true // this Ray may need none, and anybody in between could read it
+	found.Token, found.TokenSource, found.Withheld = "", "", true // others could read the token, and this Ray may not require one
 	return found.verify(ctx)
 }
 
-// Confidential reports whether only the two ends can read what is sent to an address.
+// Confidential reports whether nobody else can read what is sent to an address: it uses TLS, or is a loopback address.
 func Confidential(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || isLoopback(u.Hostname()))
 }
 
+// verify gets the version of the Ray.
 func (f Found) verify(ctx context.Context) (Found, error) {
 	client, err := f.Client()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// found stands for one of the Rays that run here.
+// found returns the dashboard of a fake Ray, as if it were running on this machine.
 func found(fake *raytest.Fake, t *testing.T, gcs string) ray.Dashboard {
 	t.Helper()
 	version, err := fake.Client(t).Version(t.Context())
@@ -37,7 +37,7 @@ func TestResolve(t *testing.T) {
 	defer page.Close()
 	running := []ray.Dashboard{found(here, t, "192.0.2.7:6379")}
 	stale := found(other, t, "192.0.2.7:1")
-	stale.Session = "session_of_a_process_in_another_place"
+	stale.Session = "session_of_another_ray"
 	closed := raytest.Refusing(t)
 	_, fakePort, err := net.SplitHostPort(strings.TrimPrefix(here.URL, "http://"))
 	if err != nil {
@@ -52,22 +52,22 @@ func TestResolve(t *testing.T) {
 		source     string
 		fails      string
 	}{
-		{"the flag comes first", other.URL, map[string]string{"RAY_ADDRESS": "nonsense"}, running, other.URL, "--ray-address", ""},
-		{"then the API server", "", map[string]string{"RAY_API_SERVER_ADDRESS": other.URL, "RAY_ADDRESS": "nonsense"}, running, other.URL, "RAY_API_SERVER_ADDRESS", ""},
+		{"the flag takes precedence", other.URL, map[string]string{"RAY_ADDRESS": "nonsense"}, running, other.URL, "--ray-address", ""},
+		{"then RAY_API_SERVER_ADDRESS", "", map[string]string{"RAY_API_SERVER_ADDRESS": other.URL, "RAY_ADDRESS": "nonsense"}, running, other.URL, "RAY_API_SERVER_ADDRESS", ""},
 		{"then RAY_ADDRESS", "", map[string]string{"RAY_ADDRESS": other.URL + "/"}, running, other.URL, "RAY_ADDRESS", ""},
-		{"auto", "", map[string]string{"RAY_ADDRESS": "auto"}, running, here.URL, "RAY_ADDRESS auto, a ray running here", ""},
-		{"auto without one", "auto", nil, nil, "", "", "none runs here"},
-		{"one running here", "", nil, running, here.URL, "a ray running here", ""},
-		{"one of another place is not taken", "", nil, []ray.Dashboard{stale}, "", "", "none runs here"},
-		{"none", "", nil, nil, "", "", "rayorch ray start"},
-		{"the GCS of one running here", "192.0.2.7:6379", nil, running, here.URL, "whose dashboard runs here", ""},
-		{"the GCS by loopback", "localhost:6379", nil, running, here.URL, "whose dashboard runs here", ""},
-		{"a dashboard without http://", "127.0.0.1:" + fakePort, nil, nil, "http://127.0.0.1:" + fakePort, "by its dashboard", ""},
-		{"a GCS whose dashboard is not known", closed, nil, nil, "", "", "http://127.0.0.1:8265"},
-		{"a Ray client", "ray://127.0.0.1:1", nil, nil, "", "", "http://127.0.0.1:8265"},
-		{"nobody there", "http://" + closed, nil, nil, "", "", "cannot be reached"},
-		{"a web page", page.URL, nil, nil, "", "", "not as a ray dashboard"},
-		{"no address", "what is this", nil, nil, "", "", "HOST:6379"},
+		{"auto", "", map[string]string{"RAY_ADDRESS": "auto"}, running, here.URL, "RAY_ADDRESS auto, a ray running on this machine", ""},
+		{"auto without a Ray", "auto", nil, nil, "", "", "no ray is running on this machine"},
+		{"a Ray on this machine", "", nil, running, here.URL, "a ray running on this machine", ""},
+		{"a dashboard whose session differs is not used", "", nil, []ray.Dashboard{stale}, "", "", "no ray is running on this machine"},
+		{"no Ray", "", nil, nil, "", "", "rayorch ray start"},
+		{"the GCS of a Ray on this machine", "192.0.2.7:6379", nil, running, here.URL, "whose dashboard runs on this machine", ""},
+		{"the GCS with a loopback address", "localhost:6379", nil, running, here.URL, "whose dashboard runs on this machine", ""},
+		{"a dashboard without http://", "127.0.0.1:" + fakePort, nil, nil, "http://127.0.0.1:" + fakePort, "with its dashboard", ""},
+		{"a GCS with an unknown dashboard", closed, nil, nil, "", "", "http://127.0.0.1:8265"},
+		{"a Ray client server", "ray://127.0.0.1:1", nil, nil, "", "", "http://127.0.0.1:8265"},
+		{"a port on which nobody listens", "http://" + closed, nil, nil, "", "", "cannot be reached"},
+		{"a web page", page.URL, nil, nil, "", "", "is not a ray dashboard"},
+		{"not an address", "what is this", nil, nil, "", "", "HOST:6379"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,19 +80,19 @@ func TestResolve(t *testing.T) {
 				t.Fatalf("got %+v, %v", got, err)
 			}
 			if err == nil && (got.Address != test.want || !strings.Contains(got.Source, test.source)) {
-				t.Errorf("got %s by %q", got.Address, got.Source)
+				t.Errorf("got %s from %q, want %s from %q", got.Address, got.Source, test.want, test.source)
 			}
 		})
 	}
 }
 
-func TestResolveTakesTheToken(t *testing.T) {
+func TestResolveUsesTheToken(t *testing.T) {
 	fake := raytest.NewFake("the-token")
 	defer fake.Close()
 	home := t.TempDir()
 	r := ray.Resolver{Flag: fake.URL, Home: home}
 	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
-		t.Errorf("without one: %v", err)
+		t.Errorf("without a token: %v", err)
 	}
 	write(t, home, ".ray/auth_token", "the-token")
 	got, err := r.Resolve(t.Context())
@@ -101,9 +101,9 @@ func TestResolveTakesTheToken(t *testing.T) {
 	}
 }
 
-// Somebody else's Ray on this machine is not used: one that wants another token, and one of another state directory. The
-// reason is said where none is left.
-func TestTheRayOfSomebodyElse(t *testing.T) {
+// TestForeignRaysAreNotUsed: Rays on this machine that require another token or belong to another state directory are not used. The error
+// contains the reason if there is no other Ray.
+func TestForeignRaysAreNotUsed(t *testing.T) {
 	foreign, mine, anybody := raytest.NewFake("another-token"), raytest.NewFake(""), raytest.NewFake("")
 	defer foreign.Close()
 	defer anybody.Close()
@@ -118,11 +118,11 @@ func TestTheRayOfSomebodyElse(t *testing.T) {
 		},
 	}
 	if _, err := r.Resolve(t.Context()); !errors.Is(err, ray.ErrNoRay) || !strings.Contains(err.Error(), foreign.URL) {
-		t.Errorf("without our own: %v", err)
+		t.Errorf("without our own Ray: %v", err)
 	}
 	r.Flag = foreign.URL
 	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
-		t.Errorf("by its address: %v", err)
+		t.Errorf("with its address: %v", err)
 	}
 	r.Flag = ""
 	self, err := proc.Of(os.Getpid())
@@ -139,9 +139,9 @@ func TestTheRayOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// A Ray that was found here stays in use while it runs. Another one, though it runs here too, never takes its place: our own
-// does.
-func TestStaysWithTheRayThatItFound(t *testing.T) {
+// TestKeepsUsingTheDiscoveredRay: a discovered Ray is used while it runs. After it is lost, only our own Ray replaces it, not another
+// Ray on this machine.
+func TestKeepsUsingTheDiscoveredRay(t *testing.T) {
 	first, other, mine := raytest.NewFake(""), raytest.NewFake(""), raytest.NewFake("")
 	defer first.Close()
 	defer other.Close()
@@ -160,9 +160,9 @@ func TestStaysWithTheRayThatItFound(t *testing.T) {
 	}
 	newer := found(other, t, "")
 	newer.Session = "session_z" + newer.Session
-	want("one", first.URL)
+	want("one Ray", first.URL)
 	running = []ray.Dashboard{newer, running[0]}
-	want("a second one", first.URL)
+	want("with a second Ray", first.URL)
 	self, err := proc.Of(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
@@ -172,28 +172,29 @@ func TestStaysWithTheRayThatItFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "head.json", string(state))
-	want("our own beside it", first.URL)
+	want("with our own Ray", first.URL)
 	running = []ray.Dashboard{found(other, t, "")}
-	want("the first is gone", mine.URL)
+	want("the first Ray is lost", mine.URL)
 	running = append(running, found(first, t, ""))
-	want("the first is back", mine.URL)
+	want("the first Ray is back", mine.URL)
 	if err := os.Remove(filepath.Join(dir, "head.json")); err != nil {
 		t.Fatal(err)
 	}
 	r.Start = false
 	if got, err := r.Resolve(t.Context()); !errors.Is(err, ray.ErrNoRay) {
-		t.Errorf("our own is gone: %+v, %v", got, err)
+		t.Errorf("our own Ray is lost: got %+v, %v", got, err)
 	}
 	if err := r.ForgetLost(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := r.Resolve(t.Context()); err != nil || got.Address != first.URL && got.Address != other.URL {
-		t.Errorf("a new run: %+v, %v", got, err)
+		t.Errorf("after ForgetLost: got %+v, %v", got, err)
 	}
 }
 
-// TestTokenStaysOnEncryptedConnections asks Rays on loopback and on another address of this machine, which note what they get.
-func TestTokenStaysOnEncryptedConnections(t *testing.T) {
+// TestTokenIsSentOnlyOverEncryptedConnections connects to servers on loopback and on another address of this machine, which record the
+// tokens that they receive.
+func TestTokenIsSentOnlyOverEncryptedConnections(t *testing.T) {
 	var got []string
 	here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Header.Get("Authorization")+r.Header.Get("X-Ray-Authorization"))
@@ -217,7 +218,7 @@ func TestTokenStaysOnEncryptedConnections(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if len(got) != 1 || got[0] != "" {
-		t.Errorf("sent %q", got)
+		t.Errorf("got tokens %q, want none", got)
 	}
 	got = nil
 	r.TokenOverHTTP = true
@@ -227,11 +228,11 @@ func TestTokenStaysOnEncryptedConnections(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if len(got) != 2 || !strings.Contains(got[0], "the-token") || !strings.Contains(got[1], "the-token") {
-		t.Errorf("with the flag, and over loopback: %q", got)
+		t.Errorf("with the flag, and over loopback: got tokens %q", got)
 	}
 }
 
-// localAddress is an IPv4 address of this machine that is not loopback.
+// localAddress returns an IPv4 address of this machine that is not loopback.
 func localAddress(t *testing.T) string {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -243,6 +244,6 @@ func localAddress(t *testing.T) string {
 			return ip.IP.String()
 		}
 	}
-	t.Skip("SKIPPED: this machine has no address but loopback")
+	t.Skip("SKIPPED: this machine has only loopback addresses")
 	return ""
 }

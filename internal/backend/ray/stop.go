@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// Ray kills what ignored SIGTERM after 3 s; a pending job's supervisor, not placed yet, cannot hear a stop at all.
 const (
-	stopAgain   = 5 * time.Second
+	// stopAgain is the interval after which Stop repeats its request. Ray sends SIGKILL 3 s after SIGTERM.
+	stopAgain = 5 * time.Second
+	// pendingWait is how long a job may stay pending after a stop request. The supervisor of a pending job that has not been placed on a
+	// node does not receive the request.
 	pendingWait = 2 * time.Second
 )
 
-// killWait is how long the job that kills a supervisor may take: it starts a Python with Ray.
+// killWait is the timeout of the job that kills a supervisor. It has to start Python and connect to Ray.
 var killWait = time.Minute
 
-// Stop stops a job and returns its record once it has ended, however it ended.
+// Stop stops a job and returns its record when the job has ended, with any status.
 //
-// Ray acknowledges a stop of a pending job, yet leaves it pending, its demand for resources standing, until it can be
-// placed or 900 s have gone by (tried with 2.60.0). Such a job's supervisor is killed, by a short job of ours whose own
-// record is deleted afterwards; Ray then calls the job FAILED.
+// Ray acknowledges a stop of a pending job but leaves it pending, together with its request for resources, until it can be placed or 900 s
+// have passed (tested with 2.60.0). For such a job, Stop submits a short helper job that kills the supervisor, and then deletes the record
+// of the helper job. The status of the stopped job is then FAILED.
 func (c *Client) Stop(ctx context.Context, id string) (Job, error) {
 	killed := false
 	for {
@@ -39,6 +41,7 @@ func (c *Client) Stop(ctx context.Context, id string) (Job, error) {
 	}
 }
 
+// awaitStop waits until the job has ended, at most stopAgain, and at most pendingWait if the job is still pending.
 func (c *Client) awaitStop(ctx context.Context, id string) (Job, error) {
 	job, err := c.awaitEnd(ctx, id, pendingWait)
 	if err != nil || job.Status.Terminal() || job.Status == Pending {
@@ -47,6 +50,7 @@ func (c *Client) awaitStop(ctx context.Context, id string) (Job, error) {
 	return c.awaitEnd(ctx, id, stopAgain-pendingWait)
 }
 
+// awaitEnd polls a job until it has ended, at most for the given time, and returns its last record.
 func (c *Client) awaitEnd(ctx context.Context, id string, most time.Duration) (Job, error) {
 	deadline := time.Now().Add(most)
 	for {
@@ -60,8 +64,8 @@ func (c *Client) awaitEnd(ctx context.Context, id string, most time.Duration) (J
 	}
 }
 
-// The names of the supervisor actor and its namespace are Ray's (dashboard/modules/job/common.py). The id stands in the
-// environment, so that no shell or Python reads it as its own.
+// killer is the entrypoint of the helper job. The names of the supervisor actor and its namespace are defined by Ray
+// (dashboard/modules/job/common.py). The id of the job is passed in a variable, so that it needs no quoting.
 const killer = `code='import os, ray
 ray.init(log_to_driver=False)
 try:
@@ -71,6 +75,7 @@ except ValueError:
 '
 if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi`
 
+// killPending kills the supervisor of a pending job with a helper job.
 func (c *Client) killPending(ctx context.Context, id string) error {
 	helper := id + "-kill"
 	_, _, err := c.Submit(ctx, Submission{
@@ -91,12 +96,13 @@ func (c *Client) killPending(ctx context.Context, id string) error {
 	if job.Status == Succeeded {
 		return err
 	}
-	victim, err := c.awaitEnd(ctx, id, pendingWait) // it may be dead though its killer failed
-	if err != nil || victim.Status.Terminal() {
+	pending, err := c.awaitEnd(ctx, id, pendingWait) // the supervisor may be dead although the helper failed
+	if err != nil || pending.Status.Terminal() {
 		return err
 	}
 	if !job.Status.Terminal() {
-		return fmt.Errorf("ray keeps job %s pending: job %s, which kills its supervisor, has not ended within %s", id, helper, killWait)
+		return fmt.Errorf("the job %s is still pending: the helper job %s, which kills its supervisor, did not end within %s", id, helper, killWait)
 	}
-	return fmt.Errorf("ray keeps job %s pending: job %s, which kills its supervisor, ended as %s: %s", id, helper, job.Status, lastLine(job.Message))
+	return fmt.Errorf("the job %s is still pending: the helper job %s, which kills its supervisor, ended with status %s: %s",
+		id, helper, job.Status, lastLine(job.Message))
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-// frameBytes bounds a frame of the log tail: Ray sends at most ten lines, or 20,000 characters and one line.
+// frameBytes is the maximum size of a WebSocket frame of the log tail. Ray sends at most ten lines, or 20,000 characters and one line.
 const frameBytes = 64 << 20
 
-// Tail passes on the lines of a job's log as they come and returns when the job has ended and its tail has closed, or
-// ctx ends. A tail that breaks, or closes while the job still runs (ray issues 57002, 51601, 60665), is opened again.
+// Tail emits the lines of a job's log while the job prints them. It returns when the job has ended and Ray has closed the tail, or when
+// ctx ends. If the tail breaks, or Ray closes it while the job is running (ray-project/ray#57002, #51601, #60665), Tail opens it again.
 func (l *Log) Tail(ctx context.Context) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		before := l.seen
@@ -34,6 +34,7 @@ func (l *Log) Tail(ctx context.Context) error {
 	}
 }
 
+// tailDone reports whether Tail must return after the tail has ended with an error or nil, and what it must return.
 func (l *Log) tailDone(ctx context.Context, tail error) (done bool, err error) {
 	job, err := l.c.Get(ctx, l.id)
 	if err != nil {
@@ -42,6 +43,7 @@ func (l *Log) tailDone(ctx context.Context, tail error) (done bool, err error) {
 	return job.Status.Terminal() && tail == nil, nil
 }
 
+// tailOnce opens the tail and reads it until it ends. It returns nil if Ray has closed it normally.
 func (l *Log) tailOnce(ctx context.Context) error {
 	conn, err := l.c.dial(ctx, jobPath(l.id)+"/logs/tail")
 	if err != nil {
@@ -67,15 +69,15 @@ func closedWell(err error) error {
 	return err
 }
 
-// dial opens a WebSocket. It sends no Origin: Ray takes a request that has one for a browser's.
+// dial opens a WebSocket. It does not send an Origin header: Ray rejects requests with this header as browser traffic.
 func (c *Client) dial(ctx context.Context, path string) (*websocket.Conn, error) {
 	header := http.Header{}
-	c.dress(header)
-	dialling, cancel := context.WithTimeout(ctx, c.timeout)
+	c.addToken(header)
+	dialing, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	options := &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header}
 	address := "ws" + strings.TrimPrefix(c.base, "http") + path
-	conn, resp, err := websocket.Dial(dialling, address, options) //nolint:bodyclose // the library holds its start in memory
+	conn, resp, err := websocket.Dial(dialing, address, options) //nolint:bodyclose // the library replaces the body with one in memory
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			return nil, c.refused("follow the job's log", resp)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// LoadToken looks for the token of a Ray with authentication where Ray itself looks: RAY_AUTH_TOKEN, the file that
-// RAY_AUTH_TOKEN_PATH names, then .ray/auth_token below home. Source says where it was; both are empty when there is none.
+// LoadToken returns the token for Rays with authentication. It looks in the same places as Ray: RAY_AUTH_TOKEN, the file that
+// RAY_AUTH_TOKEN_PATH names, and .ray/auth_token in home. source is where the token was found. Both are empty if there is no token.
 func LoadToken(getenv func(string) string, home string) (token, source string, err error) {
 	if token := strings.TrimSpace(getenv("RAY_AUTH_TOKEN")); token != "" {
 		return token, "RAY_AUTH_TOKEN", nil
@@ -30,7 +30,7 @@ func LoadToken(getenv func(string) string, home string) (token, source string, e
 	return token, path, err
 }
 
-// readToken refuses what no token can be, as it would become a header.
+// readToken reads a token from a file. It returns an error if the content is not valid in an HTTP header.
 func readToken(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func readToken(path string) (string, error) {
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" || len(token) > 64<<10 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return "", fmt.Errorf("%s holds no token: one line of printable characters is expected", path)
+		return "", fmt.Errorf("%s does not contain a token: it must be one line of printable characters", path)
 	}
 	return token, nil
 }

@@ -10,12 +10,13 @@ import (
 	"slices"
 )
 
-// used is the Ray that runs of a state directory use and nobody named.
+// used is the content of Resolver.UsedFile: the Ray that was discovered, and that the runs of a state directory use.
 type used struct {
 	Own     bool   `json:"own"`
 	Address string `json:"address"`
 }
 
+// used reads UsedFile.
 func (r Resolver) used() (u used, ok bool) {
 	if r.UsedFile == "" {
 		return u, false
@@ -24,6 +25,7 @@ func (r Resolver) used() (u used, ok bool) {
 	return u, err == nil && json.Unmarshal(data, &u) == nil
 }
 
+// keepUsed writes a discovered Ray to UsedFile.
 func (r Resolver) keepUsed(found Found) error {
 	now := used{found.Own, found.Address}
 	if before, ok := r.used(); r.UsedFile == "" || ok && before == now {
@@ -39,10 +41,10 @@ func (r Resolver) keepUsed(found Found) error {
 	return writeFile(r.UsedFile, append(data, '\n'))
 }
 
-// Forget ends the use of a Ray: the next resolve searches again.
+// Forget deletes the record of the Ray in use, so that the next Resolve may discover another one.
 func (r Resolver) Forget() error { return remove(r.UsedFile) }
 
-// ForgetLost ends the use of a Ray that no longer runs.
+// ForgetLost calls Forget if the Ray in use is no longer running.
 func (r Resolver) ForgetLost(ctx context.Context) error {
 	u, ok := r.used()
 	if !ok {
@@ -51,14 +53,14 @@ func (r Resolver) ForgetLost(ctx context.Context) error {
 	if _, running := r.ownState(ctx); u.Own && running {
 		return nil
 	}
-	if _, err := r.sameByHand(ctx, u); !u.Own && !errors.Is(err, ErrNoRay) { // an error of another kind says nothing
+	if _, err := r.sameByHand(ctx, u); !u.Own && !errors.Is(err, ErrNoRay) { // other errors do not show that it is lost
 		return nil
 	}
 	return r.Forget()
 }
 
-// resolveAgain finds the Ray that is in use, or any that runs here when none is. In place of one that was lost it takes our
-// own and no other: what else runs here may be anybody's.
+// resolveAgain finds the Ray in use, or any Ray on this machine if none is in use. If the Ray in use is lost, only the Ray of this state
+// directory can replace it: the runs must not move to another Ray that happens to run on this machine.
 func (r Resolver) resolveAgain(ctx context.Context) (Found, error) {
 	u, ok := r.used()
 	if !ok {
@@ -78,14 +80,14 @@ func (r Resolver) resolveAgain(ctx context.Context) (Found, error) {
 	return Found{}, lost
 }
 
-// sameByHand finds a Ray that was started by hand at the address where it was before.
+// sameByHand finds a Ray that was started manually at its previous address.
 func (r Resolver) sameByHand(ctx context.Context, u used) (Found, error) {
-	lost := fmt.Errorf("%w; the ray at %s, which the runs used, is gone", ErrNoRay, u.Address)
+	lost := fmt.Errorf("%w; the ray at %s, which the runs used, is no longer running", ErrNoRay, u.Address)
 	all, err := r.byHand()
 	if err != nil || !slices.ContainsFunc(all, func(d Dashboard) bool { return d.Address == u.Address }) {
 		return Found{}, errors.Join(err, lost)
 	}
-	found, err := r.ask(ctx, u.Address, "a ray running here")
+	found, err := r.connect(ctx, u.Address, "a ray running on this machine")
 	if KindOf(err) == Unauthorized {
 		err = lost
 	}

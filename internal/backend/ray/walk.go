@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// walker lists the files of a directory in a stable order. It follows links inside the directory.
+// walker lists the files of a directory in a stable order. It follows symbolic links whose targets are inside the directory.
 type walker struct {
 	root    string
-	real    string      // root without links
-	skip    fs.FileInfo // nil for none
+	real    string      // root without symbolic links
+	skip    fs.FileInfo // directory that is never packed; may be nil
 	files   []packFile
-	leftOut []string // what patterns exclude
-	keys    []string // key files
-	outside []string // links that leave the directory, with their targets
-	// above holds the real paths of the directories being read: a link to one of them is not followed.
+	leftOut []string // paths that patterns exclude
+	keys    []string // paths of key files
+	outside []string // links whose targets are outside the directory: "link -> target"
+	// above contains the real paths of the directories that are being read. A link to one of them is a cycle and is not followed.
 	above []string
 }
 
-// firstKeys are the first key files: at most 10, then "...".
+// firstKeys returns the first key files: at most 10, then "...".
 func (w *walker) firstKeys() []string {
 	const most = 10
 	if len(w.keys) > most {
@@ -32,10 +32,11 @@ func (w *walker) firstKeys() []string {
 	return w.keys
 }
 
+// walk walks the source, which must be a directory.
 func (s Source) walk() (w *walker, err error) {
 	w = &walker{root: s.Path}
 	if s.Skip != "" {
-		w.skip, _ = os.Stat(s.Skip) // one that does not exist yet is not packed
+		w.skip, _ = os.Stat(s.Skip) // nil if it does not exist
 	}
 	if w.real, err = filepath.EvalSymlinks(s.Path); err != nil {
 		return w, err
@@ -43,6 +44,7 @@ func (s Source) walk() (w *walker, err error) {
 	return w, w.walk("", []ignoreRules{parseIgnore("", strings.Join(s.Excludes, "\n"))})
 }
 
+// walk adds the files of the directory with the relative path rel. rules are those of the directories above it.
 func (w *walker) walk(rel string, rules []ignoreRules) error {
 	dir := filepath.Join(w.root, filepath.FromSlash(rel))
 	target, err := filepath.EvalSymlinks(dir)
@@ -65,18 +67,18 @@ func (w *walker) walk(rel string, rules []ignoreRules) error {
 			return err
 		}
 	}
-	if len(w.files) == kept && rel != "" { // an empty directory is content, too
+	if len(w.files) == kept && rel != "" { // empty directories are packed, too
 		w.files = append(w.files, packFile{path: rel + "/", mode: fs.ModeDir | 0o755})
 	}
 	return nil
 }
 
-// entry adds what is at a path; target is the path without the links above it.
+// entry adds the file or directory at a relative path. target is its real path if it is not a link itself.
 func (w *walker) entry(rel string, entry fs.DirEntry, target string, rules []ignoreRules) error {
 	source := filepath.Join(w.root, filepath.FromSlash(rel))
-	info, err := os.Stat(source) // follows links, as the other side has no target for them
+	info, err := os.Stat(source) // follows links: packages do not contain links
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a link to nowhere, or gone meanwhile
+		return nil // a dangling link, or a file that was just deleted
 	}
 	if err != nil {
 		return err
@@ -115,6 +117,7 @@ func (w *walker) entry(rel string, entry fs.DirEntry, target string, rules []ign
 	return nil
 }
 
+// withIgnoreFiles returns the rules with those of the ignore files in a directory added.
 func withIgnoreFiles(dir, rel string, rules []ignoreRules) ([]ignoreRules, error) {
 	rules = slices.Clip(rules)
 	for _, name := range []string{".gitignore", ".rayignore"} {

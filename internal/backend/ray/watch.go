@@ -9,67 +9,70 @@ import (
 	"time"
 )
 
-// JobReader is what a Watcher asks. Client is one.
+// JobReader contains the requests that a Watcher needs. Client implements it.
 type JobReader interface {
 	Get(ctx context.Context, id string) (Job, error)
 	List(ctx context.Context) ([]Job, error)
 	Version(ctx context.Context) (Version, error)
 }
 
-// LostError says that Ray no longer knows a job: Then is another session than Was when its head is another one, and the
-// same when somebody deleted the record.
+// LostError reports that Ray no longer knows a job. Was is the session in which the job was submitted, Then the current session. If they
+// differ, the head was replaced; if they are equal, the record of the job was deleted.
 type LostError struct{ ID, Was, Then string }
 
 func (e *LostError) Error() string {
 	if e.Was == e.Then {
-		return fmt.Sprintf("ray no longer knows job %s: its record was deleted", e.ID)
+		return fmt.Sprintf("ray no longer knows the job %s: its record was deleted", e.ID)
 	}
-	return fmt.Sprintf("ray no longer knows job %s: the head of %s is gone, %s answers now", e.ID, e.Was, e.Then)
+	return fmt.Sprintf("ray no longer knows the job %s: its head was replaced (session %s, then %s)", e.ID, e.Was, e.Then)
 }
 
-// Watcher sees the jobs of one Ray change. However many it watches, it sends one request at a time, at most one a tick:
-// a job by its id, or the list of all where that shows the jobs sooner for what it costs Ray.
+// Watcher waits for changes of jobs of a Ray by polling. Regardless of the number of jobs, it sends at most one request per tick and
+// one at a time. A request reads one job, or lists all jobs if that shows changes sooner at an acceptable cost for Ray.
 type Watcher struct {
 	ray   JobReader
-	grace time.Duration
+	grace time.Duration // how long requests may fail temporarily before waits fail
 
 	mu      sync.Mutex
-	watches map[string]*watch
-	turn    []string // ids, the one asked for longest ago first
+	watches map[string]*watch // by job id
+	queue   []string          // job ids, in the order in which they are polled next
 	closed  bool
-	running bool
-	kick    chan struct{}
-	stop    chan struct{}
+	running bool          // whether run is running
+	kick    chan struct{} // wakes up run
+	stop    chan struct{} // closed by Close
 	done    sync.WaitGroup
 
-	listCost time.Duration // the last list's answering time, 0 while not known
-	listed   time.Time
-	failing  time.Time
+	listCost time.Duration // duration of the last list request, 0 if unknown
+	listed   time.Time     // time of the last list request
+	failing  time.Time     // time of the first of the current failures; zero if the last request succeeded
 }
 
+// watch is a job that calls of Wait are waiting for.
 type watch struct {
 	session string
-	since   time.Time
-	users   int
-	job     Job
+	since   time.Time // time of the first Wait
+	users   int       // number of calls of Wait
+	job     Job       // zero before the first response
 	err     error
-	changed chan struct{} // closed, and made anew, at each change
+	changed chan struct{} // closed and replaced at each change
 }
 
 const (
-	// A look at one job costs all of Ray's processes together some 4 ms of CPU (BenchmarkRecords). The end of a short job
-	// is seen within 25 ms of when Ray shows it, of a long one within 60 ms, and of each of four within 100 ms.
-	tick     = 25 * time.Millisecond
+	// tick is the interval between requests. Reading a job costs about 4 ms of CPU in all processes of Ray (BenchmarkRecords). The end of
+	// a short job is seen within 25 ms after Ray shows it, of a long one within 60 ms, and of each of four jobs within 100 ms.
+	tick = 25 * time.Millisecond
+	// longTick is the interval between reads of a job that has run for longFrom.
 	longTick = 60 * time.Millisecond
 	longFrom = 10 * time.Second
-	// A list may keep the dashboard busy for a fifth of the time.
+	// listShare limits list requests to 1/listShare of the time, because they keep the dashboard busy.
 	listShare = 5
-	// A list whose cost is not known is tried when so many jobs wait for their turn.
-	listFrom  = 4
-	listStale = time.Minute // records come and go
+	// listFrom is the number of jobs for which a list is tried if its duration is unknown.
+	listFrom = 4
+	// listStale is how long the duration of a list counts as known. The number of records changes.
+	listStale = time.Minute
 )
 
-// NewWatcher makes a watcher, which works only while somebody waits. An unreachable Ray counts as such after grace.
+// NewWatcher returns a Watcher. It sends requests only during calls of Wait. If a Ray is unreachable for grace, waits fail.
 func NewWatcher(ray JobReader, grace time.Duration) *Watcher {
 	return &Watcher{
 		ray: ray, grace: grace, watches: map[string]*watch{}, kick: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -78,7 +81,7 @@ func NewWatcher(ray JobReader, grace time.Duration) *Watcher {
 
 var errWatcherClosed = errors.New("the watcher is closed")
 
-// Close ends all waits and returns when nothing runs any more.
+// Close ends all waits, and returns when all goroutines of the Watcher have ended.
 func (w *Watcher) Close() {
 	w.mu.Lock()
 	if !w.closed {
@@ -89,15 +92,16 @@ func (w *Watcher) Close() {
 	w.done.Wait()
 }
 
-// Wait returns the job's record once until holds for it. It fails with *LostError when Ray forgot the job, session being
-// the one that took it, and with *Error when Ray refuses or cannot be reached for the grace.
+// Wait waits until the function until returns true for a job, and returns the job. session is the session in which the job was submitted.
+// Wait fails with *LostError if Ray no longer knows the job, and with *Error if Ray rejects a request or is unreachable for the grace
+// period. If ctx ends, it returns the last known job and the cause of ctx.
 func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) bool) (Job, error) {
 	if err := w.join(id, session); err != nil {
 		return Job{}, err
 	}
 	defer w.leave(id)
 	for {
-		job, changed, err := w.look(id)
+		job, changed, err := w.state(id)
 		if err != nil {
 			return job, err
 		}
@@ -114,6 +118,7 @@ func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) 
 	}
 }
 
+// join registers a call of Wait, and starts polling if necessary.
 func (w *Watcher) join(id, session string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +129,7 @@ func (w *Watcher) join(id, session string) error {
 	if one == nil {
 		one = &watch{session: session, since: time.Now(), changed: make(chan struct{})}
 		w.watches[id] = one
-		w.turn = slices.Insert(w.turn, 0, id)
+		w.queue = slices.Insert(w.queue, 0, id)
 	}
 	one.users++
 	if !w.running {
@@ -138,6 +143,7 @@ func (w *Watcher) join(id, session string) error {
 	return nil
 }
 
+// leave ends a call of Wait.
 func (w *Watcher) leave(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,16 +152,18 @@ func (w *Watcher) leave(id string) {
 		return
 	}
 	delete(w.watches, id)
-	w.turn = slices.DeleteFunc(w.turn, func(s string) bool { return s == id })
+	w.queue = slices.DeleteFunc(w.queue, func(s string) bool { return s == id })
 }
 
-func (w *Watcher) look(id string) (Job, <-chan struct{}, error) {
+// state returns the last known state of a job, and a channel that is closed at the next change.
+func (w *Watcher) state(id string) (Job, <-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	one := w.watches[id]
 	return one.job, one.changed, one.err
 }
 
+// run polls until there are no more jobs to poll, or the Watcher is closed.
 func (w *Watcher) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.done.Go(func() {
@@ -167,19 +175,20 @@ func (w *Watcher) run() {
 	})
 	defer cancel()
 	for {
-		ids, ok := w.open()
-		if !ok || !w.rest(w.ask(ctx, ids)) {
+		ids, ok := w.openJobs()
+		if !ok || !w.rest(w.poll(ctx, ids)) {
 			return
 		}
 	}
 }
 
-// open lists the jobs that have not ended; without one the watcher rests until the next Wait.
-func (w *Watcher) open() ([]string, bool) {
+// openJobs returns the jobs to poll: those that have not ended or failed. If there are none, it returns false, and run ends until the next
+// Wait.
+func (w *Watcher) openJobs() ([]string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []string
-	for _, id := range w.turn {
+	for _, id := range w.queue {
 		if one := w.watches[id]; one.err == nil && !one.job.Status.Terminal() {
 			ids = append(ids, id)
 		}
@@ -188,6 +197,7 @@ func (w *Watcher) open() ([]string, bool) {
 	return ids, w.running
 }
 
+// rest waits for d or until a new job is registered. It returns false if the Watcher is closed.
 func (w *Watcher) rest(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -201,14 +211,14 @@ func (w *Watcher) rest(d time.Duration) bool {
 	}
 }
 
-// ask sends one request and says how long to wait before the next one.
-func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
+// poll sends one request and returns how long to wait before the next one.
+func (w *Watcher) poll(ctx context.Context, ids []string) time.Duration {
 	var err error
 	wait := w.pace(ids)
 	if w.listIsBetter(len(ids)) {
-		wait, err = w.askAll(ctx, ids)
+		wait, err = w.pollAll(ctx, ids)
 	} else {
-		err = w.askOne(ctx, ids[0])
+		err = w.pollOne(ctx, ids[0])
 	}
 	if err == nil {
 		w.failing = time.Time{}
@@ -217,10 +227,10 @@ func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
 	if ctx.Err() != nil {
 		return tick
 	}
-	return w.trouble(ids, err)
+	return w.handleError(ids, err)
 }
 
-// pace is the time between two looks: jobs that all have run for long are looked at less often.
+// pace returns the interval between reads of single jobs. It is longer if all jobs have been watched for longFrom.
 func (w *Watcher) pace(ids []string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -232,7 +242,7 @@ func (w *Watcher) pace(ids []string) time.Duration {
 	return max(tick, longTick/time.Duration(len(ids)))
 }
 
-// listIsBetter compares how long a job waits to be seen by either way.
+// listIsBetter reports whether listing all jobs shows a change of any of n jobs sooner than reading them one by one.
 func (w *Watcher) listIsBetter(n int) bool {
 	if w.listCost == 0 || time.Since(w.listed) > listStale {
 		return n >= listFrom
@@ -240,7 +250,7 @@ func (w *Watcher) listIsBetter(n int) bool {
 	return n > 1 && max(tick, listShare*w.listCost) < time.Duration(n)*tick
 }
 
-func (w *Watcher) askOne(ctx context.Context, id string) error {
+func (w *Watcher) pollOne(ctx context.Context, id string) error {
 	job, err := w.ray.Get(ctx, id)
 	if KindOf(err) == NotFound {
 		return w.lost(ctx, id)
@@ -254,7 +264,7 @@ func (w *Watcher) askOne(ctx context.Context, id string) error {
 	return nil
 }
 
-func (w *Watcher) askAll(ctx context.Context, ids []string) (time.Duration, error) {
+func (w *Watcher) pollAll(ctx context.Context, ids []string) (time.Duration, error) {
 	begin := time.Now()
 	jobs, err := w.ray.List(ctx)
 	if err != nil {
@@ -276,13 +286,13 @@ func (w *Watcher) askAll(ctx context.Context, ids []string) (time.Duration, erro
 		}
 	}
 	w.mu.Unlock()
-	if len(missing) > 0 { // asked for by id, one each tick, before anything is called lost
-		return tick, w.askOne(ctx, missing[0])
+	if len(missing) > 0 { // read the missing jobs one by one before any of them counts as lost
+		return tick, w.pollOne(ctx, missing[0])
 	}
 	return max(tick, listShare*w.listCost), nil
 }
 
-// lost finds out why Ray does not know a job.
+// lost sets a LostError for a job that Ray does not know, with the current session.
 func (w *Watcher) lost(ctx context.Context, id string) error {
 	version, err := w.ray.Version(ctx)
 	if err != nil {
@@ -296,14 +306,15 @@ func (w *Watcher) lost(ctx context.Context, id string) error {
 	return nil
 }
 
-// update notes what was seen, and puts the job at the end of the turn. w.mu is held.
+// update records the state of a job, wakes up its waits if it has changed, and moves the job to the end of the queue. The caller holds
+// w.mu.
 func (w *Watcher) update(id string, job Job, err error) {
 	one := w.watches[id]
 	if one == nil {
 		return
 	}
-	if i := slices.Index(w.turn, id); i >= 0 {
-		w.turn = append(slices.Delete(w.turn, i, i+1), id)
+	if i := slices.Index(w.queue, id); i >= 0 {
+		w.queue = append(slices.Delete(w.queue, i, i+1), id)
 	}
 	if err == nil && one.job.Status == job.Status && one.job.Message == job.Message && one.job.DriverNodeID == job.DriverNodeID {
 		return
@@ -313,8 +324,9 @@ func (w *Watcher) update(id string, job Job, err error) {
 	one.changed = make(chan struct{})
 }
 
-// trouble tells the waiting ones once an error will not pass, and else when to try again.
-func (w *Watcher) trouble(ids []string, err error) time.Duration {
+// handleError handles the error of a request. It returns when to try again. If the error is permanent or the grace period is over, it
+// ends all waits with the error.
+func (w *Watcher) handleError(ids []string, err error) time.Duration {
 	if w.failing.IsZero() {
 		w.failing = time.Now()
 	}

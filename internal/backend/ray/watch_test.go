@@ -14,24 +14,24 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
-// clockwork is a Ray whose jobs end at set times, and whose answers take a set time, in a bubble of synctest.
+// clockwork is a JobReader whose jobs end at given times and whose requests take given times. It is used in a bubble of synctest.
 type clockwork struct {
-	mu      sync.Mutex
-	jobs    map[string]time.Time
-	session string
-	getCost time.Duration
-	// recordCost is what each record adds to a list.
-	recordCost time.Duration
-	records    int
-	asked      int
-	fail       func() error
+	mu         sync.Mutex
+	jobs       map[string]time.Time // end of each job
+	session    string
+	getCost    time.Duration // duration of reading a job
+	recordCost time.Duration // duration of a list, per record
+	records    int           // number of other records
+	count      int           // number of requests
+	fail       func() error  // if set, returns the error of a request
 }
 
-func (c *clockwork) answer(cost time.Duration) error {
+// request counts a request, takes its time, and returns its error.
+func (c *clockwork) request(cost time.Duration) error {
 	time.Sleep(cost)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked++
+	c.count++
 	if c.fail != nil {
 		return c.fail()
 	}
@@ -47,7 +47,7 @@ func (c *clockwork) job(id string) ray.Job {
 }
 
 func (c *clockwork) Get(_ context.Context, id string) (ray.Job, error) {
-	if err := c.answer(c.getCost); err != nil {
+	if err := c.request(c.getCost); err != nil {
 		return ray.Job{}, err
 	}
 	c.mu.Lock()
@@ -59,7 +59,7 @@ func (c *clockwork) Get(_ context.Context, id string) (ray.Job, error) {
 }
 
 func (c *clockwork) List(context.Context) ([]ray.Job, error) {
-	if err := c.answer(time.Duration(c.records+len(c.jobs)) * c.recordCost); err != nil {
+	if err := c.request(time.Duration(c.records+len(c.jobs)) * c.recordCost); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -72,23 +72,23 @@ func (c *clockwork) List(context.Context) ([]ray.Job, error) {
 }
 
 func (c *clockwork) Version(context.Context) (ray.Version, error) {
-	return ray.Version{RayVersion: "2.60.0", SessionName: c.session}, c.answer(c.getCost)
+	return ray.Version{RayVersion: "2.60.0", SessionName: c.session}, c.request(c.getCost)
 }
 
 func (c *clockwork) requests() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked
+	return c.count
 }
 
 func ended(job ray.Job) bool { return job.Status.Terminal() }
 
-// TestWatcherSeesEnds measures, in virtual time, how late each end is seen and how often Ray is asked.
+// TestWatcherSeesEnds measures in virtual time how late the end of each job is seen, and the rate of requests.
 func TestWatcherSeesEnds(t *testing.T) {
 	tests := []struct {
 		running, records int
-		late             time.Duration
-		perSecond        int
+		late             time.Duration // maximum delay
+		perSecond        int           // maximum rate of requests
 	}{
 		{1, 0, 70 * time.Millisecond, 25},
 		{4, 0, 110 * time.Millisecond, 41},
@@ -122,16 +122,16 @@ func TestWatcherSeesEnds(t *testing.T) {
 				w.Close()
 				rate := float64(c.requests()) / time.Since(begin).Seconds()
 				if worst := slices.Max(lates); worst > test.late || rate > float64(test.perSecond) {
-					t.Errorf("seen at most %s late with %.1f requests a second; want %s, %d", worst, rate, test.late, test.perSecond)
+					t.Errorf("got a delay of %s with %.1f requests per second; want at most %s, %d", worst, rate, test.late, test.perSecond)
 				} else {
-					t.Logf("seen at most %s late with %.1f requests a second", worst, rate)
+					t.Logf("got a delay of %s with %.1f requests per second", worst, rate)
 				}
 			})
 		})
 	}
 }
 
-func TestWatcherTroubles(t *testing.T) {
+func TestWatcherErrors(t *testing.T) {
 	unreachable := &ray.Error{Kind: ray.Unreachable, Err: errors.New("connection refused")}
 	tests := []struct {
 		name  string
@@ -139,13 +139,13 @@ func TestWatcherTroubles(t *testing.T) {
 		want  ray.Kind
 		after time.Duration
 	}{
-		{"a short break", func(since time.Duration) error {
+		{"a short outage", func(since time.Duration) error {
 			if since < 8*time.Second {
 				return unreachable
 			}
 			return nil
 		}, ray.Other, 20 * time.Second},
-		{"gone for good", func(time.Duration) error { return unreachable }, ray.Unreachable, 10 * time.Second},
+		{"a permanent outage", func(time.Duration) error { return unreachable }, ray.Unreachable, 10 * time.Second},
 		{"tracebacks for a while", func(since time.Duration) error {
 			if since < 5*time.Second {
 				return &ray.Error{Kind: ray.Failed}
@@ -164,14 +164,14 @@ func TestWatcherTroubles(t *testing.T) {
 				defer w.Close()
 				_, err := w.Wait(t.Context(), "a", "", ended)
 				if took := time.Since(begin); ray.KindOf(err) != test.want || (test.want == ray.Other) != (err == nil) || took < test.after || took > test.after+3*time.Second {
-					t.Errorf("got %v after %s", err, took)
+					t.Errorf("got error %v after %s, want kind %d after %s", err, took, test.want, test.after)
 				}
 			})
 		})
 	}
 }
 
-func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
+func TestWatcherReportsWhyAJobIsLost(t *testing.T) {
 	for _, then := range []string{"old", "new"} {
 		synctest.Test(t, func(t *testing.T) {
 			c := &clockwork{jobs: map[string]time.Time{"b": time.Now()}, session: then}
@@ -180,7 +180,7 @@ func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
 			_, err := w.Wait(t.Context(), "a", "old", ended)
 			var lost *ray.LostError
 			if !errors.As(err, &lost) || lost.Was != "old" || lost.Then != then {
-				t.Errorf("got %v", err)
+				t.Errorf("got error %v, want a LostError from old to %s", err, then)
 			}
 			if _, err := w.Wait(t.Context(), "b", "old", ended); err != nil {
 				t.Errorf("another job: %v", err)
@@ -189,10 +189,10 @@ func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
 	}
 }
 
-// said is a Ray whose message about a pending job changes every second.
-type said struct{ begin time.Time }
+// changing is a JobReader with a pending job whose message changes every second.
+type changing struct{ begin time.Time }
 
-func (s said) Get(_ context.Context, id string) (ray.Job, error) {
+func (s changing) Get(_ context.Context, id string) (ray.Job, error) {
 	job := ray.Job{SubmissionID: id, Status: ray.Pending, Message: time.Since(s.begin).Truncate(time.Second).String()}
 	if job.Message == "3s" {
 		job.Status = ray.Running
@@ -200,12 +200,12 @@ func (s said) Get(_ context.Context, id string) (ray.Job, error) {
 	return job, nil
 }
 
-func (s said) List(context.Context) ([]ray.Job, error)      { return nil, errors.New("not asked") }
-func (s said) Version(context.Context) (ray.Version, error) { return ray.Version{}, nil }
+func (s changing) List(context.Context) ([]ray.Job, error)      { return nil, errors.New("unexpected list") }
+func (s changing) Version(context.Context) (ray.Version, error) { return ray.Version{}, nil }
 
 func TestWatcherPassesOnMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := ray.NewWatcher(said{time.Now()}, time.Minute)
+		w := ray.NewWatcher(changing{time.Now()}, time.Minute)
 		defer w.Close()
 		var got []string
 		_, err := w.Wait(t.Context(), "a", "", func(job ray.Job) bool {
@@ -213,12 +213,13 @@ func TestWatcherPassesOnMessages(t *testing.T) {
 			return job.Started()
 		})
 		if err != nil || !slices.Equal(got, []string{"0s", "1s", "2s", "3s"}) {
-			t.Errorf("saw %v, %v", got, err)
+			t.Errorf("got messages %v, error %v", got, err)
 		}
 	})
 }
 
-func TestWatcherLetsGo(t *testing.T) {
+// TestWatcherStops checks that the Watcher sends no requests without waits, and that Close ends waits.
+func TestWatcherStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &clockwork{jobs: map[string]time.Time{"a": time.Now().Add(time.Hour)}, getCost: time.Millisecond}
 		w := ray.NewWatcher(c, time.Minute)
@@ -229,17 +230,17 @@ func TestWatcherLetsGo(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Minute)
-		asked := c.requests()
+		before := c.requests()
 		time.Sleep(time.Minute)
-		if more := c.requests() - asked; more != 0 {
-			t.Errorf("asked %d times for nobody", more)
+		if more := c.requests() - before; more != 0 {
+			t.Errorf("%d requests without a wait", more)
 		}
 		time.AfterFunc(time.Second, w.Close)
 		if _, err := w.Wait(t.Context(), "a", "", ended); err == nil {
-			t.Error("a wait outlives the watcher")
+			t.Error("Close did not end a wait with an error")
 		}
 		if _, err := w.Wait(t.Context(), "a", "", ended); err == nil {
-			t.Error("a closed watcher takes a wait")
+			t.Error("Wait succeeded on a closed watcher")
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Activity is a queue of tasks that workers poll. It never changes once it is handed out.
+// Activity is a queue of tasks that workers poll. It is immutable: a change replaces it.
 type Activity struct {
 	ARN        string    `json:"-"`
 	Name       string    `json:"name"`
@@ -18,7 +18,7 @@ type Activity struct {
 	Tags       []Tag     `json:"tags,omitempty"`
 }
 
-// CreateActivity makes an activity; the same name again gives the one that is there.
+// CreateActivity creates an activity, or returns the existing one with the same name.
 func (c *Catalog) CreateActivity(name, encryption string, tags []Tag) (*Activity, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (c *Catalog) CreateActivity(name, encryption string, tags []Tag) (*Activity
 	return a, c.putActivity(a)
 }
 
-// putActivity writes first: what readers see is on disk.
+// putActivity stores an activity. It writes to disk first, so that readers never see a change that a crash can lose.
 func (c *Catalog) putActivity(a *Activity) error {
 	if err := c.cfg.Docs.PutDocs(docKind, activityDoc(a)); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *Catalog) Activity(arn string) (*Activity, error) {
 	return nil, errorf("ActivityDoesNotExist", "Activity Does Not Exist: '%s'", arn)
 }
 
-// DeleteActivity removes an activity. Deleting what is not there is no error.
+// DeleteActivity deletes an activity. It is not an error if there is none.
 func (c *Catalog) DeleteActivity(arn string) error {
 	a, err := ExpectARN(arn, stepfn.KindActivity)
 	if err != nil {
@@ -88,7 +88,8 @@ func (c *Catalog) DeleteActivity(arn string) error {
 	return nil
 }
 
-// Activities lists activities by name, those after a name, at most limit.
+// Activities returns a page of the activities, sorted by name: those with a name after the given one, at most limit of them. more reports
+// whether others follow.
 func (c *Catalog) Activities(after string, limit int) (page []*Activity, more bool) {
 	c.mu.RLock()
 	all := make([]*Activity, 0, len(c.activities))

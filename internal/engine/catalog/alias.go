@@ -12,13 +12,13 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Route sends a share of an alias's starts, in per cent, to a version.
+// Route routes a share of the executions of an alias to a version.
 type Route struct {
 	VersionARN string `json:"version"`
-	Weight     int    `json:"weight"`
+	Weight     int    `json:"weight"` // in percent
 }
 
-// Alias is a name for one version, or for two with weights. It never changes once it is handed out.
+// Alias is a name for one version, or for two versions with weights. It is immutable: a change replaces it.
 type Alias struct {
 	ARN         string    `json:"-"`
 	Name        string    `json:"name"`
@@ -28,7 +28,7 @@ type Alias struct {
 	Updated     time.Time `json:"updated"`
 }
 
-// pick is the version for a draw from 0 to 99.
+// pick returns the ARN of the version for a random number from 0 to 99.
 func (a *Alias) pick(draw int) string {
 	for _, r := range a.Routes {
 		if draw < r.Weight {
@@ -41,7 +41,7 @@ func (a *Alias) pick(draw int) string {
 
 func bracketed(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
 
-// aliasesOf are the names of the aliases that lead to a version, sorted, for messages.
+// aliasesOf returns the names of the aliases that refer to a version, sorted.
 func (m *Machine) aliasesOf(versionARN string) []string {
 	var names []string
 	for _, a := range m.aliases {
@@ -53,7 +53,7 @@ func (m *Machine) aliasesOf(versionARN string) []string {
 	return names
 }
 
-// checkRoutes finds the machine whose versions the routes name; they must all be of one machine.
+// checkRoutes validates routes and returns the machine whose versions they name. All must be versions of the same machine.
 func (c *Catalog) checkRoutes(routes []Route) (*Machine, error) {
 	var arns, weights []string
 	sum := 0
@@ -85,7 +85,7 @@ func (c *Catalog) checkRoutes(routes []Route) (*Machine, error) {
 	return of, nil
 }
 
-// CreateAlias makes an alias; the same again gives the one that is there.
+// CreateAlias creates an alias, or returns the existing one with the same content.
 func (c *Catalog) CreateAlias(name, description string, routes []Route) (*Alias, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -128,7 +128,7 @@ func (c *Catalog) findAlias(arn string) (*Machine, *Alias, error) {
 	return nil, nil, errNoResource(arn)
 }
 
-// Alias finds an alias.
+// Alias returns the alias with an ARN.
 func (c *Catalog) Alias(arn string) (*Alias, error) {
 	_, a, err := c.findAlias(arn)
 	return a, err
@@ -140,7 +140,7 @@ func (c *Catalog) UpdateAlias(arn string, description *string, routes []Route) (
 	defer c.writing.Unlock()
 	m, old, err := c.findAlias(arn)
 	var gone *Error
-	if errors.As(err, &gone) && gone.Code == noResource { // the update alone says it so
+	if errors.As(err, &gone) && gone.Code == noResource { // UpdateStateMachineAlias has another text than the other actions
 		return nil, errorf(noResource, "Request references a resource that does not exist.")
 	}
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *Catalog) UpdateAlias(arn string, description *string, routes []Route) (
 	return &a, c.putAlias(m, &a)
 }
 
-// DeleteAlias removes an alias. Deleting what is not there is no error.
+// DeleteAlias deletes an alias. It is not an error if there is none.
 func (c *Catalog) DeleteAlias(arn string) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -181,7 +181,8 @@ func (c *Catalog) DeleteAlias(arn string) error {
 	return c.swap(m, store.Doc{Name: "a/" + m.Name + "/" + a.Name})
 }
 
-// Aliases lists a machine's aliases (or those of one of its versions) by creation, those after an alias, at most limit.
+// Aliases returns a page of the aliases of a machine, or of a version, sorted by creation time: those after the given alias (nil: from
+// the first), at most limit of them. more reports whether others follow.
 func (c *Catalog) Aliases(arn string, after *Alias, limit int) (page []*Alias, more bool, err error) {
 	m, v, err := c.Machine(arn)
 	if err != nil {
@@ -198,7 +199,7 @@ func (c *Catalog) Aliases(arn string, after *Alias, limit int) (page []*Alias, m
 	return page, more, nil
 }
 
-// aliasOrder breaks ties by name: two aliases may be made within a millisecond.
+// aliasOrder compares aliases by creation time, and by name if they were created in the same millisecond.
 func aliasOrder(a, b *Alias) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// ParseARN takes an ARN apart. The error is AWS's InvalidArn.
+// ParseARN parses an ARN. The error is AWS's InvalidArn.
 func ParseARN(s string) (stepfn.ARN, error) {
 	a, ok := stepfn.ParseARN(s)
 	switch {
@@ -21,7 +21,7 @@ func ParseARN(s string) (stepfn.ARN, error) {
 	return a, errInvalidARN("Invalid ARN: " + s)
 }
 
-// ExpectARN is ParseARN for a parameter that takes only some kinds of resource.
+// ExpectARN is ParseARN for a parameter that accepts only some kinds of resources.
 func ExpectARN(s string, kinds ...string) (stepfn.ARN, error) {
 	a, err := ParseARN(s)
 	if err != nil {
@@ -35,7 +35,7 @@ func ExpectARN(s string, kinds ...string) (stepfn.ARN, error) {
 
 func errInvalidARN(what string) error { return errorf("InvalidArn", "Invalid Arn: '%s'", what) }
 
-// CheckName says whether a machine, execution or activity may have this name. The error is AWS's InvalidName.
+// CheckName checks the name of a state machine, execution or activity. The error is AWS's InvalidName.
 func CheckName(name string) error {
 	n := utf8.RuneCountInString(name)
 	if n < 1 || n > stepfn.MaxName || check.ForbiddenInName(name) {

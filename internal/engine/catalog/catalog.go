@@ -1,8 +1,8 @@
-// Package catalog keeps what executions are started from: state machines with their revisions, versions and aliases, and
-// activities, with the tags of both. It decides by AWS's rules what a create, an update or a delete does and answers in
-// AWS's words. It runs nothing; api calls it, and through api the engine resolves the machines that tasks name.
+// Package catalog keeps state machines, with their revisions, versions and aliases, and activities, and the tags of both. Creating,
+// updating and deleting them follows the rules of Step Functions, and its errors have AWS's texts. The package runs nothing: package api
+// calls it, and the engine uses it through api to resolve the state machines that tasks name.
 //
-// Everything is in memory and on disk: reads never touch the store, writes are on disk when they return.
+// The whole catalog is in memory and on disk: reads do not access the store, and writes are on disk when they return.
 package catalog
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Error is a refusal in AWS's terms: Code is the exception's name.
+// Error is an error of the Step Functions API. Code is the name of the exception.
 type Error struct{ Code, Message string }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// errorf makes a refusal; its text goes to the client as it is.
+// errorf returns an Error. The API returns its text to the client unchanged.
 func errorf(code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Docs is where the catalog keeps its records: a *store.Store.
+// Docs stores the catalog's records. It is a *store.Store.
 type Docs interface {
 	PutDocs(kind string, docs ...store.Doc) error
 	Docs(kind, prefix, after string, limit int) ([]store.Doc, error)
@@ -34,19 +34,19 @@ type Docs interface {
 // Config is what Open needs; only Docs has no default.
 type Config struct {
 	Docs Docs
-	// Region and Account stand in ARNs. Default to us-east-1 and 123456789012.
+	// Region and Account are used in ARNs. They default to us-east-1 and 123456789012.
 	Region, Account string
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 }
 
-// Catalog holds the resources of one account in one region.
+// Catalog has the resources of one account in one region. It is safe for concurrent use.
 type Catalog struct {
 	cfg Config
 
 	writing sync.Mutex // one change at a time, held over its write to disk
 
-	mu         sync.RWMutex // guards the maps; what they point to never changes
+	mu         sync.RWMutex // guards the maps; their values are immutable
 	machines   map[string]*Machine
 	activities map[string]*Activity
 }
@@ -75,22 +75,22 @@ func Open(c Config) (*Catalog, error) {
 	return cat, nil
 }
 
-// now is the time as AWS keeps it: to the millisecond.
+// now returns the time in milliseconds, the resolution of AWS's timestamps.
 func (c *Catalog) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-// local says whether an ARN is of this catalog's account and region.
+// local reports whether an ARN is in this catalog's account and region.
 func (c *Catalog) local(a stepfn.ARN) bool {
 	return a.Region == c.cfg.Region && a.Account == c.cfg.Account
 }
 
-// machine finds a machine by its name, nil when there is none.
+// machine returns the machine with a name, nil if there is none.
 func (c *Catalog) machine(name string) *Machine {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.machines[name]
 }
 
-// find takes a machine's ARN apart and finds the machine.
+// find parses the ARN of a machine, version or alias, and returns the machine.
 func (c *Catalog) find(arn string) (stepfn.ARN, *Machine, error) {
 	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *Catalog) find(arn string) (stepfn.ARN, *Machine, error) {
 	return a, nil, errNoMachine(arn)
 }
 
-// findUnqualified is find for actions that take no version and no alias.
+// findUnqualified is find for actions that do not accept a version or an alias.
 func (c *Catalog) findUnqualified(arn string) (*Machine, error) {
 	a, m, err := c.find(arn)
 	if err == nil && a.Qualifier != "" {
@@ -115,7 +115,7 @@ func errNoMachine(arn string) error {
 	return errorf("StateMachineDoesNotExist", "State Machine Does Not Exist: '%s'", arn)
 }
 
-// swap puts a machine's new state on disk and then in its place; the caller holds c.writing.
+// swap writes documents to disk, and then replaces the machine in memory. The caller holds c.writing.
 func (c *Catalog) swap(m *Machine, docs ...store.Doc) error {
 	if err := c.cfg.Docs.PutDocs(docKind, docs...); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (c *Catalog) swap(m *Machine, docs ...store.Doc) error {
 	return nil
 }
 
-// copy is the machine to be changed: its maps are its own, what they point to is shared and never changed.
+// copy returns a copy of the machine that the caller may change. Its maps are copies, too; their values are shared and immutable.
 func (m *Machine) copy() *Machine {
 	n := *m
 	n.versions, n.aliases, n.Tags = maps.Clone(m.versions), maps.Clone(m.aliases), append([]Tag(nil), m.Tags...)

@@ -46,7 +46,7 @@ func (d *docs) Docs(kind, prefix, after string, limit int) ([]store.Doc, error) 
 	return out, nil
 }
 
-// fixture is a catalog over documents, with a clock that goes on a second at each look.
+// fixture is a catalog with documents in memory. Its clock advances by one second with each reading.
 type fixture struct {
 	*catalog.Catalog
 	docs *docs
@@ -76,7 +76,7 @@ func machine(name string, n int) catalog.CreateMachine {
 	return catalog.CreateMachine{Name: name, Type: "STANDARD", Settings: catalog.Settings{Definition: definition(n), RoleARN: "r"}}
 }
 
-// ok takes a result and fails on an error.
+// ok returns a result, and fails the test if there is an error.
 func ok[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -87,7 +87,7 @@ func ok[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// wantCode wants an error of AWS's.
+// wantCode checks that an error is a catalog.Error with a code.
 func wantCode(t *testing.T, err error, code string) {
 	t.Helper()
 	var e *catalog.Error
@@ -112,7 +112,7 @@ func TestCreateIsIdempotentByContent(t *testing.T) {
 	wantCode(t, err, "InvalidDefinition")
 }
 
-func TestUpdateMakesARevision(t *testing.T) {
+func TestUpdateCreatesRevision(t *testing.T) {
 	c := fresh(t)
 	arn := ok[catalog.Created](t)(c.CreateMachine(machine("m", 1))).ARN
 	same, other := definition(1), definition(2)
@@ -155,7 +155,7 @@ func TestVersions(t *testing.T) {
 		t.Error(err)
 	}
 	if v := ok[*catalog.Version](t)(c.Publish(arn, "", "")); v.Number != 3 {
-		t.Errorf("a version's number is used again: %d", v.Number)
+		t.Errorf("the number of the version is %d, want 3: numbers must not be reused", v.Number)
 	}
 }
 
@@ -172,8 +172,8 @@ func TestAliases(t *testing.T) {
 		code   string
 	}{
 		{"no version", []catalog.Route{{VersionARN: arn, Weight: 100}}, "ValidationException"},
-		{"too little", []catalog.Route{{VersionARN: one, Weight: 99}}, "ValidationException"},
-		{"twice the same", []catalog.Route{{VersionARN: one, Weight: 50}, {VersionARN: one, Weight: 50}}, "ValidationException"},
+		{"weights below 100", []catalog.Route{{VersionARN: one, Weight: 99}}, "ValidationException"},
+		{"the same version twice", []catalog.Route{{VersionARN: one, Weight: 50}, {VersionARN: one, Weight: 50}}, "ValidationException"},
 	} {
 		t.Run(c2.name, func(t *testing.T) {
 			_, err := c.CreateAlias("live", "", c2.routes)
@@ -182,7 +182,7 @@ func TestAliases(t *testing.T) {
 	}
 	a := ok[*catalog.Alias](t)(c.CreateAlias("live", "d", []catalog.Route{{VersionARN: one, Weight: 100}}))
 	if again := ok[*catalog.Alias](t)(c.CreateAlias("live", "d", a.Routes)); again.Created != a.Created {
-		t.Error("the same alias was made again")
+		t.Error("the same alias was created again")
 	}
 	_, err := c.CreateAlias("live", "e", a.Routes)
 	wantCode(t, err, "ConflictException")
@@ -206,7 +206,7 @@ func TestAliases(t *testing.T) {
 	wantCode(t, err, "ResourceNotFound")
 }
 
-// What was written is there again after a restart, whatever was changed last.
+// All resources exist after a restart, with their last changes.
 func TestReopen(t *testing.T) {
 	c := fresh(t)
 	arn := ok[catalog.Created](t)(c.CreateMachine(catalog.CreateMachine{
@@ -238,27 +238,27 @@ func TestReopen(t *testing.T) {
 		t.Errorf("tags %v", after.Tags)
 	}
 	if target := ok[catalog.Target](t)(again.Resolve(arn + ":live")); target.VersionARN != arn+":1" {
-		t.Errorf("the alias leads to %s", target.VersionARN)
+		t.Errorf("the alias resolves to %s", target.VersionARN)
 	}
 	if _, err := again.Activity("arn:aws:states:us-east-1:123456789012:activity:act"); err != nil {
 		t.Error(err)
 	}
 	if _, _, err := again.Machine(prefix + "gone"); err == nil {
-		t.Error("a deleted machine is back")
+		t.Error("a deleted machine exists again")
 	}
 }
 
-// What is not on disk did not happen.
+// If a write fails, nothing changes in memory.
 func TestFailedWriteChangesNothing(t *testing.T) {
 	c := fresh(t)
 	arn := ok[catalog.Created](t)(c.CreateMachine(machine("m", 1))).ARN
 	c.docs.fail = errors.New("disk full")
 	other := definition(2)
 	if _, err := c.UpdateMachine(catalog.UpdateMachine{ARN: arn, Definition: &other}); err == nil {
-		t.Error("no error")
+		t.Error("UpdateMachine succeeded")
 	}
 	if _, err := c.CreateMachine(machine("n", 1)); err == nil {
-		t.Error("no error")
+		t.Error("CreateMachine succeeded")
 	}
 	if m, _, err := c.Machine(arn); err != nil || m.Settings.Definition != definition(1) {
 		t.Errorf("the machine is %+v, %v", m, err)
@@ -268,7 +268,7 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 	}
 }
 
-func TestNewerRecordIsRefused(t *testing.T) {
+func TestNewerRecordIsRejected(t *testing.T) {
 	d := &docs{all: map[string][]byte{"catalog/m/x": []byte(`{"format":99,"record":{}}`)}}
 	_, err := catalog.Open(catalog.Config{Docs: d})
 	if err == nil || !strings.Contains(err.Error(), "format 99") {

@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The limits of AWS's service quotas that a catalog keeps.
+// The service quotas of AWS that the catalog enforces.
 const (
 	maxMachines = 100_000
 	maxVersions = 1_000
@@ -21,19 +21,19 @@ const (
 	maxTags     = 50
 )
 
-// Settings is what a revision of a state machine consists of. The configurations are compact JSON and have no effect here:
-// they are kept and shown.
+// Settings is the content of a revision of a state machine. Logging, Tracing and Encryption are compact JSON. They are stored and shown,
+// but have no effect.
 type Settings struct {
 	Definition string `json:"definition"`
 	RoleARN    string `json:"roleArn"`
 	Logging    string `json:"logging"`
 	Tracing    string `json:"tracing"`
 	Encryption string `json:"encryption"`
-	// FromNetwork says that the definition came over the network, and not from the owner of the state directory.
+	// FromNetwork means that the definition was registered over the network, and not by the owner of the state directory.
 	FromNetwork bool `json:"fromNetwork,omitempty"`
 }
 
-// Machine is a state machine at its current revision. It never changes once it is handed out.
+// Machine is a state machine with its current revision. It is immutable: a change replaces it.
 type Machine struct {
 	ARN         string    `json:"-"`
 	Name        string    `json:"name"`
@@ -43,13 +43,13 @@ type Machine struct {
 	Created     time.Time `json:"created"`
 	Updated     time.Time `json:"updated"`
 	Tags        []Tag     `json:"tags,omitempty"`
-	LastVersion int       `json:"lastVersion,omitempty"` // numbers are never used twice
+	LastVersion int       `json:"lastVersion,omitempty"` // the greatest version number so far, because numbers are not reused
 
 	versions map[int]*Version
 	aliases  map[string]*Alias
 }
 
-// CreateMachine is what CreateStateMachine asks for.
+// CreateMachine has the parameters of CreateStateMachine.
 type CreateMachine struct {
 	Name, Type         string
 	Settings           Settings
@@ -58,14 +58,14 @@ type CreateMachine struct {
 	VersionDescription string
 }
 
-// Created says what became of a create: VersionARN is set where it published.
+// Created is the result of a create. VersionARN is set if a version was published.
 type Created struct {
 	ARN, VersionARN string
 	Date            time.Time
 }
 
-// CreateMachine makes a state machine. The same content again gives the machine that is there; role and tags are not
-// part of the comparison.
+// CreateMachine creates a state machine. If one with the same name and content exists, it returns that one; role and tags are not
+// compared.
 func (c *Catalog) CreateMachine(r CreateMachine) (Created, error) {
 	if err := CheckName(r.Name); err != nil {
 		return Created{}, err
@@ -87,10 +87,10 @@ func (c *Catalog) CreateMachine(r CreateMachine) (Created, error) {
 	return c.create(r)
 }
 
-// Creating and updating refuse this in the same words.
+// errDescriptionWithoutPublish is the error of both CreateStateMachine and UpdateStateMachine.
 var errDescriptionWithoutPublish = errorf("ValidationException", "Version description can only be set when publish is true")
 
-// checkDefinition refuses with every error of the definition at once.
+// checkDefinition returns an error that reports all errors of a definition.
 func checkDefinition(definition, machineType string) error {
 	if text, bad := check.Definition(definition, machineType == stepfn.Express).Refusal(); bad {
 		return errorf("InvalidDefinition", "%s", text)
@@ -98,7 +98,7 @@ func checkDefinition(definition, machineType string) error {
 	return nil
 }
 
-// roomFor keeps the service's quotas, so that a definition set that fits here fits AWS.
+// roomFor enforces AWS's quotas, so that state machines that can be created here can also be created on AWS.
 func (c *Catalog) roomFor(r CreateMachine) error {
 	if len(r.Tags) > maxTags {
 		return errTooManyTags(c.arn(stepfn.KindMachine, r.Name))
@@ -111,7 +111,7 @@ func (c *Catalog) roomFor(r CreateMachine) error {
 	return nil
 }
 
-// create writes machine and version in one commit.
+// create stores a new machine and its version, if it has one, in one commit.
 func (c *Catalog) create(r CreateMachine) (Created, error) {
 	now := c.now()
 	m := &Machine{
@@ -132,12 +132,12 @@ func errPublishedBefore(how string) error {
 	return errorf("StateMachineAlreadyExists", "State Machine Already Exists: This state machine was already created with a published version%s.", how)
 }
 
-// createAgain answers a create of a machine that exists. The version that it compares with, and gives, is the first one,
-// whatever has been published since: so it was recorded.
+// createAgain returns the result of a create whose name is taken. It compares with the first version, and returns it, even if others were
+// published since: recordings show that AWS does so.
 func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 	have, want := old.Settings, r.Settings
 	have.RoleARN, want.RoleARN = "", ""
-	adopts := !want.FromNetwork && !old.owns(want.Definition) // what came over the network becomes the owner's by an update
+	adopts := !want.FromNetwork && !old.owns(want.Definition) // the owner must use an update to adopt a definition from the network
 	have.FromNetwork = want.FromNetwork
 	if have != want || old.Type != r.Type || adopts {
 		return Created{}, errorf("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", old.ARN)
@@ -161,7 +161,7 @@ func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 	return out, nil
 }
 
-// UpdateMachine is what UpdateStateMachine asks for; nil fields stay as they are.
+// UpdateMachine has the parameters of UpdateStateMachine. Nil fields are left unchanged.
 type UpdateMachine struct {
 	ARN                                               string
 	Definition, RoleARN, Logging, Tracing, Encryption *string
@@ -170,13 +170,13 @@ type UpdateMachine struct {
 	FromNetwork                                       bool // the caller is not the owner of the state directory
 }
 
-// Updated says what an update did: RevisionID is the current one (empty while it is still the first).
+// Updated is the result of an update. RevisionID is that of the current revision; the first revision has none.
 type Updated struct {
 	Date                   time.Time
 	RevisionID, VersionARN string
 }
 
-// apply gives the settings after the update.
+// apply returns the settings after the update.
 func (u *UpdateMachine) apply(s Settings) Settings {
 	set := func(to *string, from *string) {
 		if from != nil {
@@ -194,7 +194,7 @@ func (u *UpdateMachine) apply(s Settings) Settings {
 	return s
 }
 
-// UpdateMachine changes a state machine: a new revision when anything differs. Executions that run keep theirs.
+// UpdateMachine updates a state machine. If anything differs, it creates a new revision. Running executions keep their revision.
 func (c *Catalog) UpdateMachine(u UpdateMachine) (Updated, error) {
 	if err := u.check(); err != nil {
 		return Updated{}, err
@@ -213,7 +213,7 @@ func (c *Catalog) UpdateMachine(u UpdateMachine) (Updated, error) {
 	return c.update(old, u)
 }
 
-// check refuses an update of nothing. Publishing alone is nothing: there is an action for that.
+// check rejects an update that changes nothing. Publish alone counts as nothing, because there is another action for it.
 func (u *UpdateMachine) check() error {
 	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil {
 		return errorf("MissingRequiredParameter",
@@ -225,7 +225,7 @@ func (u *UpdateMachine) check() error {
 	return nil
 }
 
-// update publishes a revision once: when the latest version is of this revision already, it is that one.
+// update applies an update. If it has to publish and the latest version is already one of this revision, it returns that version.
 func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	m, now := old.copy(), c.now()
 	if s := u.apply(old.Settings); s != old.Settings {
@@ -247,8 +247,8 @@ func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	return out, c.swap(m, append(docs, machineDoc(m))...)
 }
 
-// DeleteMachine removes a machine with its versions and aliases. Executions that run go on: the engine keeps what they
-// need. Deleting what is not there is no error.
+// DeleteMachine deletes a machine with its versions and aliases. Running executions continue, because the engine stores everything that
+// they need. It is not an error if there is no such machine.
 func (c *Catalog) DeleteMachine(arn string) error {
 	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
@@ -276,7 +276,7 @@ func (c *Catalog) DeleteMachine(arn string) error {
 	return nil
 }
 
-// Machine finds a machine, or (Version is not nil then) one of its versions.
+// Machine returns the machine with an ARN. If the ARN is that of a version, it also returns the version, else nil.
 func (c *Catalog) Machine(arn string) (*Machine, *Version, error) {
 	a, m, err := c.find(arn)
 	if err != nil {
@@ -291,8 +291,8 @@ func (c *Catalog) Machine(arn string) (*Machine, *Version, error) {
 	return nil, nil, errNoVersion(arn, a.Qualifier)
 }
 
-// MachineExists says whether executions of this ARN can be listed: a machine's, an alias's, or a version's, those of a
-// version that was deleted, too.
+// MachineExists returns the machine of an ARN whose executions can be listed: that of a machine, an alias or a version, including a
+// deleted version.
 func (c *Catalog) MachineExists(arn string) (*Machine, error) {
 	a, m, err := c.find(arn)
 	if err != nil {
@@ -306,7 +306,8 @@ func (c *Catalog) MachineExists(arn string) (*Machine, error) {
 	return m, nil
 }
 
-// Machines lists machines by name, those after a name, at most limit.
+// Machines returns a page of the machines, sorted by name: those with a name after the given one, at most limit of them. more reports
+// whether others follow.
 func (c *Catalog) Machines(after string, limit int) (page []*Machine, more bool) {
 	c.mu.RLock()
 	all := make([]*Machine, 0, len(c.machines))
@@ -318,7 +319,8 @@ func (c *Catalog) Machines(after string, limit int) (page []*Machine, more bool)
 	return pageOf(all, func(m *Machine) bool { return m.Name > after }, limit)
 }
 
-// pageOf is the first limit items of those that are after the former page.
+// pageOf returns the first limit items for which after is true, and whether others follow. all must be sorted, so that after is true for
+// all items that follow the first such item.
 func pageOf[T any](all []T, after func(T) bool, limit int) ([]T, bool) {
 	from := slices.IndexFunc(all, after)
 	if from < 0 {

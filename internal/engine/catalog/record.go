@@ -10,14 +10,14 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// docKind is the kind of all of the catalog's documents: one kind, so that a machine and its version change in one commit.
-// Names are m/NAME, v/NAME/NUMBER, a/NAME/ALIAS and t/NAME (activities); no name holds a slash.
+// docKind is the kind of all documents of the catalog. It is a single kind, so that a machine and its version change in one commit.
+// The names of the documents are m/NAME, v/NAME/NUMBER, a/NAME/ALIAS and t/NAME (activities); NAME has no slash.
 const docKind = "catalog"
 
-// recordFormat is written into every record; a later format is refused, earlier ones are read for ever.
+// recordFormat is the format of the records that this release writes. It reads all earlier formats and rejects later ones.
 const recordFormat = 1
 
-// envelope is the outermost JSON of every record.
+// envelope is the outermost JSON object of each record.
 type envelope struct {
 	Format int             `json:"format"`
 	Record json.RawMessage `json:"record"`
@@ -32,21 +32,21 @@ func encode(name string, record any) store.Doc {
 	return store.Doc{Name: name, Value: whole}
 }
 
-// decode refuses a record of a later release instead of losing what it does not know.
+// decode decodes a record. It rejects one of a later format, because writing it back would lose the fields that this release does not know.
 func decode(d store.Doc, record any) error {
 	var e envelope
 	if err := json.Unmarshal(d.Value, &e); err != nil {
 		return fmt.Errorf("record %s: %w", d.Name, err)
 	}
 	if e.Format > recordFormat {
-		return fmt.Errorf("record %s has format %d, this release reads up to %d: use the newer release", d.Name, e.Format, recordFormat)
+		return fmt.Errorf("record %s has format %d, but this release supports formats up to %d: upgrade rayorch", d.Name, e.Format, recordFormat)
 	}
 	return json.Unmarshal(e.Record, record)
 }
 
 func machineDoc(m *Machine) store.Doc { return encode("m/"+m.Name, m) }
 
-// versionName pads the number, so that names sort as numbers do.
+// versionName returns the name of a version's document. It pads the number, so that names sort by number.
 func versionName(machine string, n int) string { return fmt.Sprintf("v/%s/%010d", machine, n) }
 
 func versionDoc(machine string, v *Version) store.Doc {
@@ -57,7 +57,7 @@ func aliasDoc(machine string, a *Alias) store.Doc { return encode("a/"+machine+"
 
 func activityDoc(a *Activity) store.Doc { return encode("t/"+a.Name, a) }
 
-// load reads every record; machines come before what belongs to them.
+// load reads all records. It reads the machines first, because versions and aliases belong to them.
 func (c *Catalog) load() error {
 	for _, part := range []struct {
 		prefix string
@@ -76,6 +76,8 @@ func (c *Catalog) load() error {
 	return nil
 }
 
+// loadMachine adds a stored machine. Its versions and aliases are added by loadVersion and loadAlias. ARNs are not stored, because
+// they contain the region and the account of the configuration.
 func (c *Catalog) loadMachine(d store.Doc) error {
 	m := &Machine{versions: map[int]*Version{}, aliases: map[string]*Alias{}}
 	if err := decode(d, m); err != nil {
@@ -86,7 +88,7 @@ func (c *Catalog) loadMachine(d store.Doc) error {
 	return nil
 }
 
-// owner is the machine that a v/ or a/ record belongs to.
+// owner returns the machine to which a v/ or a/ record belongs; nil if there is none.
 func (c *Catalog) owner(name string) *Machine {
 	machine, _, _ := strings.Cut(name[2:], "/")
 	return c.machines[machine]

@@ -7,13 +7,13 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// Tag is a key with a value.
+// Tag is a tag of a state machine or an activity.
 type Tag struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
 
-// Tag is the value of one of the machine's tags, empty without it.
+// Tag returns the value of the machine's tag with a key; empty if there is none.
 func (m *Machine) Tag(key string) string {
 	for _, t := range m.Tags {
 		if t.Key == key {
@@ -25,7 +25,7 @@ func (m *Machine) Tag(key string) string {
 
 func errTooManyTags(arn string) error { return errorf("TooManyTags", "Too many tags: '%s'", arn) }
 
-// mergeTags is old with the new ones added or in the place of those with the same key.
+// mergeTags returns the old tags with added ones, which replace tags with the same key.
 func mergeTags(old, added []Tag) []Tag {
 	out := append([]Tag(nil), old...)
 	for _, t := range added {
@@ -42,7 +42,7 @@ const noResource = "ResourceNotFound"
 
 func errNoResource(arn string) error { return errorf(noResource, "Resource not found: '%s'", arn) }
 
-// Tags lists a resource's tags. A version may be asked, though it never has any.
+// Tags returns a resource's tags. The ARN may be that of a version, which never has tags.
 func (c *Catalog) Tags(arn string) ([]Tag, error) {
 	if _, v, err := c.Machine(arn); err == nil && v != nil {
 		return nil, nil
@@ -57,7 +57,7 @@ func (c *Catalog) Tags(arn string) ([]Tag, error) {
 	return a.Tags, nil
 }
 
-// tagged finds the machine or the activity that carries tags.
+// tagged returns the machine or the activity with an ARN; the other result is nil.
 func (c *Catalog) tagged(arn string) (*Machine, *Activity, error) {
 	a, err := ExpectARN(arn, stepfn.KindMachine, stepfn.KindActivity)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *Catalog) RemoveTags(arn string, keys []string) error {
 	})
 }
 
-// changeTags counts after the change: replacing a value needs no room.
+// changeTags applies a change to a resource's tags. It checks the limit after the change, because replacing a value adds no tag.
 func (c *Catalog) changeTags(arn string, change func([]Tag) []Tag) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

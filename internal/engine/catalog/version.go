@@ -11,10 +11,10 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// initialRevision is how PublishStateMachineVersion names the revision that has no id.
+// initialRevision is how PublishStateMachineVersion names the first revision, which has no id.
 const initialRevision = "INITIAL"
 
-// Version is a published revision; nothing of it ever changes.
+// Version is a published revision. It is immutable.
 type Version struct {
 	ARN         string    `json:"-"`
 	Number      int       `json:"number"`
@@ -24,7 +24,7 @@ type Version struct {
 	Created     time.Time `json:"created"`
 }
 
-// version finds a version by its number as an ARN has it.
+// version returns the version with the number that an ARN has, nil if there is none.
 func (m *Machine) version(number string) *Version {
 	n, err := strconv.Atoi(number)
 	if err != nil || strconv.Itoa(n) != number {
@@ -33,7 +33,7 @@ func (m *Machine) version(number string) *Version {
 	return m.versions[n]
 }
 
-// firstVersion is the oldest version that is there, nil without one.
+// firstVersion returns the oldest existing version, nil if there is none.
 func (m *Machine) firstVersion() *Version {
 	var first *Version
 	for _, v := range m.versions {
@@ -44,7 +44,7 @@ func (m *Machine) firstVersion() *Version {
 	return first
 }
 
-// currentVersion is the latest version when it is of the current revision.
+// currentVersion returns the latest version if it is a version of the current revision, else nil.
 func (m *Machine) currentVersion() *Version {
 	v := m.versions[m.LastVersion]
 	if v != nil && v.RevisionID == m.RevisionID {
@@ -53,7 +53,7 @@ func (m *Machine) currentVersion() *Version {
 	return nil
 }
 
-// addVersion publishes the current revision; the machine is a copy of the caller's.
+// addVersion publishes the current revision. The machine must be a copy (see copy).
 func (m *Machine) addVersion(description string, now time.Time) *Version {
 	m.LastVersion++
 	v := &Version{
@@ -64,7 +64,7 @@ func (m *Machine) addVersion(description string, now time.Time) *Version {
 	return v
 }
 
-// roomForVersion counts the versions that are there, not those that were deleted.
+// roomForVersion returns an error if the machine has the maximum number of versions. Deleted versions do not count.
 func (m *Machine) roomForVersion() error {
 	if len(m.versions) < maxVersions {
 		return nil
@@ -72,7 +72,8 @@ func (m *Machine) roomForVersion() error {
 	return errorf("ServiceQuotaExceededException", "Version limit exceeded: %d versions of %s", maxVersions, m.ARN)
 }
 
-// errNoVersion is told apart from a machine that is not there where the qualifier is a number.
+// errNoVersion returns the error for a missing version or alias. As on AWS, the text mentions the version only if the qualifier is a
+// number.
 func errNoVersion(arn, qualifier string) error {
 	if _, err := strconv.Atoi(qualifier); err != nil {
 		return errNoMachine(arn)
@@ -80,7 +81,7 @@ func errNoVersion(arn, qualifier string) error {
 	return errorf("StateMachineDoesNotExist", "State Machine Version Does Not Exist: '%s'", arn)
 }
 
-// Publish publishes the current revision. revision, unless empty, must be its id.
+// Publish publishes the current revision. If revision is not empty, it must be the id of the current revision.
 func (c *Catalog) Publish(arn, revision, description string) (*Version, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -95,7 +96,8 @@ func (c *Catalog) Publish(arn, revision, description string) (*Version, error) {
 	return c.publish(m, description)
 }
 
-// publish is idempotent: a revision is published once, and keeps its first description. The caller holds c.writing.
+// publish publishes the current revision, or returns the version that it has already, with its first description. The caller holds
+// c.writing.
 func (c *Catalog) publish(m *Machine, description string) (*Version, error) {
 	if v := m.currentVersion(); v != nil {
 		return v, nil
@@ -108,7 +110,8 @@ func (c *Catalog) publish(m *Machine, description string) (*Version, error) {
 	return v, c.swap(m, versionDoc(m.Name, v), machineDoc(m))
 }
 
-// Versions lists a machine's versions, newest first: those of a lower number than before (0: all), at most limit.
+// Versions returns a page of the versions of a machine, newest first: those with a lower number than before (0: all), at most limit of
+// them. more reports whether others follow.
 func (c *Catalog) Versions(arn string, before, limit int) (page []*Version, more bool, err error) {
 	m, err := c.findUnqualified(arn)
 	if err != nil {
@@ -123,7 +126,7 @@ func (c *Catalog) Versions(arn string, before, limit int) (page []*Version, more
 	return page, more, nil
 }
 
-// DeleteVersion removes a version unless an alias needs it. Deleting what is not there is no error.
+// DeleteVersion deletes a version. It is an error if an alias refers to the version, but not if there is no such version.
 func (c *Catalog) DeleteVersion(arn string) error {
 	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
@@ -145,7 +148,7 @@ func (c *Catalog) DeleteVersion(arn string) error {
 	return c.swap(m, store.Doc{Name: versionName(m.Name, v.Number)})
 }
 
-// Target is what a start needs to know of the machine, version or alias that it names.
+// Target is what an ARN that is to be started refers to.
 type Target struct {
 	Machine              *Machine
 	Settings             *Settings
@@ -153,8 +156,8 @@ type Target struct {
 	VersionARN, AliasARN string
 }
 
-// FromNetwork reports whether the definition came over the network alone: where the owner of the state directory registered the
-// same text under this name, too, it is the owner's.
+// FromNetwork reports whether only callers over the network registered the definition. If the owner of the state directory registered the
+// same text under this name, too, the definition is the owner's.
 func (t Target) FromNetwork() bool {
 	return t.Settings.FromNetwork && !t.Machine.owns(t.Settings.Definition)
 }
@@ -174,7 +177,7 @@ func (m *Machine) owns(definition string) bool {
 
 func (s *Settings) owns(definition string) bool { return !s.FromNetwork && s.Definition == definition }
 
-// Resolve finds what to start: an alias picks one of its versions by their weights.
+// Resolve returns what to start for an ARN. For an alias, it selects one of the versions at random, by their weights.
 func (c *Catalog) Resolve(arn string) (Target, error) {
 	a, m, err := c.find(arn)
 	if err != nil {
@@ -205,7 +208,7 @@ func (m *Machine) versionByARN(arn string) *Version {
 	return nil
 }
 
-// RevisionDate is when a revision was made, or the time that is given where that is no longer known.
+// RevisionDate returns when a revision was created, or other if that is no longer known.
 func (m *Machine) RevisionDate(id string, other time.Time) time.Time {
 	switch id {
 	case m.RevisionID:

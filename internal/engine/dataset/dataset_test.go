@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// read gives the items, one a line; keyed ones with their key before.
+// read returns the items of a file, one per line. An item with a key is preceded by the key.
 func read(file []byte, f dataset.Format) (string, error) {
 	var lines []string
 	err := dataset.Read(bytes.NewReader(file), &f, func(it dataset.Item) error {
@@ -62,7 +62,7 @@ func TestText(t *testing.T) {
 		"csv, uneven":   {[]byte("a;b\n1\n1;2;3\n"), dataset.Format{InputType: "CSV", CSVDelimiter: "SEMICOLON"}, "{\"a\":\"1\",\"b\":\"\"}\n{\"a\":\"1\",\"b\":\"2\"}"},
 		"csv, tabs":     {[]byte("a\tb\n1\t2"), dataset.Format{InputType: "CSV", CSVDelimiter: "TAB"}, `{"a":"1","b":"2"}`},
 		"csv, spaces":   {[]byte("a b\n1 2"), dataset.Format{InputType: "CSV", CSVDelimiter: "SPACE"}, `{"a":"1","b":"2"}`},
-		"csv, mark":     {[]byte("\ufeffa\n1"), dataset.Format{InputType: "CSV"}, `{"a":"1"}`},
+		"csv, BOM":      {[]byte("\ufeffa\n1"), dataset.Format{InputType: "CSV"}, `{"a":"1"}`},
 		"csv, empty":    {nil, dataset.Format{InputType: "CSV"}, ""},
 		"csv, gzip":     {gzipped(t, "a\n1\n"), dataset.Format{InputType: "CSV"}, `{"a":"1"}`},
 		"json lines":    {[]byte("{\"n\":1}\n\n 2 \r\n"), dataset.Format{InputType: "JSONL"}, "{\"n\":1}\n2"},
@@ -81,22 +81,22 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestWrong(t *testing.T) {
+func TestInvalidFiles(t *testing.T) {
 	for name, c := range map[string]struct {
 		file   string
 		format dataset.Format
 	}{
 		"type":           {"", dataset.Format{InputType: "XML"}},
-		"cut":            {"[1,", dataset.Format{InputType: "JSON"}},
-		"cut behind":     {"[1", dataset.Format{InputType: "JSON"}},
-		"no list":        {"1", dataset.Format{InputType: "JSON"}},
-		"no such place":  {`{"a":1}`, dataset.Format{InputType: "JSON", ItemsPointer: "/b"}},
-		"into a text":    {`{"a":"x"}`, dataset.Format{InputType: "JSON", ItemsPointer: "/a/b"}},
+		"truncated":      {"[1,", dataset.Format{InputType: "JSON"}},
+		"no end":         {"[1", dataset.Format{InputType: "JSON"}},
+		"no array":       {"1", dataset.Format{InputType: "JSON"}},
+		"missing key":    {`{"a":1}`, dataset.Format{InputType: "JSON", ItemsPointer: "/b"}},
+		"into a string":  {`{"a":"x"}`, dataset.Format{InputType: "JSON", ItemsPointer: "/a/b"}},
 		"a line":         {"{\n", dataset.Format{InputType: "JSONL"}},
 		"long line":      {strings.Repeat(" ", dataset.MaxItemBytes+1), dataset.Format{InputType: "JSONL"}},
 		"delimiter":      {"a", dataset.Format{InputType: "CSV", CSVDelimiter: "DOT"}},
 		"long header":    {strings.Repeat("a,", 6000), dataset.Format{InputType: "CSV"}},
-		"cut gzip":       {"\x1f\x8b\x08", dataset.Format{InputType: "CSV"}},
+		"short gzip":     {"\x1f\x8b\x08", dataset.Format{InputType: "CSV"}},
 		"broken gzip":    {string(gzipped(t, "a\n1\n")[:20]), dataset.Format{InputType: "CSV"}},
 		"parquet, empty": {"", dataset.Format{InputType: "PARQUET"}},
 		"parquet, text":  {"PAR1 this is some text PAR1", dataset.Format{InputType: "PARQUET"}},
@@ -111,7 +111,7 @@ func TestWrong(t *testing.T) {
 	}
 }
 
-// kinds were written by pyarrow 26, with a column for every type that JSON can show in some way.
+// kinds has the rows of the files kinds-*.parquet, which pyarrow 26 wrote, with a column for each type that can be converted to JSON.
 const kinds = `{"name":"a","n":1,"u":4294967295,"f":0.1,"d":1.0E300,"ok":true,"day":"2026-11-23",` +
 	`"at":"2026-11-23T01:02:03.4Z","local":"2026-11-23T01:02:03","price":-12.3,"bytes":"//4=","list":[1,null,3],` +
 	`"deep":[["x"],[]],"map":{"k":1,"l":null},"s":{"a":1,"b":[{"c":"z"}]}}
@@ -129,7 +129,7 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// Older writers have other names for lists and times, and say of texts only that they are bytes.
+// Older writers use other types for lists and times, and do not mark strings as such.
 func TestOldParquet(t *testing.T) {
 	got, err := read(file(t, "old"), dataset.Format{InputType: "PARQUET"})
 	if diff := cmp.Diff(`{"at":"2026-11-23T01:02:03Z","list":[1,2]}`, got); diff != "" || err != nil {
@@ -144,7 +144,7 @@ func TestParquetRowGroups(t *testing.T) {
 	}
 }
 
-// What the taker of items says ends the reading, as it is.
+// An error of the function that gets the items ends the reading, and is returned unchanged.
 func TestStop(t *testing.T) {
 	enough := errors.New("enough")
 	for kind, b := range map[string][]byte{
@@ -171,7 +171,7 @@ func TestInventory(t *testing.T) {
 	}
 	for _, text := range []string{"", "[]", `{"fileFormat":"ORC"}`} {
 		if _, err := dataset.Inventory(strings.NewReader(text)); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q is accepted", text)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestAthena(t *testing.T) {
 	}
 	for _, text := range []string{"s3://b\n", "http://x/y", "s3:///k", "s3", `"`} {
 		if _, err := dataset.Athena(strings.NewReader(text)); err == nil {
-			t.Errorf("%q is taken", text)
+			t.Errorf("%q is accepted", text)
 		}
 	}
 }

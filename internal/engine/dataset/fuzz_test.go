@@ -12,7 +12,7 @@ import (
 
 var errEnough = errors.New("enough")
 
-// FuzzRead: whatever a bucket holds is items or an error.
+// FuzzRead checks that Read does not panic, whatever the content of a file.
 func FuzzRead(f *testing.F) {
 	kinds := []string{"CSV", "JSON", "JSONL", "PARQUET"}
 	for i, text := range []string{"a,b\n1,2\n", `{"a":[1,{"b":null}]}`, "1\n{}\n"} {
@@ -27,7 +27,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, file []byte, kind byte) {
 		format := dataset.Format{InputType: kinds[int(kind)%len(kinds)], ItemsPointer: "/a"}
-		n := 0 // a few bytes can stand for very many empty rows
+		n := 0 // a few bytes can represent very many empty rows
 		_ = dataset.Read(bytes.NewReader(file), &format, func(dataset.Item) error {
 			if n++; n > 1000 {
 				return errEnough
@@ -37,7 +37,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzManifest: a manifest names files or is refused.
+// FuzzManifest checks that a manifest either names files or is rejected.
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"destinationBucket":"b","fileFormat":"CSV","fileSchema":"Bucket","files":[{"key":"x"}]}`))
 	f.Add([]byte("s3://b/x/1\n"))
@@ -45,7 +45,7 @@ func FuzzManifest(f *testing.F) {
 		if files, err := dataset.Athena(bytes.NewReader(file)); err == nil {
 			for _, f := range files {
 				if f.Bucket == "" || f.Key == "" {
-					t.Errorf("%+v names no object", f)
+					t.Errorf("incomplete name of an object: %+v", f)
 				}
 			}
 		}

@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// File is where a manifest says that items are. Format is nil where the manifest does not tell it.
+// File is a file that a manifest names. Format is nil if the manifest does not specify it.
 type File struct {
 	Bucket, Key string
 	Format      *Format
 }
 
-// maxManifest bounds a manifest.json, in bytes: it has one line for each file of the inventory.
+// maxManifest is the maximum size of a manifest, in bytes. It has a line for each file.
 const maxManifest = 64 << 20
 
-// Inventory reads the manifest.json of an S3 inventory: the files that it lists are CSV without a header, and their
-// columns stand in the manifest.
+// Inventory reads the manifest.json of an S3 Inventory. The files that it names are CSV without a header; the manifest has the names of
+// their columns.
 func Inventory(in io.Reader) ([]File, error) {
 	var m struct {
 		DestinationBucket, FileFormat, FileSchema string
 		Files                                     []struct{ Key string }
 	}
 	if err := json.NewDecoder(io.LimitReader(in, maxManifest)).Decode(&m); err != nil {
-		return nil, wrong("The file is no manifest of an S3 inventory: %s", err)
+		return nil, wrong("The file is not the manifest of an S3 Inventory: %s", err)
 	}
 	if !strings.EqualFold(m.FileFormat, "CSV") {
-		return nil, wrong("The inventory is in the format %q: configure it to be CSV", m.FileFormat)
+		return nil, wrong("The format of the S3 Inventory is %q: configure CSV", m.FileFormat)
 	}
 	columns := strings.Split(m.FileSchema, ",")
 	for i := range columns {
@@ -42,7 +42,7 @@ func Inventory(in io.Reader) ([]File, error) {
 	return files, nil
 }
 
-// Athena reads the manifest that Athena's UNLOAD leaves: the address of one object a row.
+// Athena reads the manifest that UNLOAD of Amazon Athena writes: a row with an s3:// URI for each object.
 func Athena(in io.Reader) ([]File, error) {
 	rows := csv.NewReader(io.LimitReader(in, maxManifest))
 	rows.FieldsPerRecord = -1
@@ -53,12 +53,12 @@ func Athena(in io.Reader) ([]File, error) {
 			return files, nil
 		}
 		if err != nil {
-			return nil, wrong("The file is no manifest of Athena: %s", err)
+			return nil, wrong("The file is not a manifest of Athena: %s", err)
 		}
 		address, ok := strings.CutPrefix(strings.ToLower(row[0][:min(5, len(row[0]))]), "s3://")
 		bucket, key, found := strings.Cut(row[0][min(5, len(row[0])):], "/")
 		if !ok || address != "" || !found || bucket == "" || key == "" {
-			return nil, wrong("The file is no manifest of Athena: %q is not the address of an object", row[0])
+			return nil, wrong("The file is not a manifest of Athena: %q is not the s3:// URI of an object", row[0])
 		}
 		files = append(files, File{Bucket: bucket, Key: key})
 	}

@@ -10,22 +10,22 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The limits that Step Functions has for Parquet, in bytes.
+// The limits of Step Functions for Parquet files, in bytes.
 const (
 	maxFooter   = 5 << 20
 	maxRowGroup = 256 << 20
 )
 
-// readParquet makes an object of every row, its columns in their order. The format is read from its end, so that what
-// cannot be read at any place is put into a file first. The library panics on some files that are no Parquet: that is
-// the file's fault and no reason to end the server.
+// readParquet calls fn with an object for each row; its members are the columns, in their order. Parquet is read from the end of the
+// file, so that input without random access is copied to a temporary file first. The library panics on some files that are not Parquet;
+// readParquet converts that to an error.
 func readParquet(in io.Reader, fn func(Item) error) (err error) {
 	file, size, remove, err := seekable(in)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	taking := false // a panic of fn is not the file's fault
+	taking := false // fn is being called: a panic is not caused by the file
 	defer func() {
 		if p := recover(); p != nil {
 			if taking {
@@ -43,7 +43,7 @@ func readParquet(in io.Reader, fn func(Item) error) (err error) {
 	}
 	for _, group := range f.Metadata().RowGroups {
 		if group.TotalByteSize > maxRowGroup {
-			return wrong("A row group has %d bytes, more than the %d that are allowed", group.TotalByteSize, maxRowGroup)
+			return wrong("A row group has %d bytes, the maximum is %d", group.TotalByteSize, maxRowGroup)
 		}
 	}
 	r := rowReader{root: f.Root(), fn: func(it Item) error {
@@ -59,7 +59,7 @@ func readParquet(in io.Reader, fn func(Item) error) (err error) {
 	return nil
 }
 
-// checkFooter looks at the length of the footer before anything is allocated for it.
+// checkFooter checks the length of the footer, before the library allocates memory for it.
 func checkFooter(file io.ReaderAt, size int64) error {
 	var tail [8]byte
 	if size < 12 {
@@ -70,11 +70,12 @@ func checkFooter(file io.ReaderAt, size int64) error {
 	}
 	n := int64(tail[0]) | int64(tail[1])<<8 | int64(tail[2])<<16 | int64(tail[3])<<24
 	if n > maxFooter || n > size-12 {
-		return wrong("The file is not Parquet, or its footer of %d bytes is longer than the %d that are allowed", n, maxFooter)
+		return wrong("The file is not Parquet, or its footer of %d bytes is longer than the maximum of %d", n, maxFooter)
 	}
 	return nil
 }
 
+// seekable returns in if it is a regular file, or copies it to a temporary file, which remove deletes.
 func seekable(in io.Reader) (file io.ReaderAt, size int64, remove func(), err error) {
 	if f, ok := in.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -96,15 +97,16 @@ func seekable(in io.Reader) (file io.ReaderAt, size int64, remove func(), err er
 	return f, size, remove, nil
 }
 
-// rowReader makes JSON of rows, which Parquet keeps as one list of values for each leaf of the schema.
+// rowReader converts rows to JSON. Parquet stores a row as a list of values for each leaf of the schema.
 type rowReader struct {
 	root *parquet.Column
 	fn   func(Item) error
 }
 
-// rowsAtOnce are read together: enough that reading costs little, and few enough to be held.
+// rowsAtOnce is the number of rows that are read together: enough for speed, and few enough for the memory.
 const rowsAtOnce = 64
 
+// group calls fn for each row of a row group.
 func (r *rowReader) group(group parquet.RowGroup) error {
 	rows := group.Rows()
 	defer rows.Close()

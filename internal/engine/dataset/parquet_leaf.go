@@ -16,8 +16,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// leaf is a value as JSON has it. Dates and times are texts of ISO 8601, as everywhere in the States Language; decimals
-// are numbers with all their digits; bytes that are no text are base64.
+// leaf converts a value to JSON. Dates and times become ISO 8601 strings, as everywhere in the States Language; decimals become numbers
+// with all their digits; bytes that are not UTF-8 become base64.
 func leaf(t parquet.Type, v parquet.Value) any {
 	if v.IsNull() {
 		return nil
@@ -49,6 +49,7 @@ func leaf(t parquet.Type, v parquet.Value) any {
 	return physical(v)
 }
 
+// physical converts a value by its physical type, if it has no logical type that JSON can express.
 func physical(v parquet.Value) any {
 	switch v.Kind() {
 	case parquet.Boolean:
@@ -57,7 +58,7 @@ func physical(v parquet.Value) any {
 		return value.Int(int64(v.Int32()))
 	case parquet.Int64:
 		return value.Int(v.Int64())
-	case parquet.Int96: // what Hive and Impala keep times in: nanoseconds of the day, and the Julian day
+	case parquet.Int96: // a timestamp of Hive or Impala: nanoseconds of the day, and the Julian day
 		i := v.Int96()
 		return timestamp((int64(i[2])-2440588)*86400e9+int64(uint64(i[0])|uint64(i[1])<<32), time.Nanosecond, true)
 	case parquet.Float:
@@ -68,7 +69,7 @@ func physical(v parquet.Value) any {
 	return text(v.ByteArray())
 }
 
-// float keeps the digits of the column's own precision. JSON has neither infinities nor NaN.
+// float converts a number with the precision of its column. Infinities and NaN become null, because JSON does not have them.
 func float(f float64, bits int) any {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil
@@ -76,7 +77,8 @@ func float(f float64, bits int) any {
 	return value.Number(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
-// text tells texts from other bytes by their form: writers of old leave out that a column is UTF-8.
+// text returns bytes as a string if they are valid UTF-8, else in base64. It does not rely on the type of the column, because older
+// writers do not mark strings as UTF-8.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -84,6 +86,7 @@ func text(b []byte) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
+// ticks returns a time or timestamp as a number of its unit.
 func ticks(v parquet.Value) int64 {
 	if v.Kind() == parquet.Int32 {
 		return int64(v.Int32())
@@ -108,7 +111,7 @@ func unsigned(v parquet.Value) value.Number {
 	return value.Number(strconv.FormatUint(v.Uint64(), 10))
 }
 
-// timestamp has no zone where the writer's clock was a local one of an unknown place.
+// timestamp formats a timestamp. If it is not UTC, it is a local time without a known zone, and the result has no zone.
 func timestamp(n int64, unit time.Duration, utc bool) string {
 	perSecond := int64(time.Second / unit)
 	seconds, rest := n/perSecond, n%perSecond
@@ -119,9 +122,10 @@ func timestamp(n int64, unit time.Duration, utc bool) string {
 	return time.Unix(seconds, rest*int64(unit)).UTC().Format(layout)
 }
 
-// maxScale bounds the zeros that a file can ask for: no writer has more digits.
+// maxScale is the maximum scale of a decimal, so that a malicious file cannot cause a number with very many digits.
 const maxScale = 1000
 
+// decimal converts an unscaled integer to a number with scale digits after the decimal point.
 func decimal(v parquet.Value, scale int) value.Number {
 	n := new(big.Int)
 	switch v.Kind() {

@@ -7,8 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// cursor walks through one row: for each leaf of the schema, the values that are left. A value's definition level says
-// how many of the optional and repeated fields above it are there; its repetition level, which list it goes on with.
+// cursor reads one row. For each leaf of the schema, it has the values that have not been read yet. The definition level of a value is the
+// number of optional and repeated fields above it that exist; its repetition level is the depth of the list that it continues.
 type cursor map[int][]parquet.Value
 
 func newCursor(row parquet.Row) cursor {
@@ -20,7 +20,7 @@ func newCursor(row parquet.Row) cursor {
 	return c
 }
 
-// levels are those of the first value that is left for a column's first leaf; ok is false when none is.
+// levels returns the levels of the next value of a column's first leaf. ok is false if there is none.
 func (c cursor) levels(column *parquet.Column) (repetition, definition int, ok bool) {
 	for !column.Leaf() {
 		inner := column.Columns()
@@ -36,7 +36,7 @@ func (c cursor) levels(column *parquet.Column) (repetition, definition int, ok b
 	return left[0].RepetitionLevel(), left[0].DefinitionLevel(), true
 }
 
-// skip drops the value that stands for "nothing here" in every leaf of the column.
+// skip skips the value that represents a missing field in each leaf of the column.
 func (c cursor) skip(column *parquet.Column) {
 	if !column.Leaf() {
 		for _, inner := range column.Columns() {
@@ -49,7 +49,7 @@ func (c cursor) skip(column *parquet.Column) {
 	}
 }
 
-// read is the column's next value; repetition and definition are the levels of what is around it.
+// read returns the column's next value. repetition and definition are the levels of the enclosing field.
 func (c cursor) read(column *parquet.Column, repetition, definition int) any {
 	_, there, ok := c.levels(column)
 	switch {
@@ -67,6 +67,7 @@ func (c cursor) read(column *parquet.Column, repetition, definition int) any {
 	return c.present(column, repetition, definition)
 }
 
+// list reads the elements of a repeated column: the list ends at the first value whose repetition level is lower than the column's.
 func (c cursor) list(column *parquet.Column, repetition, definition int) []any {
 	list := []any{}
 	if _, there, _ := c.levels(column); there < definition {
@@ -81,7 +82,7 @@ func (c cursor) list(column *parquet.Column, repetition, definition int) []any {
 	}
 }
 
-// present is a value that is there: a leaf, a list, a map or an object.
+// present returns a value that exists: a leaf, a list, a map or an object.
 func (c cursor) present(column *parquet.Column, repetition, definition int) any {
 	if column.Leaf() {
 		left := c[column.Index()]
@@ -104,7 +105,7 @@ func (c cursor) present(column *parquet.Column, repetition, definition int) any 
 	return o
 }
 
-// elements takes away what the format puts round the elements of a list: a repeated group of one field.
+// elements returns a list without the group of one field in which Parquet wraps each element.
 func (c cursor) elements(repeated *parquet.Column, repetition, definition int) any {
 	list, _ := c.read(repeated, repetition, definition).([]any)
 	if repeated.Leaf() || len(repeated.Columns()) != 1 {
@@ -118,7 +119,7 @@ func (c cursor) elements(repeated *parquet.Column, repetition, definition int) a
 	return list
 }
 
-// entries makes an object of a map whose keys are texts, and leaves it a list of pairs otherwise.
+// entries converts a map to an object if its keys are strings, and else to a list of pairs.
 func (c cursor) entries(repeated *parquet.Column, repetition, definition int) any {
 	list, _ := c.read(repeated, repetition, definition).([]any)
 	o := value.NewObject(len(list))

@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// readLines takes one item a line; empty lines are none.
+// readLines reads an item from each line, and skips empty lines.
 func readLines(in io.Reader, fn func(Item) error) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, MaxItemBytes)
@@ -36,14 +36,14 @@ func readLines(in io.Reader, fn func(Item) error) error {
 
 var delimiters = map[string]rune{"": ',', "COMMA": ',', "PIPE": '|', "SEMICOLON": ';', "SPACE": ' ', "TAB": '\t'}
 
-// maxHeader is the longest header that Step Functions takes, in bytes.
+// maxHeader is the maximum length of a CSV header on Step Functions, in bytes.
 const maxHeader = 10 << 10
 
-// readCSV makes an object of every row; what a short row lacks is empty, what a long row has too much is left out.
+// readCSV calls fn with an object for each row. Missing cells at the end of a row are empty strings; additional cells are ignored.
 func readCSV(in io.Reader, f *Format, fn func(Item) error) error {
 	comma, ok := delimiters[f.CSVDelimiter]
 	if !ok {
-		return wrong("The CSVDelimiter %q is unknown", f.CSVDelimiter)
+		return wrong("The CSVDelimiter %q is not supported: use COMMA, PIPE, SEMICOLON, SPACE or TAB", f.CSVDelimiter)
 	}
 	rows := csv.NewReader(in)
 	rows.Comma, rows.FieldsPerRecord, rows.LazyQuotes = comma, -1, true
@@ -66,11 +66,12 @@ func readCSV(in io.Reader, f *Format, fn func(Item) error) error {
 		seen[name] = true
 	}
 	if n := len(strings.Join(header, ",")); n > maxHeader {
-		return wrong("The CSV header has %d bytes, more than the %d that are allowed", n, maxHeader)
+		return wrong("The CSV header has %d bytes, the maximum is %d", n, maxHeader)
 	}
 	return readRows(rows, header, fn)
 }
 
+// readRows calls fn for the rows after the header.
 func readRows(rows *csv.Reader, header []string, fn func(Item) error) error {
 	for {
 		row, err := rows.Read()
@@ -94,7 +95,7 @@ func readRows(rows *csv.Reader, header []string, fn func(Item) error) error {
 	}
 }
 
-// beginsArray looks at the first character that is no white space.
+// beginsArray reports whether the first character after white space is a bracket.
 func beginsArray(text *bufio.Reader) bool {
 	for {
 		b, err := text.Peek(1)
@@ -105,7 +106,7 @@ func beginsArray(text *bufio.Reader) bool {
 	}
 }
 
-// readJSON reads the array (or the object, by key) that a JSON pointer leads to, one member after another.
+// readJSON reads the elements of the array, or the members of the object, to which a JSON pointer points.
 func readJSON(in io.Reader, f *Format, fn func(Item) error) error {
 	pointer := f.ItemsPointer
 	if f.ItemsPath != "" {
@@ -127,7 +128,7 @@ func readJSON(in io.Reader, f *Format, fn func(Item) error) error {
 		return wrong("The file is not JSON: %s", err)
 	}
 	if open != json.Delim('[') && open != json.Delim('{') {
-		return wrong("The file holds neither an array nor an object")
+		return wrong("The items are neither an array nor an object")
 	}
 	for dec.More() {
 		it, err := member(dec, open == json.Delim('{'))
@@ -144,6 +145,7 @@ func readJSON(in io.Reader, f *Format, fn func(Item) error) error {
 	return nil
 }
 
+// member reads the next element of an array, or the next member of an object if keyed is set.
 func member(dec *json.Decoder, keyed bool) (it Item, err error) {
 	if keyed {
 		key, err := dec.Token()
@@ -161,15 +163,15 @@ func member(dec *json.Decoder, keyed bool) (it Item, err error) {
 	return it, err
 }
 
-// pointerKey undoes the escapes of a JSON pointer (RFC 6901, section 4).
+// pointerKey unescapes a part of a JSON pointer (RFC 6901, section 4).
 func pointerKey(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
 }
 
-// descend goes to the value of a key in the object that comes next.
+// descend moves the decoder to the value of a key in the next object.
 func descend(dec *json.Decoder, key string) error {
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return wrong("there is no object with %q", key)
+		return wrong("no object with the key %q", key)
 	}
 	for dec.More() {
 		name, err := dec.Token()
@@ -184,5 +186,5 @@ func descend(dec *json.Decoder, key string) error {
 			return err
 		}
 	}
-	return wrong("there is no %q", key)
+	return wrong("key %q not found", key)
 }

@@ -1,6 +1,7 @@
-// Package freeze makes executions run the code as it was when they started. It is the engine's Config.Prepare: it packs the directories
-// and modules that a definition names (internal/engine/snapshot) and adds the list as a label, which is committed with the start. It leaves out what
-// an execution may not use: the attempt that needs it fails with the reason. It runs nothing and removes nothing.
+// Package freeze makes executions run the code as it was when they started. It implements the engine's Config.Prepare: it packs the
+// directories and modules that a definition names (internal/engine/snapshot), and adds the list as a label, which is committed with the
+// start. It leaves out sources that an execution is not allowed to use; the attempt that needs one fails with the reason. It does not run
+// code, and does not delete packages.
 package freeze
 
 import (
@@ -25,7 +26,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// Freezer takes snapshots of the code of executions when they start. The API reads and names code with it (api.Code).
+// Freezer takes snapshots of the code of executions when they start. The API uses it to show the code of an execution, and to add sources
+// (api.Code).
 type Freezer struct {
 	// Store has the packages.
 	Store *snapshot.Store
@@ -34,25 +36,25 @@ type Freezer struct {
 	policy policy.Policy
 
 	mu sync.Mutex
-	// named are the sources that the definition of an execution does not name, until the execution starts.
+	// named has additional sources, which the definition of an execution does not name, by the execution's ARN, until it starts.
 	named map[string][]ray.Source
-	// defined is what definitions name, by the definition's hash.
+	// defined has the sources of definitions, by the hash of the definition.
 	defined map[[sha256.Size]byte]defined
 }
 
-// defined is what a definition names: sources, and the value of task.OwnLabel.
+// defined has the sources that a definition names.
 type defined struct {
 	sources   []ray.Source // of Ray jobs
-	processes []ray.Source
-	own       string
+	processes []ray.Source // of local processes
+	own       string       // the value of task.OwnLabel
 }
 
-// New keeps packages in a state directory.
+// New returns a Freezer that stores packages in a state directory.
 func New(stateDir string, may policy.Policy) *Freezer {
 	return &Freezer{Store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
 }
 
-// Of sets the engine, which is opened with Prepare. Code and Users need it.
+// Of sets the engine, which Code and Users need. It is set after New because the engine is opened with Prepare.
 func (f *Freezer) Of(eng *engine.Engine) { f.eng = eng }
 
 // Prepare is the engine's Config.Prepare.
@@ -75,7 +77,7 @@ func (f *Freezer) Prepare(ctx context.Context, arn string, r *engine.StartReques
 		if err != nil {
 			return fmt.Errorf("snapshot the code: %w", err)
 		}
-		if !of.File { // describe shows no commit of the pipeline file
+		if !of.File { // describe does not show the commit of the pipeline file
 			kept.Commit, kept.Dirty = snapshot.Commit(ctx, of)
 		}
 		all = append(all, kept)
@@ -86,15 +88,15 @@ func (f *Freezer) Prepare(ctx context.Context, arn string, r *engine.StartReques
 	return nil
 }
 
-// permitted leaves out what an execution may not use: the attempt that needs it fails with the reason.
+// permitted returns the sources that an execution is allowed to use. The attempt that needs another one fails with the reason.
 func permitted(all []ray.Source, labels map[string]string, check func(labels map[string]string, path string) error) []ray.Source {
 	return slices.DeleteFunc(slices.Clone(all), func(of ray.Source) bool { return check(labels, of.Path) != nil })
 }
 
-// maxDefined is for how many definitions the list of what they name is kept in memory.
+// maxDefined is the maximum number of definitions whose sources are cached.
 const maxDefined = 256
 
-// read returns what a definition names, the sources in a stable order. The caller holds f.mu.
+// read returns the sources that a definition names, sorted by path. The caller holds f.mu.
 func (f *Freezer) read(definition []byte) defined {
 	hash := sha256.Sum256(definition)
 	if known, ok := f.defined[hash]; ok {
@@ -124,6 +126,7 @@ type programState struct {
 	ItemProcessor, Iterator *program
 }
 
+// collect adds the sources of a program's tasks, including those of nested programs.
 func (p *program) collect(d *defined) {
 	if p == nil {
 		return
@@ -147,7 +150,7 @@ func (p *program) collect(d *defined) {
 	}
 }
 
-// Name records sources that belong to the code of an execution that is about to start.
+// Name adds sources to the code of an execution that is about to start. Their paths must be absolute.
 func (f *Freezer) Name(execution string, sources []ray.Source) error {
 	for _, of := range sources {
 		if !filepath.IsAbs(of.Path) {
@@ -169,7 +172,7 @@ func (f *Freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	return snapshot.Decode(x.Labels[snapshot.Label])
 }
 
-// Users returns the executions that use each package, except those whose code clean has released since their last start.
+// Users returns the ARNs of the executions that use each package, except those whose code was released after their last redrive.
 func (f *Freezer) Users() (map[string][]string, error) {
 	released, err := f.Store.Released()
 	if err != nil {
@@ -192,6 +195,7 @@ func (f *Freezer) Users() (map[string][]string, error) {
 	}
 }
 
+// addUses adds an execution to the users of its packages, unless its code was released and it was not redriven since.
 func (f *Freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
 	x, err := f.eng.Describe(arn)
 	if errors.Is(err, engine.ErrExecutionDoesNotExist) {

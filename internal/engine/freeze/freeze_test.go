@@ -22,12 +22,12 @@ import (
 
 const machine = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 
-// world has directories with code and a freezer of a state directory.
+// world has directories with code, and a freezer.
 type world struct {
 	freezer *freeze.Freezer
-	ray     string // of a Ray job, in a branch and in a Map
-	process string // of a plain job
-	named   string // which no definition names
+	ray     string // the directory of a Ray job, in a branch and in a Map
+	process string // the directory of a plain job
+	named   string // a directory that the definition does not name
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,7 +50,7 @@ func (w *world) definition() []byte {
 		stepfn.RaySubmitJob, w.ray, stepfn.RaySubmitJob, w.ray, stepfn.ProcessRun, w.process)
 }
 
-// paths are the sources of an execution's code.
+// paths returns the paths of the sources, and checks that they have packages.
 func paths(t *testing.T, all []snapshot.Snapshot) (out []string) {
 	t.Helper()
 	for _, s := range all {
@@ -62,8 +62,8 @@ func paths(t *testing.T, all []snapshot.Snapshot) (out []string) {
 	return out
 }
 
-// TestPrepare packs what the definition names, each directory once, and what was named before the start. An execution that came over the
-// network gets only what it may use.
+// Prepare packs the directories that the definition names, each once, and those that were added before the start. For an execution that
+// was started over the network, it packs only directories that the execution is allowed to use.
 func TestPrepare(t *testing.T) {
 	w := newWorld(t)
 	for _, tc := range []struct {
@@ -72,10 +72,10 @@ func TestPrepare(t *testing.T) {
 		origin string
 		want   []string
 	}{
-		{"the owner's", nil, "", []string{w.ray, w.process}},
-		{"with what was named", []snapshot.Source{{Path: w.named}}, "", []string{w.named, w.ray, w.process}},
-		{"the definition of the network", nil, task.NetworkDefinition, []string{w.process}}, // its command can read every directory anyway
-		{"the input of the network", nil, task.NetworkInput, []string{w.ray, w.process}},    // the owner's definition names both
+		{"started by the owner", nil, "", []string{w.ray, w.process}},
+		{"with an added source", []snapshot.Source{{Path: w.named}}, "", []string{w.named, w.ray, w.process}},
+		{"definition from the network", nil, task.NetworkDefinition, []string{w.process}}, // the command of the process can read any directory anyway
+		{"input from the network", nil, task.NetworkInput, []string{w.ray, w.process}},    // the owner's definition names both
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := engine.StartRequest{Definition: w.definition()}
@@ -95,7 +95,7 @@ func TestPrepare(t *testing.T) {
 		})
 	}
 	if err := w.freezer.Name("arn", []snapshot.Source{{Path: "relative"}}); err == nil {
-		t.Error("a relative path was accepted: it means another directory in another process")
+		t.Error("a relative path was accepted, whose meaning depends on the process")
 	}
 	r := engine.StartRequest{Definition: []byte(`{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)}
 	if err := w.freezer.Prepare(t.Context(), "arn", &r); err != nil || r.Labels != nil {
@@ -103,7 +103,7 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// TestUsers lists the executions that use a package until clean has released their code; a start after that uses it again.
+// Users returns the executions that use a package, except those whose code was released.
 func TestUsers(t *testing.T) {
 	w := newWorld(t)
 	eng, err := engine.Open(t.Context(), engine.Config{

@@ -1,6 +1,6 @@
-// Package home knows the state directory from outside: where it is, and where its owner serves the API. Whoever opens
-// the engine on the directory is its owner (the store's lock sees to it that there is one), listens on a Unix socket and
-// writes the socket's address into the directory; every other command finds it there and is a client.
+// Package home locates the state directory and the API of its owner. The process that opens the engine on the directory is its owner; the
+// lock of the store admits only one. The owner listens on a Unix socket and writes the address into the directory. Other commands read
+// the address and are clients of the owner.
 package home
 
 import (
@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// Dir is the state directory: what the flag says, else RAYORCH_STATE_DIR, else the user's own place for state
-// (XDG_STATE_HOME, which defaults to ~/.local/state). It is absolute; it need not exist.
+// Dir returns the absolute path of the state directory, which may not exist yet: the value of the flag, else RAYORCH_STATE_DIR, else the
+// directory rayorch below XDG_STATE_HOME, which defaults to ~/.local/state.
 func Dir(flag string, getenv func(string) string) (string, error) {
 	for _, dir := range []string{flag, getenv("RAYORCH_STATE_DIR")} {
 		if dir != "" {
@@ -35,42 +35,43 @@ func Dir(flag string, getenv func(string) string) (string, error) {
 	}
 	user := getenv("HOME")
 	if user == "" {
-		return "", errors.New("no state directory: neither --state-dir nor RAYORCH_STATE_DIR nor HOME is set")
+		return "", errors.New("no state directory: set --state-dir, RAYORCH_STATE_DIR or HOME")
 	}
 	return filepath.Join(user, ".local", "state", "rayorch"), nil
 }
 
-// Address is where an owner serves its API.
+// Address is the address of an owner's API.
 type Address struct {
-	Network string `json:"network"` // "unix" where it is announced
+	Network string `json:"network"` // "unix", or "memory" for ListenAlone
 	Address string `json:"address"`
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
-	// Server says that the owner stays, and drives every execution.
+	// Server means that the owner is a server: it keeps running and drives all executions.
 	Server bool   `json:"server,omitempty"`
-	alone  *alone // where this process alone is served
+	alone  *alone // the listener of ListenAlone
 }
 
 const addressFile = "api.json"
 
-// ErrNobody says that nobody serves the directory.
-var ErrNobody = errors.New("nobody serves the state directory")
+// ErrNobody means that no process serves the state directory.
+var ErrNobody = errors.New("no process serves the state directory")
 
-// maxSocket is what fits into a socket's address on every system: macOS takes 104 bytes, the last one a zero.
+// maxSocket is the maximum length of a socket's path on all systems, in bytes: macOS allows 104 bytes including a final zero.
 const maxSocket = 103
 
-// Listen opens the owner's socket. Only the user may connect: the socket's directory is theirs alone.
+// Listen opens the owner's socket. Only this user can connect, because other users cannot access the socket's directory.
 func Listen(dir, version string) (net.Listener, Address, error) {
 	return listen(dir, "api.sock", version)
 }
 
-// ListenAlone listens for this process alone. It needs no socket, which a directory that cannot be written could not have.
+// ListenAlone returns a listener in memory, to which only this process can connect. It is for a directory that is opened read-only, in
+// which no socket can be created.
 func ListenAlone(version string) (net.Listener, Address) {
 	l := &alone{conns: make(chan net.Conn), closed: make(chan struct{})}
 	return l, Address{Network: "memory", PID: os.Getpid(), Version: version, alone: l}
 }
 
-// alone is a listener in memory.
+// alone is a net.Listener in memory.
 type alone struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -91,7 +92,7 @@ func (l *alone) Close() error {
 	return nil
 }
 
-// Addr is the listener's own.
+// Addr implements net.Listener.
 func (l *alone) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
 func (l *alone) dial(ctx context.Context) (net.Conn, error) {
@@ -106,12 +107,13 @@ func (l *alone) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// listen opens a Unix socket in the state directory, or elsewhere if its path would be too long (socketPath).
 func listen(dir, name, version string) (net.Listener, Address, error) {
 	path, err := socketPath(dir, name)
 	if err != nil {
 		return nil, Address{}, err
 	}
-	// A socket left by a killed owner: the store's lock is ours by now, so that nobody listens on it.
+	// A killed owner may have left a socket. This process has the store's lock by now, so no process listens on it.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, Address{}, fmt.Errorf("remove the old socket: %w", err)
 	}
@@ -125,8 +127,8 @@ func listen(dir, name, version string) (net.Listener, Address, error) {
 	return l, Address{Network: "unix", Address: path, PID: os.Getpid(), Version: version}, nil
 }
 
-// socketPath is in the state directory, or, where that name is too long for a socket, in a private directory below the
-// system's temporary one.
+// socketPath returns a path in the state directory. If that is too long for a socket, it returns one in a private directory below the
+// system's temporary directory, which it creates.
 func socketPath(dir, name string) (string, error) {
 	if path := filepath.Join(dir, name); len(path) <= maxSocket {
 		return path, nil
@@ -134,16 +136,16 @@ func socketPath(dir, name string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))
 	short := filepath.Join(os.TempDir(), fmt.Sprintf("rayorch-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
 	if err := os.Mkdir(short, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("make a directory for the socket: %w", err)
+		return "", fmt.Errorf("create a directory for the socket: %w", err)
 	}
 	info, err := os.Lstat(short)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ownedByUser(info) {
-		return "", fmt.Errorf("the directory %s is not this user's alone: remove it", short)
+		return "", fmt.Errorf("other users can access the directory %s of the socket: remove it", short)
 	}
 	return filepath.Join(short, name), nil
 }
 
-// Announce writes the owner's address into the directory, whole or not at all; remove takes it away again.
+// Announce writes the owner's address into the directory atomically. remove deletes it.
 func Announce(dir string, a Address) (remove func(), err error) {
 	text, err := json.Marshal(a)
 	if err != nil {
@@ -152,15 +154,15 @@ func Announce(dir string, a Address) (remove func(), err error) {
 	path := filepath.Join(dir, addressFile)
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, append(text, '\n'), 0o600); err != nil {
-		return nil, fmt.Errorf("announce the API's address: %w", err)
+		return nil, fmt.Errorf("write the address of the API: %w", err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return nil, fmt.Errorf("announce the API's address: %w", err)
+		return nil, fmt.Errorf("write the address of the API: %w", err)
 	}
-	return func() { _ = os.Remove(path) }, nil // a stale address is found out by whoever dials it
+	return func() { _ = os.Remove(path) }, nil // if this fails, Find notices that nothing listens at the address
 }
 
-// Find is the address of the directory's owner. ErrNobody when there is none, or when it no longer answers.
+// Find returns the address of the directory's owner. The error is ErrNobody if there is none, or if it does not accept connections.
 func Find(ctx context.Context, dir string) (Address, error) {
 	a, err := Announced(dir)
 	if err != nil {
@@ -173,11 +175,12 @@ func Find(ctx context.Context, dir string) (Address, error) {
 	return a, conn.Close()
 }
 
-// Announced is the address in the directory, whether its owner still answers or not. ErrNobody when there is none.
+// Announced returns the address in the directory, without checking that its owner accepts connections. The error is ErrNobody if there is
+// none.
 func Announced(dir string) (Address, error) {
 	text, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return Address{}, ErrNobody // whoever makes the directory says what is in its way
+		return Address{}, ErrNobody // an error in the path is reported when the directory is created
 	}
 	if err != nil {
 		return Address{}, fmt.Errorf("find the owner of the state directory: %w", err)
@@ -193,16 +196,16 @@ func (a Address) dial(ctx context.Context) (net.Conn, error) {
 	if a.alone != nil {
 		return a.alone.dial(ctx)
 	}
-	// A socket that somebody listens on takes a connection at once. What is slow is this machine, and to take its owner for
-	// gone would be a mistake.
+	// A socket with a listener accepts connections immediately. If it does not, the machine is slow; the owner must not be considered
+	// dead then.
 	d := net.Dialer{Timeout: time.Minute}
 	return d.DialContext(ctx, a.Network, a.Address)
 }
 
-// BaseURL is the URL under which Client reaches the API. Its host says nothing: the client dials the socket.
+// BaseURL is the URL of the API for Client. The host is a placeholder, because the client dials the socket.
 const BaseURL = "http://localhost"
 
-// Client is an HTTP client whose every request goes to the owner.
+// Client returns an HTTP client that sends all requests to the owner.
 func (a Address) Client() *http.Client {
 	return &http.Client{Transport: OwnBody(&http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return a.dial(ctx) },
@@ -210,9 +213,9 @@ func (a Address) Client() *http.Client {
 	})}
 }
 
-// OwnBody sends each request with a copy of its body. The AWS SDK takes the body back as soon as an answer begins
-// (smithy-go's ClientHandler), and a server as near as ours answers before net/http has seen the body's end: the
-// transport then takes the request for failed and cuts the answer off.
+// OwnBody returns a RoundTripper that sends each request with a copy of its body. The AWS SDK closes the body as soon as a response
+// begins (ClientHandler of smithy-go). A local server may respond before net/http has read the end of the body; then the transport
+// considers the request failed, and truncates the response.
 func OwnBody(next http.RoundTripper) http.RoundTripper { return ownBody{next} }
 
 type ownBody struct{ next http.RoundTripper }

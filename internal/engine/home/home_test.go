@@ -19,10 +19,10 @@ func TestDir(t *testing.T) {
 		env        map[string]string
 		want       string
 	}{
-		{"flag first", "/a", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/a"},
-		{"then the variable", "", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/b"},
-		{"then XDG", "", map[string]string{"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/rayorch"},
-		{"a relative XDG does not count", "", map[string]string{"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/rayorch"},
+		{"flag takes precedence", "/a", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/a"},
+		{"then RAYORCH_STATE_DIR", "", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/b"},
+		{"then XDG_STATE_HOME", "", map[string]string{"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/rayorch"},
+		{"a relative XDG_STATE_HOME is ignored", "", map[string]string{"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/rayorch"},
 		{"nothing", "", nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestDir(t *testing.T) {
 	}
 }
 
-func TestFindsTheOwnerAndForgetsADeadOne(t *testing.T) {
+func TestFind(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), strings.Repeat("long/", 20))} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
@@ -70,18 +70,18 @@ func TestFindsTheOwnerAndForgetsADeadOne(t *testing.T) {
 		_ = resp.Body.Close()
 		_ = srv.Close()
 		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNobody) {
-			t.Fatalf("a dead owner's address: %v", err)
+			t.Fatalf("the address of an owner that has exited: %v", err)
 		}
 		remove()
 		if _, err := os.Stat(filepath.Join(dir, "api.json")); !errors.Is(err, os.ErrNotExist) {
-			t.Fatalf("the address stayed: %v", err)
+			t.Fatalf("the address was not removed: %v", err)
 		}
 	}
 }
 
-// TestAnswersAreNotCutOffByABodyTakenBack does what the AWS SDK does: it takes a request's body back when the answer
-// begins, which a near server makes happen before net/http has read the body's end.
-func TestAnswersAreNotCutOffByABodyTakenBack(t *testing.T) {
+// A response is not truncated if the body of the request becomes unreadable when the response begins, as with the AWS SDK. With a local
+// server, this happens before net/http has read the end of the body.
+func TestResponseSurvivesClosedBody(t *testing.T) {
 	dir := t.TempDir()
 	l, addr, err := home.Listen(dir, "v1")
 	if err != nil {
@@ -113,7 +113,7 @@ func TestAnswersAreNotCutOffByABodyTakenBack(t *testing.T) {
 	}
 }
 
-// taken gives its text and then fails, once it was taken back, where it should end; until then it waits.
+// taken is a body whose end cannot be read after gone is closed. Before that, reading the end takes 10 ms.
 type taken struct {
 	text *strings.Reader
 	gone chan struct{}
@@ -125,7 +125,7 @@ func (b *taken) Read(p []byte) (int, error) {
 	}
 	select {
 	case <-b.gone:
-		return 0, errors.New("the body was taken back")
+		return 0, errors.New("the body is closed")
 	case <-time.After(10 * time.Millisecond):
 		return 0, io.EOF
 	}

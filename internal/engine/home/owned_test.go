@@ -24,13 +24,13 @@ func TestOurs(t *testing.T) {
 		t.Errorf("a directory that does not exist: %v", err)
 	}
 	if os.Getuid() != 0 {
-		t.Skip("not root: cannot make a directory another user's")
+		t.Skip("only root can change the owner of a directory")
 	}
 	if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
 	if err := home.Ours(dir); !errors.Is(err, home.ErrNotOurs) || !strings.Contains(err.Error(), "uid 65534") {
-		t.Errorf("another user's: %v", err)
+		t.Errorf("a directory of another user: %v", err)
 	}
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 	if err := errors.Join(os.Chmod(dir, 0o777), home.Ours(dir)); err != nil {

@@ -22,15 +22,15 @@ func owner(info fs.FileInfo) int {
 	return -1
 }
 
-// ErrNotOurs says that a state directory is under the control of another user, who could replace what is in it.
+// ErrNotOurs means that another user controls a state directory, and could replace its files.
 var ErrNotOurs = errors.New("other users can change the state directory")
 
-// Ours checks that no other user but root controls an existing state directory: its owner is this user, or root, as that of a volume
-// in a pod; and not every user may write to it.
+// Ours checks that no user but this one and root controls an existing state directory: it must belong to this user or root, and must not
+// be writable for all users.
 func Ours(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || inPod() {
-		return nil //nolint:nilerr // whoever opens or creates the directory reports it
+		return nil //nolint:nilerr // the error is reported when the directory is opened or created
 	}
 	if uid := owner(info); uid != os.Geteuid() && uid != 0 {
 		return fmt.Errorf("%w: %s belongs to %s, but this process runs as %s", ErrNotOurs, dir, userName(uid), userName(os.Geteuid()))
@@ -41,8 +41,8 @@ func Ours(dir string) error {
 	return nil
 }
 
-// inPod reports whether this process runs in a pod of Kubernetes. No other user is there, and the volume plugin decides whose a
-// volume is and which mode it has: often 0777.
+// inPod reports whether this process runs in a pod of Kubernetes. A pod has no other users, and the volume plugin sets the owner and the
+// mode of a volume, which is often 0777.
 func inPod() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }
 
 func userName(uid int) string {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// motoServer serves moto at a port that the system chooses, says which, and ends with its standard input.
+// motoServer starts moto on a free port, prints the port, and exits when its standard input is closed.
 const motoServer = `
 import sys
 from moto.server import ThreadedMotoServer
@@ -22,14 +22,14 @@ print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 `
 
-// moto starts moto's S3, an emulator that others wrote, with an empty bucket, and returns its URL.
+// moto starts moto, an independent emulator of S3, creates a bucket, and returns the URL.
 func moto(t *testing.T) string {
 	t.Helper()
 	python := "python"
 	if named := os.Getenv("RAYORCH_TEST_PYTHON"); named != "" {
 		python = named
 	}
-	const missing = "SKIPPED: no python with moto[server] on the PATH, so that S3 was tried against our own fake alone: make test installs it"
+	const missing = "SKIPPED: no python with moto[server] on the PATH, so that S3 was only tested with the fake server: make test installs it"
 	if _, err := exec.LookPath(python); err != nil {
 		t.Skip(missing)
 	}
@@ -37,7 +37,7 @@ func moto(t *testing.T) string {
 	cmd := exec.CommandContext(ctx, python, "-c", motoServer)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe() // it closes when this process ends, however it does
+	stdin, err := cmd.StdinPipe() // the pipe is closed when this process ends for any reason
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func moto(t *testing.T) string {
 		if strings.Contains(stderr.String(), "ModuleNotFoundError") {
 			t.Skip(missing)
 		}
-		t.Fatalf("moto names no port: %v, %v\n%s", err, ended, stderr.Bytes())
+		t.Fatalf("moto did not print a port: %v, %v\n%s", err, ended, stderr.Bytes())
 	}
 	t.Cleanup(func() {
 		_ = stdin.Close()

@@ -1,5 +1,5 @@
-// Package objects holds buckets for distributed Maps: Dir keeps them in directories, S3 speaks to Amazon S3 and to what
-// is compatible with it. It reads, writes and lists whole objects and nothing else; engine calls it.
+// Package objects has the object stores for distributed Maps: Dir keeps buckets in directories, S3 uses Amazon S3 or a compatible service.
+// They implement engine.Objects: they only read, write and list objects.
 package objects
 
 import (
@@ -17,22 +17,22 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 )
 
-// Dir keeps buckets as directories below a root, and objects as files in them. Nothing outside of the root can be
-// named, neither by .. nor through a symbolic link.
+// Dir stores buckets as directories below a root, and objects as files in them. Keys cannot refer to files outside of the root, neither
+// with .. nor through a symbolic link.
 type Dir struct{ Root string }
 
-// place is the file of an object, relative to the root.
-func place(bucket, key string) (string, error) {
+// fileOf returns the path of an object's file, relative to the root.
+func fileOf(bucket, key string) (string, error) {
 	if bucket == "" || key == "" || strings.ContainsAny(bucket, `/\`) || !filepath.IsLocal(filepath.Join(bucket, key)) ||
 		bucket == ".." || bucket == "." {
-		return "", fmt.Errorf("%q in %q names no object", key, bucket)
+		return "", fmt.Errorf("invalid name of an object: key %q in bucket %q", key, bucket)
 	}
 	return filepath.Join(bucket, filepath.FromSlash(key)), nil
 }
 
-// Get opens an object.
+// Get opens an object for reading.
 func (d Dir) Get(_ context.Context, bucket, key string) (io.ReadCloser, error) {
-	name, err := place(bucket, key)
+	name, err := fileOf(bucket, key)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +44,9 @@ func (d Dir) Get(_ context.Context, bucket, key string) (io.ReadCloser, error) {
 	return root.Open(name)
 }
 
-// Put writes an object, whole or not at all.
+// Put writes an object atomically, or replaces it.
 func (d Dir) Put(_ context.Context, bucket, key string, body io.ReadSeeker) error {
-	name, err := place(bucket, key)
+	name, err := fileOf(bucket, key)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (d Dir) Put(_ context.Context, bucket, key string, body io.ReadSeeker) erro
 
 // List calls fn for the objects whose keys begin with prefix, in the order of their keys.
 func (d Dir) List(_ context.Context, bucket, prefix string, fn func(engine.Object) error) error {
-	if _, err := place(bucket, "x"); err != nil {
+	if _, err := fileOf(bucket, "x"); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(d.Root)

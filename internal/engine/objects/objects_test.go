@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
-// fakeS3 answers as S3 does, two objects a page.
+// fakeS3 is a fake of S3 whose lists have two objects per page.
 type fakeS3 struct {
 	mu    sync.Mutex
 	files objects.Dir
@@ -74,7 +74,7 @@ func (f *fakeS3) list(w http.ResponseWriter, r *http.Request, bucket string) {
 	_ = xml.NewEncoder(w).Encode(answer)
 }
 
-// All kinds of buckets do the same, S3 against our own fake and against an emulator that others wrote.
+// All object stores behave the same: directories, S3 with the fake server, and S3 with an independent emulator.
 func TestBuckets(t *testing.T) {
 	srv := httptest.NewServer(&fakeS3{files: objects.Dir{Root: t.TempDir()}})
 	defer srv.Close()
@@ -115,13 +115,13 @@ func TestBuckets(t *testing.T) {
 				t.Errorf("%s, %v", text, err)
 			}
 			if _, err := b.Get(t.Context(), "bucket", "none"); err == nil {
-				t.Error("an object that is not there was opened")
+				t.Error("a missing object was opened")
 			}
 		})
 	}
 }
 
-func TestDirKeepsInside(t *testing.T) {
+func TestDirStaysBelowRoot(t *testing.T) {
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -144,6 +144,6 @@ func TestDirKeepsInside(t *testing.T) {
 		}
 	}
 	if text, _ := os.ReadFile(filepath.Join(outside, "secret")); string(text) != "x" {
-		t.Errorf("what is outside became %q", text)
+		t.Errorf("a file outside of the root was changed to %q", text)
 	}
 }

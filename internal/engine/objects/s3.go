@@ -18,12 +18,12 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 )
 
-// S3 speaks to Amazon S3, or to what is compatible with it, with path-style addresses. Three calls need no SDK module
-// of their own: the core module's signer is enough.
+// S3 uses Amazon S3, or a compatible service, with path-style URLs. It makes only three kinds of requests, for which the signer of the
+// SDK's core module is enough: it does not need the SDK's S3 module.
 type S3 struct {
-	// Endpoint is such as https://s3.us-east-1.amazonaws.com or http://127.0.0.1:9000.
+	// Endpoint is a URL such as https://s3.us-east-1.amazonaws.com or http://127.0.0.1:9000.
 	Endpoint, Region string
-	// Credentials sign the calls. Defaults to none: public buckets.
+	// Credentials sign the requests. Defaults to none, for public buckets.
 	Credentials aws.CredentialsProvider
 	// Client defaults to http.DefaultClient.
 	Client *http.Client
@@ -31,15 +31,15 @@ type S3 struct {
 	Now func() time.Time
 }
 
-// emptyHash is the SHA-256 of nothing.
+// emptyHash is the SHA-256 of an empty body.
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// Get opens an object.
+// Get opens an object for reading.
 func (s S3) Get(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
 	return s.get(ctx, bucket, key, nil)
 }
 
-// GetVersion opens a former version of an object.
+// GetVersion opens a version of an object for reading.
 func (s S3) GetVersion(ctx context.Context, bucket, key, version string) (io.ReadCloser, error) {
 	return s.get(ctx, bucket, key, url.Values{"versionId": {version}})
 }
@@ -52,7 +52,7 @@ func (s S3) get(ctx context.Context, bucket, key string, query url.Values) (io.R
 	return resp.Body, nil
 }
 
-// Put writes an object.
+// Put writes an object, or replaces it.
 func (s S3) Put(ctx context.Context, bucket, key string, body io.ReadSeeker) error {
 	resp, err := s.call(ctx, http.MethodPut, bucket, key, nil, body)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s S3) Put(ctx context.Context, bucket, key string, body io.ReadSeeker) err
 	return resp.Body.Close()
 }
 
-// page is an answer of ListObjectsV2.
+// page is a response of ListObjectsV2.
 type page struct {
 	Contents []struct {
 		Key, ETag, StorageClass string
@@ -105,6 +105,7 @@ func (s S3) page(ctx context.Context, bucket string, query url.Values) (p page, 
 	return p, nil
 }
 
+// call sends a signed request. The error has the beginning of the response if the status is not 2xx.
 func (s S3) call(ctx context.Context, method, bucket, key string, query url.Values, body io.ReadSeeker) (*http.Response, error) {
 	req, hash, err := s.request(ctx, method, bucket, key, query, body)
 	if err != nil {
@@ -129,7 +130,7 @@ func (s S3) call(ctx context.Context, method, bucket, key string, query url.Valu
 	return resp, nil
 }
 
-// request makes the call and hashes its body, which the signature covers.
+// request returns the request and the hash of its body, which the signature covers.
 func (s S3) request(ctx context.Context, method, bucket, key string, query url.Values, body io.ReadSeeker) (*http.Request, string, error) {
 	u, err := url.Parse(strings.TrimSuffix(s.Endpoint, "/"))
 	if err != nil {
@@ -160,7 +161,7 @@ func (s S3) request(ctx context.Context, method, bucket, key string, query url.V
 	return req, hash, nil
 }
 
-// escape writes a path as S3 signs it: everything but letters, digits and -_.~/ as %XX.
+// escape escapes a path as S3 does for the signature: all bytes but letters, digits and -_.~/ become %XX.
 func escape(path string) string {
 	var b strings.Builder
 	for i := range len(path) {
@@ -174,6 +175,7 @@ func escape(path string) string {
 	return b.String()
 }
 
+// sign signs a request with Signature Version 4, unless there are no credentials.
 func (s S3) sign(ctx context.Context, req *http.Request, hash string) error {
 	if s.Credentials == nil {
 		return nil

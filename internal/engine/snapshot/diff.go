@@ -31,6 +31,8 @@ func (s *Store) Diff(ctx context.Context, all []Snapshot) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// diff returns the differences between a snapshot and its source. A file in seen is left out, because it was compared as a part of
+// another snapshot.
 func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) ([]byte, error) {
 	if name, err := s.Name(ctx, kept.Source); err == nil && name == kept.Package {
 		return nil, nil
@@ -68,7 +70,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	return out.Bytes(), nil
 }
 
-// now returns the current content of a source, as it would be packed. It is empty if the source was removed.
+// now returns the current content of the files of a source that would be packed. It is empty if the source was deleted.
 func (s *Store) now(ctx context.Context, of Source) (map[string][]byte, error) {
 	if _, err := os.Stat(of.Path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -86,6 +88,7 @@ func (s *Store) now(ctx context.Context, of Source) (map[string][]byte, error) {
 	return texts(r)
 }
 
+// contents returns the files in the package of a snapshot, by name.
 func (s *Store) contents(ctx context.Context, kept Snapshot) (map[string][]byte, error) {
 	p, err := s.open(ctx, kept)
 	if err != nil {
@@ -127,6 +130,7 @@ func merged(a, b map[string][]byte) map[string][]byte {
 // maxDiff is the maximum size of a file that is compared line by line, in bytes.
 const maxDiff = 1 << 20
 
+// difference returns the unified diff of a file. was and is report whether the file exists in the snapshot and in the source.
 func difference(name string, before, after []byte, was, is bool) []byte {
 	from, to := "a/"+name, "b/"+name
 	if !was {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// gitTime is the maximum time that git may take. A start does not wait longer for information that is only displayed.
+// gitTime is the maximum time that git may take. A start must not wait longer for information that is only displayed.
 const gitTime = 5 * time.Second
 
 // Commit returns the git commit of a source, and whether the source's files differ from the commit. The commit is "" outside of a
@@ -29,7 +29,7 @@ func Commit(ctx context.Context, of Source) (commit string, dirty bool) {
 	return commit, changes != "" || !ok
 }
 
-// withoutFilters switches off the filters of the repository's configuration, which are programs. A file that changed shows as such
+// withoutFilters returns flags that disable the filters in the repository's configuration, which are programs. Git detects changed files
 // without them, too.
 func withoutFilters(ctx context.Context, dir string) (flags []string) {
 	names, _ := git(ctx, dir, "config", "--name-only", "--get-regexp", `^filter\..*\.(clean|process|required)$`)

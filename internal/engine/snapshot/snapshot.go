@@ -92,6 +92,8 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	return kept, err
 }
 
+// keep returns the snapshot of a source. It only packs the source if the store does not have its package: computing the name, which
+// contains the hash, is faster. The name is empty if the source is too large to be hashed before packing.
 func (s *Store) keep(ctx context.Context, of Source) (Snapshot, error) {
 	name, err := of.Name(ctx, ray.PackageLimit)
 	if err != nil {

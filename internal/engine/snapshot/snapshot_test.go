@@ -64,14 +64,14 @@ func TestKeep(t *testing.T) {
 	write(t, dir, map[string]string{"a.py": "1", "sub/b.py": "2", "data.bin": "3", ".gitignore": "*.bin\n"})
 	first := keep(t, s, snapshot.Source{Path: dir})
 	if again := keep(t, s, snapshot.Source{Path: dir}); again.Package != first.Package {
-		t.Errorf("the same content is kept as %s and %s", first.Package, again.Package)
+		t.Errorf("the same content is stored as %s and %s", first.Package, again.Package)
 	}
 	write(t, dir, map[string]string{"a.py": "changed"})
 	if changed := keep(t, s, snapshot.Source{Path: dir}); changed.Package == first.Package {
 		t.Error("a change of a file does not change the package")
 	}
 	if names, err := s.Names(time.Now().Add(time.Hour)); len(names) != 2 || err != nil {
-		t.Errorf("the store holds %v, %v", names, err)
+		t.Errorf("the store contains %v, %v", names, err)
 	}
 	label := snapshot.Encode([]snapshot.Snapshot{first})
 	to, at := filepath.Join(t.TempDir(), "copy"), time.Now().Add(-time.Hour).Truncate(time.Second)
@@ -90,7 +90,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestWheel stores a copy of a wheel and leaves the user's file alone.
+// The package of a wheel is a copy, and the user's file is not changed.
 func TestWheel(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())
 	write(t, dir, map[string]string{"a-1.0-py3-none-any.whl": "a wheel"})
@@ -100,7 +100,7 @@ func TestWheel(t *testing.T) {
 		t.Errorf("got %+v, then %+v", kept, again)
 	}
 	if got := tree(t, dir); got["a-1.0-py3-none-any.whl"] != "a wheel" {
-		t.Errorf("the user's directory holds %v", got)
+		t.Errorf("the user's directory contains %v", got)
 	}
 	write(t, dir, map[string]string{"a-1.0-py3-none-any.whl": "another"})
 	p, err := s.Package(t.Context(), snapshot.Encode([]snapshot.Snapshot{kept}), source)
@@ -109,15 +109,15 @@ func TestWheel(t *testing.T) {
 	}
 	defer p.Close()
 	if data, err := p.Bytes(); string(data) != "a wheel" || err != nil {
-		t.Errorf("the package holds %s, %v", data, err)
+		t.Errorf("the package contains %s, %v", data, err)
 	}
 	if text, err := s.Diff(t.Context(), []snapshot.Snapshot{kept}); !strings.Contains(string(text), "the wheel differs") || err != nil {
 		t.Errorf("got %s, %v", text, err)
 	}
 }
 
-// TestGone removes packages. One whose source has not changed can be recreated.
-func TestGone(t *testing.T) {
+// A removed package is created again if its source has not changed. Otherwise the error says to start a new run.
+func TestRemovedPackage(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())
 	write(t, dir, map[string]string{"a.py": "1"})
 	kept := keep(t, s, snapshot.Source{Path: dir})
@@ -148,7 +148,7 @@ func TestGone(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if names, err := s.Names(time.Now().Add(time.Hour)); len(names) > 0 || err != nil {
-		t.Errorf("what the directory holds now was packed: %v, %v", names, err)
+		t.Errorf("the changed content of the directory was packed: %v, %v", names, err)
 	}
 }
 
@@ -199,8 +199,8 @@ Binary files a/code/bin and b/code/bin differ
 	}
 }
 
-// TestDiffOfRemoved compares with a directory that was removed, beside one that was not.
-func TestDiffOfRemoved(t *testing.T) {
+// The diff of a directory that was removed shows its files as removed.
+func TestDiffOfRemovedDirectory(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())
 	write(t, dir, map[string]string{"a/a.py": "one\n", "b/b.py": "one\n", "p.yaml": "one\n"})
 	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/a"}), keep(t, s, snapshot.Source{Path: dir + "/b"}),
@@ -258,7 +258,7 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// The configuration of a repository can come from somebody else, and names programs.
+// The configuration of a repository names programs. It may come from another user, so that Commit must not run them.
 func TestCommitRunsNoProgramOfTheRepository(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed: an execution then has no commit")

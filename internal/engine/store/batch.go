@@ -9,19 +9,19 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Batch gathers one commit. It is for one goroutine, and used once.
+// Batch collects the writes of one commit. It is not safe for concurrent use, and must not be used again after its commit.
 type Batch struct{ b *pebble.Batch }
 
-// NewID numbers a new run.
+// NewID returns the id for a new run.
 func (s *Store) NewID() ID { return ID(s.lastID.Add(1)) }
 
-// LastID is the newest id that was given out.
+// LastID returns the greatest id that was given to a run.
 func (s *Store) LastID() ID { return ID(s.lastID.Load()) }
 
-// NewBatch begins a commit.
+// NewBatch returns an empty batch.
 func (s *Store) NewBatch() *Batch { return &Batch{s.db.NewBatch()} }
 
-// Commit puts the batch on disk: it is synced when Commit returns. It waits while the disk is full.
+// Commit writes the batch, and returns when it is synced to disk. It waits while the disk is full.
 func (s *Store) Commit(b *Batch) error {
 	if b.b.Empty() {
 		return b.b.Close()
@@ -29,11 +29,12 @@ func (s *Store) Commit(b *Batch) error {
 	return s.commit(b, pebble.Sync)
 }
 
-// CommitLazily is Commit without the wait for the disk, for what may be lost: a later Commit takes it along.
+// CommitLazily writes the batch without a sync, for writes that a crash may lose. The next Commit syncs it, too.
 func (s *Store) CommitLazily(b *Batch) error {
 	return s.commit(b, pebble.NoSync)
 }
 
+// commit writes a batch, counts it for AwaitSync, and records its sequence number if it was synced.
 func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -51,17 +52,17 @@ func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
 	return b.b.Close()
 }
 
-// The errors of the batch's own setters can only come from a closed batch, which is a mistake in this package's
-// callers; the commit would report it.
+// set and del ignore the errors of Pebble's batch: they occur only if a caller of this package uses a batch after its commit, and then
+// the next commit fails.
 func (b *Batch) set(key, value []byte) { _ = b.b.Set(key, value, nil) }
 func (b *Batch) del(key []byte)        { _ = b.b.Delete(key, nil) }
 
-// Name makes a run be found by its ARN.
+// Name adds a run to the index by ARN.
 func (b *Batch) Name(arn string, id ID) {
 	b.set(nameKey(arn), binary.BigEndian.AppendUint64(nil, uint64(id)))
 }
 
-// Meta writes what never changes of a run.
+// Meta writes the part of a run that never changes.
 func (b *Batch) Meta(id ID, v []byte) { b.set(idKey(keyRun, id, partMeta), v) }
 
 // Head writes a run's head.
@@ -85,46 +86,48 @@ func (b *Batch) DropRecords(id ID, task string) {
 	_ = b.b.DeleteRange(prefix, after(prefix), nil)
 }
 
-// Log writes the note on a task's log.
+// Log writes the engine's record of a task's log. The log itself is in files.
 func (b *Batch) Log(id ID, task string, v []byte) { b.set(append(idKey(keyLog, id), task...), v) }
 
-// Open notes that a run is open, with what the engine needs to know of it when it starts.
+// Open adds a run to the index of open runs, with what the engine needs to know of it when it starts.
 func (b *Batch) Open(id ID, v []byte) { b.set(idKey(keyOpen, id), v) }
 
-// Closed takes a run from the open ones to the closed ones.
+// Closed moves a run from the index of open runs to the index of closed runs.
 func (b *Batch) Closed(id ID, stop time.Time) {
 	b.del(idKey(keyOpen, id))
 	b.set(closedKey(stop, id), nil)
 }
 
-// Reopened takes back Closed.
+// Reopened removes a run from the index of closed runs. stop is the time that Closed had.
 func (b *Batch) Reopened(id ID, stop time.Time) { b.del(closedKey(stop, id)) }
 
-// Owe notes something that the engine has to do for a run, by name.
-func (b *Batch) Owe(id ID, name string, v []byte) { b.set(append(idKey(keyOwed, id), name...), v) }
+// AddEffect adds an effect that the engine has to perform for a run to the outbox, by its name.
+func (b *Batch) AddEffect(id ID, name string, v []byte) {
+	b.set(append(idKey(keyOutbox, id), name...), v)
+}
 
-// Paid removes what Owe noted.
-func (b *Batch) Paid(id ID, name string) { b.del(append(idKey(keyOwed, id), name...)) }
+// RemoveEffect removes an effect from the outbox.
+func (b *Batch) RemoveEffect(id ID, name string) { b.del(append(idKey(keyOutbox, id), name...)) }
 
-// Entry places a run in the lists of its group.
+// Entry is a run in the lists of its group. Each run is in two lists: that of all runs and that of its status.
 type Entry struct {
 	ID      ID
-	Group   string // a machine's ARN, or a map run's
+	Group   string // the ARN of a state machine, or of a map run
 	Status  string
 	Start   time.Time
 	Summary []byte
 }
 
-// List puts a run into the list of all and into that of its status.
+// List adds a run to the list of all runs and to the list of its status.
 func (b *Batch) List(e Entry) {
 	b.set(listKey(e.Group, "", e.Start, e.ID), e.Summary)
 	b.set(listKey(e.Group, e.Status, e.Start, e.ID), e.Summary)
 }
 
-// Unlist removes a run from the list of a status that it had, all of e but Summary being as it was.
+// Unlist removes a run from the list of its former status. All fields of e but Summary must be those that List had.
 func (b *Batch) Unlist(e Entry) { b.del(listKey(e.Group, e.Status, e.Start, e.ID)) }
 
-// Doc writes a document, or removes it when v is nil.
+// Doc writes a document, or deletes it if v is nil.
 func (b *Batch) Doc(kind, name string, v []byte) {
 	if v == nil {
 		b.del(docKey(kind, name))
@@ -133,21 +136,21 @@ func (b *Batch) Doc(kind, name string, v []byte) {
 	b.set(docKey(kind, name), v)
 }
 
-// Forget removes all of a closed run in one commit. It deletes key by key: a range deletion for each run would slow
-// down every later read.
+// Forget deletes a closed run in one lazy commit. It deletes key by key, because a range deletion for each run would slow down all
+// later reads.
 func (s *Store) Forget(arn string, stop time.Time, e Entry) error {
 	b := s.NewBatch()
 	b.del(nameKey(arn))
 	b.del(closedKey(stop, e.ID))
 	b.Unlist(e)
 	b.del(listKey(e.Group, "", e.Start, e.ID))
-	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOwed, keyLog} {
+	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOutbox, keyLog} {
 		err := s.scan(idKey(kind, e.ID), func(k, _ []byte) bool {
 			b.del(k)
 			return true
 		})
 		if err != nil {
-			return errors.Join(fmt.Errorf("forget run %d: %w", e.ID, err), b.b.Close())
+			return errors.Join(fmt.Errorf("delete run %d: %w", e.ID, err), b.b.Close())
 		}
 	}
 	return s.CommitLazily(b)

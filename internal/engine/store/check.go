@@ -8,13 +8,15 @@ import (
 	"time"
 )
 
-// Counts are how many keys of a kind there are. In a sound store every run has one name, two list entries, and is
-// either open or closed.
+// Counts has the number of keys of each kind. In a consistent store, each run has one name and two list entries, and is either open
+// or closed.
 type Counts struct {
-	Runs, Names, Listed, Open, Closed, Owed, Batches, Records, Logs, Docs int64
+	Runs, Names, Listed, Open, Closed int64
+	Outbox                            int64 `json:"Owed"` // rayorch store check --json prints the field with this key
+	Batches, Records, Logs, Docs      int64
 }
 
-// Count counts all keys.
+// Count reads the whole store and counts its keys.
 func (s *Store) Count() (c Counts, err error) {
 	last := ID(0)
 	for _, k := range []struct {
@@ -22,7 +24,7 @@ func (s *Store) Count() (c Counts, err error) {
 		n    *int64
 	}{
 		{keyRun, &c.Runs}, {keyName, &c.Names}, {keyList, &c.Listed}, {keyOpen, &c.Open}, {keyClosed, &c.Closed},
-		{keyOwed, &c.Owed}, {keyEvents, &c.Batches}, {keyRecord, &c.Records}, {keyLog, &c.Logs}, {keyDoc, &c.Docs},
+		{keyOutbox, &c.Outbox}, {keyEvents, &c.Batches}, {keyRecord, &c.Records}, {keyLog, &c.Logs}, {keyDoc, &c.Docs},
 	} {
 		err = errors.Join(err, s.scan([]byte{k.kind}, func(key, _ []byte) bool {
 			if k.kind != keyRun {
@@ -36,7 +38,7 @@ func (s *Store) Count() (c Counts, err error) {
 	return c, err
 }
 
-// Runs calls fn for the number of every run, in order.
+// Runs calls fn for the id of each run, in order, until fn returns an error.
 func (s *Store) Runs(fn func(ID) error) error {
 	it, err := s.iter(prefixBounds([]byte{keyRun}))
 	if err != nil {
@@ -45,28 +47,28 @@ func (s *Store) Runs(fn func(ID) error) error {
 	for ok := it.First(); ok; {
 		id := keyID(it.Key())
 		if err := fn(id); err != nil {
-			return errors.Join(err, it.Close())
+			return it.finish(err)
 		}
 		ok = it.SeekGE(idKey(keyRun, id+1))
 	}
-	return errors.Join(it.Error(), it.Close())
+	return it.finish(nil)
 }
 
-// Indexed says what the indexes have wrong of a run: its name, its two list entries, and whether it is among the open or
-// the closed ones (stop is zero while it is open).
+// Indexed checks a run's entries in the indexes and returns a text for each that is wrong: its name, its two list entries, and its
+// entry among the open or closed runs. stop is when the run closed, zero if it is open.
 func (s *Store) Indexed(arn string, e Entry, stop time.Time) (problems []string, err error) {
-	want := func(what string, key []byte, there bool) {
+	want := func(what string, key []byte, exists bool) {
 		_, found := s.get(key)
 		switch {
-		case found == nil && !there:
-			problems = append(problems, what+" is there and should not be")
-		case errors.Is(found, errNoKey) && there:
+		case found == nil && !exists:
+			problems = append(problems, what+" exists and should not")
+		case errors.Is(found, errNoKey) && exists:
 			problems = append(problems, what+" is missing")
 		case found != nil && !errors.Is(found, errNoKey):
 			err = errors.Join(err, fmt.Errorf("read %s: %w", what, found))
 		}
 	}
-	want("the entry in the list of all", listKey(e.Group, "", e.Start, e.ID), true)
+	want("the entry in the list of all runs", listKey(e.Group, "", e.Start, e.ID), true)
 	want("the entry in the list of its status", listKey(e.Group, e.Status, e.Start, e.ID), true)
 	want("the entry among the open runs", idKey(keyOpen, e.ID), stop.IsZero())
 	if !stop.IsZero() {
@@ -74,12 +76,12 @@ func (s *Store) Indexed(arn string, e Entry, stop time.Time) (problems []string,
 	}
 	id, found := s.Find(arn)
 	if found != nil || id != e.ID {
-		problems = append(problems, "its name leads elsewhere")
+		problems = append(problems, "the name is missing or refers to another run")
 	}
 	return problems, err
 }
 
-// Keys calls fn for every key, with the kind that its first byte stands for, for a dump. The bytes are fn's for the call.
+// Keys calls fn for each key, with the name of its kind, for a dump. The bytes are valid only during the call.
 func (s *Store) Keys(fn func(kind string, key, value []byte) error) error {
 	var failed error
 	err := s.scan(nil, func(k, v []byte) bool {
@@ -89,12 +91,13 @@ func (s *Store) Keys(fn func(kind string, key, value []byte) error) error {
 	return errors.Join(failed, err)
 }
 
+// kinds are the names of the kinds of keys in a dump. They are part of the dump's format.
 var kinds = map[byte]string{
 	keyDoc: "document", keyEvents: "events", keyFormat: "format", keyList: "list", keyName: "name", keyOpen: "open",
-	keyOwed: "owed", keyRecord: "record", keyRun: "run", keyClosed: "closed", keyLog: "log",
+	keyOutbox: "owed", keyRecord: "record", keyRun: "run", keyClosed: "closed", keyLog: "log",
 }
 
-// KeyText shows a key as people read it: its parts, numbers as numbers.
+// KeyText returns a readable form of a key: its parts without the kind, with numbers in decimal.
 func KeyText(key []byte) string {
 	switch key[0] {
 	case keyRun:
@@ -105,7 +108,7 @@ func KeyText(key []byte) string {
 		return fmt.Sprintf("%d %s", keyID(key), part)
 	case keyEvents:
 		return fmt.Sprintf("%d from %d", keyID(key), binary.BigEndian.Uint64(key[9:]))
-	case keyOpen, keyOwed, keyRecord, keyLog:
+	case keyOpen, keyOutbox, keyRecord, keyLog:
 		return fmt.Sprintf("%d %q", keyID(key), key[9:])
 	case keyClosed:
 		stop := time.UnixMilli(int64(binary.BigEndian.Uint64(key[1:]))).UTC()
@@ -119,22 +122,22 @@ func KeyText(key []byte) string {
 	return fmt.Sprintf("%q", key[1:])
 }
 
-// Compact rewrites the database without what was deleted or overwritten.
+// Compact rewrites the database without deleted and overwritten data.
 func (s *Store) Compact(ctx context.Context) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
 	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("compact: %w", err)
+		return fmt.Errorf("compact: %w", plain(err))
 	}
 	if err := s.db.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
-		return fmt.Errorf("compact: %w", err)
+		return fmt.Errorf("compact: %w", plain(err))
 	}
 	return nil
 }
 
-// Size is how many bytes the database takes on disk.
+// Size returns the size of the database on disk, in bytes; 0 if the store is closed.
 func (s *Store) Size() uint64 {
 	if s.enter() != nil {
 		return 0

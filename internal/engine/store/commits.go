@@ -16,34 +16,35 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// commitsFile holds how many writes were synced, beside the database. The database takes a write-ahead log that was cut short
-// for one that a crash left so; only a count that is kept elsewhere tells the two apart.
+// commitsFile holds the number of synced writes, in a file next to the database. Pebble cannot distinguish a write-ahead log that lost
+// its end from one whose end was never written before a crash; only a count that is stored elsewhere can.
 const commitsFile = "commits"
 
-// commits keeps the number of the last write of a commit that was synced: the database numbers the writes of all batches, in the
-// order of its log. The file itself is not synced: it is written after the sync of the commit, so that it is never ahead of the
-// disk. A killed process leaves it exact, and after a power loss it may be behind, as it is when an older release wrote to the database.
+// commits stores the sequence number after the last synced write. Pebble numbers the writes of all batches in the order of its log.
+// The file itself is not synced: it is written after the sync of the commit, so that it is never ahead of the disk. It is exact after a
+// process was killed. It may be behind after a power loss, or if an older release wrote to the database; then fewer losses are detected.
 type commits struct {
-	want   atomic.Uint64 // what last is to be
+	want   atomic.Uint64 // the number that the file should have
 	mu     sync.Mutex
 	file   vfs.File
-	last   uint64
-	failed bool
+	last   uint64 // the number that the file has
+	failed bool   // a failure was logged
 	logger *slog.Logger
 }
 
-// LostError says that the database has fewer writes than were acknowledged. An owner that continues with it repeats what was lost.
+// LostError means that the database has fewer writes than were acknowledged. An owner that continued with it would repeat the work
+// whose records are lost.
 type LostError struct {
 	Dir            string
 	Counted, Found uint64
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("the database in %s has lost at least %d writes that were on disk: it ends with write %d, and %d were counted",
+	return fmt.Sprintf("the database in %s has lost at least %d writes that were on disk: it ends with write %d, expected %d",
 		e.Dir, e.Counted-e.Found, e.Found, e.Counted)
 }
 
-// counted reads the count; 0 where there is none, or none that can be read.
+// counted reads the number from the file; 0 if the file is missing or has no valid number.
 func counted(fs vfs.FS, dir string) (uint64, error) {
 	f, err := fs.Open(fs.PathJoin(dir, commitsFile))
 	if errors.Is(err, iofs.ErrNotExist) {
@@ -63,7 +64,7 @@ func counted(fs vfs.FS, dir string) (uint64, error) {
 
 func countText(n uint64) []byte { return fmt.Appendf(nil, "%020d\n", n) }
 
-// begin goes on counting from the number of the last write.
+// begin opens the file, creating it if necessary, and continues from the number of the database's last write.
 func (c *commits) begin(fs vfs.FS, dir string, last uint64) error {
 	name := fs.PathJoin(dir, commitsFile)
 	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
@@ -81,10 +82,10 @@ func (c *commits) begin(fs vfs.FS, dir string, last uint64) error {
 	return nil
 }
 
-// synced notes the number of a write that is on disk, with all before it. A count that cannot be written stays behind, which
-// only means that less is noticed.
+// synced records that the writes below a number are on disk. If the file cannot be written, it stays behind, which only means that
+// fewer losses are detected.
 //
-// Commits that share a sync end at the same time: one of them writes for all.
+// Commits that share a sync end at the same time: one of them writes the file for all.
 func (c *commits) synced(last uint64) {
 	for was := c.want.Load(); ; was = c.want.Load() {
 		if last <= was {
@@ -104,6 +105,7 @@ func (c *commits) synced(last uint64) {
 	}
 }
 
+// write writes the number to the file. The caller holds c.mu.
 func (c *commits) write(last uint64) {
 	if last <= c.last || c.file == nil {
 		return
@@ -111,7 +113,7 @@ func (c *commits) write(last uint64) {
 	c.last = last
 	if _, err := c.file.WriteAt(countText(last), 0); err != nil && !c.failed {
 		c.failed = true
-		c.logger.Warn("count commits", "problem", err)
+		c.logger.Warn("could not record the number of commits: a loss of commits may not be detected", "problem", err)
 	}
 }
 
@@ -126,19 +128,19 @@ func (c *commits) close() error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// end is the number after that of the batch's last write.
+// end returns the sequence number after the batch's last write.
 func end(b *pebble.Batch) uint64 { return uint64(b.SeqNum()) + uint64(b.Count()) }
 
-// lastWrite is the number after that of the last write in a database. The database has it for its snapshots, and shows it
-// nowhere: TestCommitsAreCounted fails when a new release has it elsewhere.
+// lastWrite returns the sequence number after the last write in a database. Pebble has no API for it, so it is read from an unexported
+// field of a snapshot. TestCommitsAreCounted fails if a new Pebble release moves the field.
 func lastWrite(db *pebble.DB) uint64 {
 	snapshot := db.NewSnapshot()
 	defer snapshot.Close()
 	return reflect.ValueOf(snapshot).Elem().FieldByName("seqNum").Uint()
 }
 
-// lost compares the count with the database, before anything is written to it: a LostError where writes are missing. A database
-// that cannot be read is an error, too.
+// lost returns a LostError if the database has fewer writes than the commits file says, or an error if the database cannot be read.
+// It writes nothing, and must run before the database is opened for writing.
 func (s *Store) lost(o Options) error {
 	want, err := counted(o.FS, s.dir)
 	if err != nil {
@@ -150,15 +152,15 @@ func (s *Store) lost(o Options) error {
 	if _, err := o.FS.Stat(s.fs.PathJoin(s.dir, "db")); errors.Is(err, iofs.ErrNotExist) {
 		return &LostError{Dir: s.dir, Counted: want}
 	}
-	found, err := s.lookAtLast(o)
+	found, err := s.readLastWrite(o)
 	if err == nil && found < want {
 		err = &LostError{s.dir, want, found}
 	}
 	return err
 }
 
-// lookAtLast is lastWrite of a database that nobody has open.
-func (s *Store) lookAtLast(o Options) (uint64, error) {
+// readLastWrite opens the database read-only and returns its lastWrite.
+func (s *Store) readLastWrite(o Options) (uint64, error) {
 	o.FS, o.ReadOnly = readOnly{o.FS}, true
 	db, err := s.openDB(o)
 	if err != nil {

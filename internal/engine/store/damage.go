@@ -2,16 +2,17 @@ package store
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// DamagedError says that something in the database cannot be read: a block whose checksum does not match, a file that is
-// missing or that the disk does not return. What is stored elsewhere can still be read.
+// DamagedError means that a part of the database cannot be read: the checksum of a block does not match, a file is missing, or the disk
+// reports an error. The other parts can still be read.
 type DamagedError struct {
-	Execution string // the ARN of the execution that was asked for; empty where the reader does not know it
+	Execution string // the ARN of the execution that was read; empty if the reader does not know it
 	Err       error
 }
 
@@ -19,7 +20,7 @@ func (e *DamagedError) Error() string { return e.Summary() + ": " + e.Err.Error(
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Summary is the error without the database's own text.
+// Summary returns the message without the database's error.
 func (e *DamagedError) Summary() string {
 	if e.Execution == "" {
 		return "the database of the state directory is damaged"
@@ -27,7 +28,7 @@ func (e *DamagedError) Summary() string {
 	return "the database of the state directory is damaged: execution " + e.Execution + " cannot be read"
 }
 
-// Of returns err with the execution's name, if err says that the database is damaged.
+// Of adds the ARN of an execution to err if it is a DamagedError without one.
 func Of(execution string, err error) error {
 	var d *DamagedError
 	if !errors.As(err, &d) || d.Execution != "" {
@@ -36,13 +37,13 @@ func Of(execution string, err error) error {
 	return &DamagedError{execution, d.Err}
 }
 
-// damage counts what could not be read since the store was opened.
+// damage counts failures since the store was opened.
 type damage struct {
 	reads      atomic.Int64
 	background atomic.Int64
 }
 
-// read puts the error of a read into the store's terms.
+// read converts the error of a read: unexpected ones become a DamagedError, and are counted.
 func (d *damage) read(err error) error {
 	if err == nil || errors.Is(err, pebble.ErrNotFound) || errors.Is(err, ErrClosed) {
 		return err
@@ -52,11 +53,23 @@ func (d *damage) read(err error) error {
 		return err
 	}
 	d.reads.Add(1)
-	return &DamagedError{Err: err}
+	return &DamagedError{Err: plain(err)}
 }
 
-// listener keeps the process alive when a block is damaged: by default the database ends it. The reader gets the error, and a
-// compaction is tried again later; until then its input stays as it is.
+// carrier is a line in the message of Pebble's errors about damage. It has no meaning for users.
+const carrier = "\n<corruption detail carrier>"
+
+// plainError is an error of Pebble whose message does not have the carrier.
+type plainError struct{ err error }
+
+func plain(err error) error { return plainError{err} }
+
+func (e plainError) Error() string { return strings.ReplaceAll(e.err.Error(), carrier, "") }
+
+func (e plainError) Unwrap() error { return e.err }
+
+// listener keeps the process alive when a block is damaged: without DataCorruption, Pebble exits. The reader gets an error. A
+// compaction that fails is retried later; its input files stay until then.
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
@@ -64,20 +77,20 @@ func (s *Store) listener() *pebble.EventListener {
 		},
 		BackgroundError: func(err error) {
 			s.damage.background.Add(1)
-			s.logger.Error("a compaction of the database failed and is retried", "problem", err)
+			s.logger.Error("a compaction of the database failed and is retried", "problem", plain(err))
 		},
 	}
 }
 
-// ReadErrors counts the reads that failed since the store was opened, because something in the database is damaged.
+// ReadErrors returns the number of reads that failed since the store was opened because the database is damaged.
 func (s *Store) ReadErrors() int64 { return s.damage.reads.Load() }
 
-// BackgroundErrors counts the flushes and compactions that failed since the store was opened.
+// BackgroundErrors returns the number of flushes and compactions that failed since the store was opened.
 func (s *Store) BackgroundErrors() int64 { return s.damage.background.Load() }
 
-// unreadable says that opening a database failed because of what is in it or missing in it, and not because of the rest of the
-// system: permissions, room, limits.
+// unreadable reports whether opening a database failed because its files are damaged or missing, and not because of the system:
+// permissions, disk space, limits.
 func unreadable(err error) bool {
-	var no syscall.Errno
-	return !errors.As(err, &no) || no == syscall.EIO || no == syscall.ENOENT
+	var code syscall.Errno
+	return !errors.As(err, &code) || code == syscall.EIO || code == syscall.ENOENT
 }

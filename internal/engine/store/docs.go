@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Doc is one document of a kind, such as a state machine: catalog's records.
+// Doc is a document: a named value of some kind, for example a state machine of package catalog.
 type Doc struct {
 	Name  string
 	Value []byte
 }
 
-// ErrNoDoc says that there is no such document.
+// ErrNoDoc means that the document does not exist.
 var ErrNoDoc = errors.New("no such document")
 
-// Doc reads a document; ErrNoDoc when there is none. Kinds hold no zero bytes.
+// Doc reads a document. The error is ErrNoDoc if there is none. A kind must not contain a zero byte.
 func (s *Store) Doc(kind, name string) ([]byte, error) {
 	v, err := s.get(docKey(kind, name))
 	if errors.Is(err, errNoKey) {
@@ -25,8 +25,8 @@ func (s *Store) Doc(kind, name string) ([]byte, error) {
 	return v, err
 }
 
-// PutDocs writes and (where Value is nil) deletes documents of a kind in one commit, on disk when it returns. A full
-// disk gives ErrFull.
+// PutDocs writes documents of a kind in one commit, and deletes those whose Value is nil. The commit is on disk when PutDocs returns.
+// The error is ErrFull if the disk is full.
 func (s *Store) PutDocs(kind string, docs ...Doc) error {
 	if err := s.Admit(); err != nil {
 		return err
@@ -41,8 +41,8 @@ func (s *Store) PutDocs(kind string, docs ...Doc) error {
 	return nil
 }
 
-// Docs lists documents of a kind by name, from the first name that is greater than after and begins with prefix, at
-// most limit (0: all).
+// Docs returns the documents of a kind whose names begin with prefix and are greater than after, sorted by name, at most limit of them
+// (0: all).
 func (s *Store) Docs(kind, prefix, after string, limit int) ([]Doc, error) {
 	var docs []Doc
 	skip := len(docKey(kind, ""))
@@ -56,7 +56,7 @@ func (s *Store) Docs(kind, prefix, after string, limit int) ([]Doc, error) {
 	return docs, err
 }
 
-// DocNames lists the names of all documents of a kind.
+// DocNames returns the names of all documents of a kind, sorted.
 func (s *Store) DocNames(kind string) ([]string, error) {
 	var names []string
 	prefix := docKey(kind, "")

@@ -7,22 +7,22 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// ID is a run's number in its directory: later runs have greater ones. Keys are short because of it.
+// ID is the number of a run in its state directory. Later runs have greater ids. Keys contain ids instead of ARNs, to be short.
 type ID uint64
 
-// The first byte of a key says what it holds. Numbers are big-endian, so that keys sort as numbers do; ids and times
-// of lists are inverted, so that the newest come first.
+// The first byte of a key is its kind; the comments show the rest of the key -> the value. Numbers are big-endian, so that keys sort
+// numerically. The times and ids in lists are inverted (~), so that the newest runs come first.
 const (
 	keyDoc    = 'd' // kind 0 name -> document
 	keyEvents = 'e' // id first-event -> batch of events
 	keyFormat = 'v' // -> version of this layout
-	keyLog    = 'g' // id task -> note on the log that is kept
+	keyLog    = 'g' // id task -> what the engine records about the log of a task
 	keyList   = 'l' // group 0 status 0 ~start ~id -> summary; the status is empty in the list of all
 	keyName   = 'n' // ARN -> id
-	keyOpen   = 'o' // id -> what the engine needs at its start
-	keyOwed   = 't' // id name -> what the engine still has to do
+	keyOpen   = 'o' // id -> what the engine needs to know of an open run when it starts
+	keyOutbox = 't' // id name -> outbox: an effect that the engine still has to perform
 	keyRecord = 'p' // id task 0 key -> private record
-	keyRun    = 'r' // id part -> the run's parts, side by side: one seek loads all of it
+	keyRun    = 'r' // id part -> the parts of a run, next to each other: one seek loads all of them
 	keyClosed = 'c' // stop id -> nothing; for retention
 )
 
@@ -84,7 +84,7 @@ func prefixBounds(prefix []byte) *pebble.IterOptions {
 	return &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)}
 }
 
-// after is the first key that is greater than all that begin with prefix.
+// after returns the first key that is greater than all keys that begin with prefix; nil if there is none.
 func after(prefix []byte) []byte {
 	up := append([]byte(nil), prefix...)
 	for i := len(up) - 1; i >= 0; i-- {

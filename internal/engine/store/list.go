@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// ErrBadToken says that a page's token is none of ours, or of another list.
+// ErrBadToken means that a page token is malformed.
 var ErrBadToken = errors.New("bad page token")
 
-// Groups lists the groups that have runs.
+// Groups returns the names of the groups that have runs.
 func (s *Store) Groups() ([]string, error) {
 	var groups []string
 	it, err := s.iter(prefixBounds([]byte{keyList}))
@@ -20,5 +20,5 @@ func (s *Store) Groups() ([]string, error) {
 		groups = append(groups, string(group))
 		ok = it.SeekGE(append(append([]byte{keyList}, groups[len(groups)-1]...), 1))
 	}
-	return groups, errors.Join(it.Error(), it.Close())
+	return groups, it.finish(nil)
 }

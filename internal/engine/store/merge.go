@@ -5,19 +5,19 @@ import (
 	"container/heap"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"time"
 )
 
-// Span is a stretch of time by when runs began: from After on, and before Before. Zero means without a bound.
+// Span selects runs by their start time: at or after After, and before Before. A zero bound means no bound.
 type Span struct{ After, Before time.Time }
 
-// placeSize is the part of a list's key that says where in the list a run stands: its start and its id, both inverted.
-const placeSize = 16
+// positionSize is the length of a run's position in a list, in bytes. The position is the last part of the list's key: the run's start
+// and its id, both inverted.
+const positionSize = 16
 
-// Merge goes through the runs of several groups as one list, newest first: those of one status, or all when it is
-// empty. The token goes on behind a run, whatever was started since. fn gets each run's token; the summary is fn's for
-// the call only. It returns false to end.
+// Merge calls fn for the runs of several groups as one list, newest first, until fn returns false. It lists the runs with a status, or
+// all runs if status is empty. fn gets a token for each run: a later call with that token continues after the run, even if runs were
+// started since. The entry's summary is valid only during the call. The error is ErrBadToken if the token is malformed.
 func (s *Store) Merge(groups []string, status, token string, span Span, fn func(token string, e Entry) bool) error {
 	from, err := mergeFrom(token, span)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Merge(groups []string, status, token string, span Span, fn func(
 	}
 	heap.Init(m)
 	for len(m.lists) > 0 {
-		e, at := m.lists[0].entry(), m.lists[0].place()
+		e, at := m.lists[0].entry(), m.lists[0].position()
 		if !fn(base64.RawURLEncoding.EncodeToString(at), e) {
 			return nil
 		}
@@ -43,7 +43,7 @@ func (s *Store) Merge(groups []string, status, token string, span Span, fn func(
 	return nil
 }
 
-// Tally is how many runs of a group have a status. It reads keys only.
+// Tally counts the runs of a group that have a status and started in a span. It reads only keys.
 func (s *Store) Tally(group, status string, span Span) (n int, err error) {
 	from, _ := mergeFrom("", span)
 	m := &merge{}
@@ -58,7 +58,7 @@ func (s *Store) Tally(group, status string, span Span) (n int, err error) {
 	return n, it.Error()
 }
 
-// mergeFrom is the place at which reading begins: behind the token's run, or at the span's later end.
+// mergeFrom returns the position at which reading starts: after the token's run, or at the span's Before.
 func mergeFrom(token string, span Span) ([]byte, error) {
 	from := []byte{}
 	if !span.Before.IsZero() {
@@ -68,7 +68,7 @@ func mergeFrom(token string, span Span) ([]byte, error) {
 		return from, nil
 	}
 	at, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(at) != placeSize {
+	if err != nil || len(at) != positionSize {
 		return nil, ErrBadToken
 	}
 	if at = append(at, 0); bytes.Compare(at, from) > 0 {
@@ -77,28 +77,28 @@ func mergeFrom(token string, span Span) ([]byte, error) {
 	return from, nil
 }
 
-// merge is a heap of lists by the place of the run that each stands at.
+// merge is a heap of lists, ordered by the position of each list's current run.
 type merge struct{ lists []groupList }
 
-// groupList is one group's list while it is read.
+// groupList is the list of a group while it is read.
 type groupList struct {
 	it            iter
 	group, status string
-	prefix        int
+	prefix        int // the length of the key before the position
 }
 
-func (l groupList) place() []byte { return l.it.Key()[l.prefix:] }
+func (l groupList) position() []byte { return l.it.Key()[l.prefix:] }
 
 func (l groupList) entry() Entry {
-	at := l.place()
-	summary, _ := l.it.ValueAndErr() // next reports what is wrong with it
+	at := l.position()
+	summary, _ := l.it.ValueAndErr() // next reports the error
 	return Entry{
 		ID: ID(^binary.BigEndian.Uint64(at[8:])), Group: l.group, Status: l.status,
 		Start: time.UnixMilli(int64(^binary.BigEndian.Uint64(at))).UTC(), Summary: summary,
 	}
 }
 
-// add opens a group's list, unless it has nothing in the span.
+// add opens the list of a group and adds it to the heap, unless it has no run in the span.
 func (m *merge) add(s *Store, group, status string, from []byte, span Span) error {
 	prefix := listPrefix(group, status)
 	o := prefixBounds(prefix)
@@ -114,13 +114,13 @@ func (m *merge) add(s *Store, group, status string, from []byte, span Span) erro
 		return err
 	}
 	if !it.First() {
-		return errors.Join(it.Error(), it.Close())
+		return it.finish(nil)
 	}
 	m.lists = append(m.lists, groupList{it, group, status, len(prefix)})
 	return nil
 }
 
-// next moves the list on top on, and takes it away at its end.
+// next advances the list at the top of the heap, and removes it at its end.
 func (m *merge) next() error {
 	top := m.lists[0].it
 	if _, err := top.ValueAndErr(); err != nil {
@@ -131,21 +131,23 @@ func (m *merge) next() error {
 		return nil
 	}
 	heap.Pop(m)
-	return errors.Join(top.Error(), top.Close())
+	return top.finish(nil)
 }
 
 func (m *merge) close() {
 	for _, l := range m.lists {
-		_ = l.it.Close() // it was only read
+		_ = l.it.Close() // read errors were reported already
 	}
 }
 
-// Len, Less, Swap, Push and Pop are container/heap's.
+// Len, Less, Swap, Push and Pop implement heap.Interface.
 
-func (m *merge) Len() int           { return len(m.lists) }
-func (m *merge) Less(i, j int) bool { return bytes.Compare(m.lists[i].place(), m.lists[j].place()) < 0 }
-func (m *merge) Swap(i, j int)      { m.lists[i], m.lists[j] = m.lists[j], m.lists[i] }
-func (m *merge) Push(x any)         { m.lists = append(m.lists, x.(groupList)) }
+func (m *merge) Len() int { return len(m.lists) }
+func (m *merge) Less(i, j int) bool {
+	return bytes.Compare(m.lists[i].position(), m.lists[j].position()) < 0
+}
+func (m *merge) Swap(i, j int) { m.lists[i], m.lists[j] = m.lists[j], m.lists[i] }
+func (m *merge) Push(x any)    { m.lists = append(m.lists, x.(groupList)) }
 func (m *merge) Pop() any {
 	last := m.lists[len(m.lists)-1]
 	m.lists = m.lists[:len(m.lists)-1]

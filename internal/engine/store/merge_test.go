@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// fill lists runs of three groups, one a second in turn; each third one failed.
+// fill lists runs of four groups in turn, one started per second. Every third run has failed.
 func fill(t *testing.T, s *store.Store, n int) time.Time {
 	t.Helper()
 	first := time.UnixMilli(1_700_000_000_000)
@@ -70,7 +70,7 @@ func TestMerge(t *testing.T) {
 		})
 	}
 	if err := s.Merge(all, "", "none of ours", store.Span{}, nil); !errors.Is(err, store.ErrBadToken) {
-		t.Errorf("a bad token gives %v", err)
+		t.Errorf("an invalid token: %v", err)
 	}
 }
 

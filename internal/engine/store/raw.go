@@ -21,10 +21,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/wal"
 )
 
-// Loss is a part of a database's file that cannot be read.
+// Loss is a part of a file of the database that cannot be read.
 type Loss struct {
 	File    string `json:"file"`
-	Bytes   int64  `json:"bytes"`
+	Bytes   int64  `json:"bytes"` // the size of the part
 	Problem string `json:"problem"`
 }
 
@@ -32,24 +32,25 @@ func (l Loss) String() string {
 	return fmt.Sprintf("%s: %d bytes cannot be read: %s", l.File, l.Bytes, l.Problem)
 }
 
-// raw reads the files of a database one by one, without what ties them together: whatever is damaged, the rest is found. A key is
-// found as often as there are versions of it; the one with the greatest number counts.
+// raw reads the files of a database one by one, without Pebble's manifest, so that damage in one file does not affect the others. It
+// finds each key as often as there are versions of it; the version with the greatest sequence number is the valid one.
 type raw struct {
 	fs   vfs.FS
 	dir  string
-	live map[uint64]bool // the sorted files in use; nil if that is unknown
+	live map[uint64]bool // the sorted files in use; nil if they are unknown
 	lost func(Loss)
-	put  func(key []byte, number uint64, set bool, value []byte) error
-	drop func(from, to []byte, number uint64) error // a deleted range
+	put  func(key []byte, number uint64, set bool, value []byte) error // takes a version of a key; set is false for a deletion
+	drop func(from, to []byte, number uint64) error                    // takes a range deletion
 }
 
 var (
 	keySchema   = colblk.DefaultKeySchema(pebble.DefaultComparer, 16)
 	rawOptions  = sstable.ReaderOptions{Comparer: pebble.DefaultComparer, KeySchemas: sstable.MakeKeySchemas(&keySchema)}
-	errNotBlock = errors.New("not a block of data")
+	errNotBlock = errors.New("not a data block")
 )
 
-// scan reads all sorted files and logs. The error is put's or drop's, or says that there is no such directory.
+// scan reads all sorted files and logs. It reports unreadable parts to lost; its error is one of put or drop, or means that the
+// directory cannot be listed.
 func (r *raw) scan() error {
 	names, err := r.fs.List(r.dir)
 	if err != nil {
@@ -81,7 +82,7 @@ func (r *raw) read(name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// table reads a sorted file by its index, or from its beginning on where the index is lost.
+// table reads a sorted file with the help of its index, or sequentially if the index is damaged.
 func (r *raw) table(name string) error {
 	data, err := r.read(name)
 	if err != nil {
@@ -109,7 +110,7 @@ func (r *raw) table(name string) error {
 	return r.ranges(name, reader, layout.RangeDel.Length)
 }
 
-// block reads the block at a place.
+// block reads the data block at h.
 func (r *raw) block(name string, data []byte, h block.Handle) error {
 	plain, err := unpack(data, h)
 	if err != nil {
@@ -132,16 +133,16 @@ func unpack(data []byte, h block.Handle) ([]byte, error) {
 	if err := block.ValidateChecksum(block.ChecksumTypeCRC32c, data[h.Offset:end+block.TrailerLen], h); err != nil {
 		return nil, err
 	}
-	how, packed := block.CompressionIndicator(data[end]), data[h.Offset:end]
-	if how == block.NoCompressionIndicator {
-		return bytes.Clone(packed), nil // the decoder wants it aligned
+	compression, packed := block.CompressionIndicator(data[end]), data[h.Offset:end]
+	if compression == block.NoCompressionIndicator {
+		return bytes.Clone(packed), nil // the decoder requires aligned data
 	}
-	size, err := block.DecompressedLen(how, packed)
+	size, err := block.DecompressedLen(compression, packed)
 	if err != nil {
 		return nil, err
 	}
 	plain := make([]byte, size)
-	return plain, block.DecompressInto(how, packed, plain)
+	return plain, block.DecompressInto(compression, packed, plain)
 }
 
 // row is a version of a key.
@@ -151,14 +152,16 @@ type row struct {
 	set        bool
 }
 
-// isData tells a block of data from others by its header. The decoder trusts what it reads: it must not see others.
+// isData reports whether a block is a data block, by its header. The decoder does not validate its input and must not get other blocks.
 func isData(plain []byte) bool {
-	const keyLength, parts = 4, 5 // the length of the longest key comes first; trailers, prefixes, values, two flags come after a key's parts
+	// The header begins with the length of the longest key (4 bytes). Besides the columns of the key schema, a data block has five
+	// columns: trailers, prefixes, values and two flags.
+	const keyLength, parts = 4, 5
 	return len(plain) > keyLength+3 && plain[keyLength] == byte(colblk.Version1) &&
 		int(binary.LittleEndian.Uint16(plain[keyLength+1:])) == len(keySchema.ColumnTypes)+parts
 }
 
-// decode reads the rows of a block of data. The decoder may panic on what is none.
+// decode reads the rows of a data block. The error is errNotBlock for other blocks, on which the decoder may panic.
 func decode(plain []byte) (rows []row, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -197,9 +200,10 @@ func (r *raw) putAll(rows []row) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// withoutIndex reads a sorted file whose end is lost. Blocks do not say how long they are: a block ends where its checksum
-// stands. Everything behind the first block that is damaged is lost.
-func (r *raw) withoutIndex(name string, data []byte, why error) error {
+// withoutIndex reads a sorted file whose index is damaged, block after block from the start. A block does not contain its length:
+// blockAt finds its end by trying where the checksum matches. Everything after the first damaged block is lost. cause is why the index
+// cannot be read.
+func (r *raw) withoutIndex(name string, data []byte, cause error) error {
 	at := uint64(0)
 	for {
 		h, ok := blockAt(data, at)
@@ -212,22 +216,23 @@ func (r *raw) withoutIndex(name string, data []byte, why error) error {
 		}
 		rows, err := decode(plain)
 		if err != nil {
-			break // the index and what follows it
+			break // the data blocks end here: the index and other blocks follow
 		}
 		if err := r.putAll(rows); err != nil {
 			return err
 		}
 		at += h.Length + block.TrailerLen
 	}
-	r.report(name, int64(uint64(len(data))-at), why)
+	r.report(name, int64(uint64(len(data))-at), cause)
 	return nil //nolint:nilerr // reported
 }
 
+// blockAt finds the block that starts at an offset: it ends at the first byte that is followed by the checksum of the bytes before.
 func blockAt(data []byte, at uint64) (block.Handle, bool) {
 	sum := uint32(0)
 	for end := at; end+block.TrailerLen <= uint64(len(data)); end++ {
-		sum = crc32.Update(sum, castagnoli, data[end:end+1]) // with the byte that says how the block is compressed
-		masked := sum>>15 | sum<<17
+		sum = crc32.Update(sum, castagnoli, data[end:end+1]) // the checksum includes the byte for the compression after the block
+		masked := sum>>15 | sum<<17                          // Pebble stores checksums masked, as LevelDB does
 		if masked+0xa282ead8 == binary.LittleEndian.Uint32(data[end+1:]) && end > at {
 			return block.Handle{Offset: at, Length: end - at}, true
 		}
@@ -235,7 +240,7 @@ func blockAt(data []byte, at uint64) (block.Handle, bool) {
 	return block.Handle{}, false
 }
 
-// ranges reads the deleted ranges of a sorted file.
+// ranges reads the range deletions of a sorted file; size is that of their block, in bytes.
 func (r *raw) ranges(name string, reader *sstable.Reader, size uint64) error {
 	it, err := reader.NewRawRangeDelIter(context.Background(), sstable.NoFragmentTransforms, sstable.NoReadEnv)
 	if err != nil {
@@ -260,10 +265,11 @@ func (r *raw) ranges(name string, reader *sstable.Reader, size uint64) error {
 	return nil
 }
 
-// walBlock is what a log is made of: a record begins in one of them, and its checksums do not cross them.
+// walBlock is the block size of a write-ahead log, in bytes. A record may span blocks, but each of its checksums covers a chunk within
+// one block: so reading can resume at a block after a damaged one.
 const walBlock = 32 << 10
 
-// logs reads all write-ahead logs, also those that are in sorted files already.
+// logs reads all write-ahead logs, including those whose content is already in sorted files.
 func (r *raw) logs() error {
 	logs, err := wal.Scan(wal.Dir{FS: r.fs, Dirname: r.dir})
 	if err != nil {
@@ -280,38 +286,39 @@ func (r *raw) logs() error {
 	return nil
 }
 
-// log reads a log. Behind a damaged place it looks for the next block in which a record begins.
+// log reads a write-ahead log. After damage, it continues with the next block in which a record begins.
 func (r *raw) log(name string, number uint64) error {
 	data, err := r.read(name)
 	if err != nil {
 		r.report(name, 0, err)
 	}
-	from, bad, why := 0, -1, error(nil)
+	from, bad, cause := 0, -1, error(nil) // bad is where the damage begins, -1 if there is none
 	for from < len(data) {
 		found, n, err := r.records(data[from:], number)
-		var own *putError
-		if errors.As(err, &own) {
-			return own.error
+		var taking *putError
+		if errors.As(err, &taking) {
+			return taking.error
 		}
-		if found && bad >= 0 { // there are records behind the damaged place
-			r.report(name, int64(from-bad), why)
+		if found && bad >= 0 { // there are records after the damage
+			r.report(name, int64(from-bad), cause)
 			bad = -1
 		}
 		if err == nil {
 			return nil
 		}
 		if bad < 0 {
-			bad, why = from+n, err
+			bad, cause = from+n, err
 		}
 		from += (n/walBlock + 1) * walBlock
 	}
-	return nil // what is behind the last record is the rest of an older log, or was not written whole when the process ended
+	// Data after the last record is no loss: it is the rest of an older log whose file is reused, or an incomplete write.
+	return nil
 }
 
-// putError is an error of who takes the records, not of the log.
+// putError is an error of put or drop, not of the log.
 type putError struct{ error }
 
-// records reads records until one is damaged, and says whether there were any, and how far that was.
+// records reads records until the end or the first damaged record. It reports whether it found any, and where the last one ended.
 func (r *raw) records(data []byte, number uint64) (found bool, at int, err error) {
 	reader := logReader(record.NewReader, bytes.NewReader(data), number)
 	for {
@@ -333,11 +340,12 @@ func (r *raw) records(data []byte, number uint64) (found bool, at int, err error
 	}
 }
 
-// logReader converts the log's number to the type that the database has for it, which has no name outside of it.
+// logReader calls record.NewReader. It is generic because the type of the log's number is internal to Pebble and cannot be named here.
 func logReader[N ~uint64](open func(io.Reader, N) *record.Reader, from io.Reader, number uint64) *record.Reader {
 	return open(from, N(number))
 }
 
+// batch passes the operations of a batch to put and drop. Each operation but LogData has a sequence number.
 func (r *raw) batch(data []byte) error {
 	h, ok := batchrepr.ReadHeader(data)
 	if !ok {
@@ -351,7 +359,7 @@ func (r *raw) batch(data []byte) error {
 		}
 		switch kind {
 		case pebble.InternalKeyKindLogData:
-			continue // it has no number
+			continue // it has no sequence number
 		case pebble.InternalKeyKindRangeDelete:
 			err = r.drop(bytes.Clone(key), bytes.Clone(value), number)
 		default:

@@ -13,16 +13,16 @@ import (
 
 var errNoKey = pebble.ErrNotFound
 
-// ErrNoRun says that there is no such run.
+// ErrNoRun means that the run does not exist.
 var ErrNoRun = errors.New("no such run")
 
-// Run is what is kept of a run besides its events; the bytes are the caller's.
+// Run has the stored parts of a run, without its events. The caller owns the bytes.
 type Run struct {
 	Meta, Head []byte
-	Frames     []Frame
+	Frames     []Frame // by number
 }
 
-// Frame is a frame of a run, in the order of their numbers.
+// Frame is a stored frame of a run.
 type Frame struct {
 	Number uint64
 	Data   []byte
@@ -40,12 +40,12 @@ func (s *Store) get(key []byte) ([]byte, error) {
 	return bytes.Clone(v), closer.Close()
 }
 
-// scan calls fn for every key that begins with prefix, until fn returns false. Key and value are fn's for the call.
+// scan calls fn for each key that begins with prefix, in order, until fn returns false. Key and value are valid only during the call.
 func (s *Store) scan(prefix []byte, fn func(key, value []byte) bool) error {
 	return s.scanFrom(prefix, nil, fn)
 }
 
-// scanFrom is scan from a key on.
+// scanFrom is scan, starting at the key from.
 func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) error {
 	o := prefixBounds(prefix)
 	if bytes.Compare(from, prefix) > 0 {
@@ -61,16 +61,16 @@ func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) e
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(err, it.Close())
+			return it.finish(err)
 		}
 		if !fn(it.Key(), v) {
 			break
 		}
 	}
-	return errors.Join(it.Error(), it.Close())
+	return it.finish(nil)
 }
 
-// Find is the run of an ARN; ErrNoRun when there is none.
+// Find returns the id of the run with an ARN. The error is ErrNoRun if there is none.
 func (s *Store) Find(arn string) (ID, error) {
 	v, err := s.get(nameKey(arn))
 	if errors.Is(err, errNoKey) {
@@ -80,12 +80,12 @@ func (s *Store) Find(arn string) (ID, error) {
 		return 0, fmt.Errorf("find %s: %w", arn, err)
 	}
 	if len(v) != 8 {
-		return 0, fmt.Errorf("find %s: the name's record is damaged", arn)
+		return 0, fmt.Errorf("find %s: the record of the name is damaged: it has %d bytes, expected 8", arn, len(v))
 	}
 	return ID(binary.BigEndian.Uint64(v)), nil
 }
 
-// Load reads a run; ErrNoRun when there is none.
+// Load reads all parts of a run. The error is ErrNoRun if there is none.
 func (s *Store) Load(id ID) (Run, error) {
 	var r Run
 	err := s.scan(idKey(keyRun, id), func(k, v []byte) bool {
@@ -105,7 +105,8 @@ func (s *Store) Load(id ID) (Run, error) {
 	return r, err
 }
 
-// LoadHead reads meta, head and one frame of a run, however large the rest is.
+// LoadHead reads only meta, head and one frame of a run: it is fast even if the run has many frames. The error is ErrNoRun if there is
+// no such run.
 func (s *Store) LoadHead(id ID, frame uint64) (Run, error) {
 	var r Run
 	for _, part := range []struct {
@@ -132,8 +133,9 @@ func (s *Store) LoadHead(id ID, frame uint64) (Run, error) {
 	return r, nil
 }
 
-// Batches calls fn for the batches of a run's events, from the one that holds the event with this id on (forwards) or
-// back (reverse), until fn returns false. The bytes are fn's for the call.
+// Batches calls fn for the batches of a run's events until fn returns false. It starts with the batch that contains event, and
+// continues with later batches, or with earlier ones if reverse is set. first is the id of the batch's first event. The bytes are valid
+// only during the call.
 func (s *Store) Batches(id ID, event int64, reverse bool, fn func(first int64, batch []byte) bool) error {
 	it, err := s.iter(prefixBounds(idKey(keyEvents, id)))
 	if err != nil {
@@ -150,16 +152,16 @@ func (s *Store) Batches(id ID, event int64, reverse bool, fn func(first int64, b
 	for ; ok; ok = next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(err, it.Close())
+			return it.finish(err)
 		}
 		if !fn(int64(binary.BigEndian.Uint64(it.Key()[9:])), v) {
 			break
 		}
 	}
-	return errors.Join(it.Error(), it.Close())
+	return it.finish(nil)
 }
 
-// Records are the private records of a task, by key.
+// Records returns the private records of a task, by key.
 func (s *Store) Records(id ID, task string) (map[string][]byte, error) {
 	prefix, out := recordKey(id, task, ""), map[string][]byte{}
 	err := s.scan(prefix, func(k, v []byte) bool {
@@ -169,7 +171,7 @@ func (s *Store) Records(id ID, task string) (map[string][]byte, error) {
 	return out, err
 }
 
-// AllRecords are the private records of all tasks of a run, by task and key.
+// AllRecords returns the private records of all tasks of a run, by task and key.
 func (s *Store) AllRecords(id ID) (map[string]map[string][]byte, error) {
 	prefix, out := idKey(keyRecord, id), map[string]map[string][]byte{}
 	err := s.scan(prefix, func(k, v []byte) bool {
@@ -183,10 +185,10 @@ func (s *Store) AllRecords(id ID) (map[string]map[string][]byte, error) {
 	return out, err
 }
 
-// ErrNoLog says that there is no log of a task.
+// ErrNoLog means that a task has no log.
 var ErrNoLog = errors.New("no such log")
 
-// Log reads the note on a task's log; ErrNoLog when there is none.
+// Log reads the engine's record of a task's log. The error is ErrNoLog if there is none.
 func (s *Store) Log(id ID, task string) ([]byte, error) {
 	v, err := s.get(append(idKey(keyLog, id), task...))
 	if errors.Is(err, errNoKey) {
@@ -195,7 +197,7 @@ func (s *Store) Log(id ID, task string) ([]byte, error) {
 	return v, err
 }
 
-// Logs calls fn for the notes on the logs of a run's tasks. The bytes are fn's for the call.
+// Logs calls fn for the records of the logs of a run's tasks. The bytes are valid only during the call.
 func (s *Store) Logs(id ID, fn func(task string, v []byte)) error {
 	return s.scan(idKey(keyLog, id), func(k, v []byte) bool {
 		fn(string(k[9:]), v)
@@ -203,7 +205,7 @@ func (s *Store) Logs(id ID, fn func(task string, v []byte)) error {
 	})
 }
 
-// Opens calls fn for every open run. The bytes are fn's for the call.
+// Opens calls fn for each open run, with the value that Batch.Open wrote. The bytes are valid only during the call.
 func (s *Store) Opens(fn func(id ID, v []byte)) error {
 	return s.scan([]byte{keyOpen}, func(k, v []byte) bool {
 		fn(keyID(k), v)
@@ -211,23 +213,23 @@ func (s *Store) Opens(fn func(id ID, v []byte)) error {
 	})
 }
 
-// Owed calls fn for everything that the engine has to do. The bytes are fn's for the call.
-func (s *Store) Owed(fn func(id ID, name string, v []byte)) error {
-	return s.scan([]byte{keyOwed}, func(k, v []byte) bool {
+// Outbox calls fn for each effect in the outbox. The bytes are valid only during the call.
+func (s *Store) Outbox(fn func(id ID, name string, v []byte)) error {
+	return s.scan([]byte{keyOutbox}, func(k, v []byte) bool {
 		fn(keyID(k), string(k[9:]), v)
 		return true
 	})
 }
 
-// OwedBy calls fn for everything that the engine has to do for a run. The bytes are fn's for the call.
-func (s *Store) OwedBy(id ID, fn func(name string, v []byte)) error {
-	return s.scan(idKey(keyOwed, id), func(k, v []byte) bool {
+// OutboxOf calls fn for each effect that the outbox has for a run. The bytes are valid only during the call.
+func (s *Store) OutboxOf(id ID, fn func(name string, v []byte)) error {
+	return s.scan(idKey(keyOutbox, id), func(k, v []byte) bool {
 		fn(string(k[9:]), v)
 		return true
 	})
 }
 
-// ClosedBefore are at most limit runs that closed before a time, the oldest first.
+// ClosedBefore returns the runs that closed before a time, at most limit of them, the ones that closed first at the front.
 func (s *Store) ClosedBefore(t time.Time, limit int) ([]ID, error) {
 	var ids []ID
 	err := s.scan([]byte{keyClosed}, func(k, _ []byte) bool {
@@ -240,7 +242,7 @@ func (s *Store) ClosedBefore(t time.Time, limit int) ([]ID, error) {
 	return ids, err
 }
 
-// Metas calls fn with the meta part of each run from a number on, in their order, until it says that it has enough.
+// Metas calls fn with the meta part of each run, in the order of the ids and starting at from, until fn returns false.
 func (s *Store) Metas(from ID, fn func(ID, []byte) bool) error {
 	it, err := s.iter(&pebble.IterOptions{LowerBound: idKey(keyRun, from), UpperBound: after([]byte{keyRun})})
 	if err != nil {
@@ -253,12 +255,12 @@ func (s *Store) Metas(from ID, fn func(ID, []byte) bool) error {
 		}
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(err, it.Close())
+			return it.finish(err)
 		}
 		if !fn(id, v) {
 			break
 		}
 		ok = it.SeekGE(idKey(keyRun, id+1))
 	}
-	return errors.Join(it.Error(), it.Close())
+	return it.finish(nil)
 }

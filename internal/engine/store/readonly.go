@@ -13,8 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// readOnly is a file system to which nothing is written, whatever the database wants. It has no locks: the database would
-// create the file of its own.
+// readOnly is a file system whose write operations fail with EROFS. Its Lock does nothing, because Pebble would create a lock file.
 type readOnly struct{ vfs.FS }
 
 func refuse(op, name string) error { return &os.PathError{Op: op, Path: name, Err: syscall.EROFS} }
@@ -38,11 +37,11 @@ func (readOnly) OpenReadWrite(name string, _ vfs.DiskWriteCategory, _ ...vfs.Ope
 	return nil, refuse("open", name)
 }
 
-// owned are the directories whose owner is this process. Opening and closing a lock file releases the locks that the process
-// has on it, and a process does not conflict with its own locks.
+// owned has the lock files that this process holds. POSIX locks do not work within a process: a process does not conflict with its own
+// locks, and closing any descriptor of the file releases them. So the lock file of an owned directory must not be opened again.
 var owned sync.Map
 
-// ownedLock is the lock of a directory that this process owns.
+// ownedLock is the lock of a directory that this process owns; name is the lock file.
 type ownedLock struct {
 	io.Closer
 	name string
@@ -59,7 +58,7 @@ func (l ownedLock) Close() error {
 	return l.Closer.Close()
 }
 
-// ownerOf is the process that keeps this one from becoming the owner, 0 if it cannot be told.
+// ownerOf returns the id of the process that owns the directory, 0 if it is unknown.
 func ownerOf(fs vfs.FS, dir string) int {
 	name := filepath.Join(dir, "lock")
 	if _, mine := owned.Load(name); mine {
@@ -74,8 +73,8 @@ func ownerOf(fs vfs.FS, dir string) int {
 	return readPID(fs, fs.PathJoin(dir, "owner"))
 }
 
-// shareLock keeps owners away while a directory is read, without writing to it: readers do not disturb each other. A directory
-// that was never owned has no lock file.
+// shareLock takes a shared lock on a directory without writing to it: no process can become its owner meanwhile, but others can read
+// it. A directory that never had an owner has no lock file and needs no lock.
 func shareLock(dir string) (io.Closer, error) {
 	name := filepath.Join(dir, "lock")
 	if _, mine := owned.Load(name); mine {
@@ -99,7 +98,7 @@ func shareLock(dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// holder is the process that holds a lock which keeps this one away, 0 if it cannot be told.
+// holder returns the id of the process that holds a lock on the file, 0 if there is none or it is unknown.
 func holder(lock *os.File) int {
 	held := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 	if err := syscall.FcntlFlock(lock.Fd(), syscall.F_GETLK, &held); err != nil || held.Type == syscall.F_UNLCK {

@@ -12,12 +12,12 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Survey reads every block of the database in a directory and reports what cannot be read. The error is a LostError when the
-// database has lost commits, and a DamagedError when it cannot be opened as a whole. It writes nothing.
+// Survey reads all blocks of the database in a directory, and calls report for each part that cannot be read. The error is a LostError
+// if the database has lost commits, and a DamagedError if it cannot be opened. Survey writes nothing.
 func Survey(dir string, o Options, report func(Loss)) error {
 	o = o.withDefaults()
 	o.FS, o.ReadOnly = readOnly{o.FS}, true
-	s, err := look(dir, o)
+	s, err := lockForReading(dir, o)
 	if err != nil {
 		return err
 	}
@@ -37,8 +37,8 @@ func Survey(dir string, o Options, report func(Loss)) error {
 	return s.lost(o)
 }
 
-// look is a store whose database is not open, locked against owners.
-func look(dir string, o Options) (*Store, error) {
+// lockForReading returns a store with a shared lock on the directory, whose database is not open.
+func lockForReading(dir string, o Options) (*Store, error) {
 	if _, err := o.FS.Stat(o.FS.PathJoin(dir, "db")); err != nil {
 		return nil, fmt.Errorf("%s is not a state directory: %w", dir, err)
 	}
@@ -46,7 +46,8 @@ func look(dir string, o Options) (*Store, error) {
 	return &Store{dir: dir, fs: o.FS, lock: lock, logger: o.Logger}, err
 }
 
-// tables are the sorted files that a database uses. Others may be left of a compaction, with versions that were replaced.
+// tables returns the numbers of the sorted files that the database uses. The directory may contain others, which a compaction has
+// replaced.
 func (s *Store) tables(o Options) (map[uint64]bool, error) {
 	db, err := s.openDB(o)
 	if err != nil {
@@ -62,13 +63,14 @@ func (s *Store) tables(o Options) (map[uint64]bool, error) {
 	return live, errors.Join(err, db.Close())
 }
 
-// Salvage copies the keys that can be read into a new state directory, each with its newest value that is left, and reports what
-// cannot be read. The store that it returns, the new directory's, holds what belongs together only after its caller has looked at it.
+// Salvage copies all readable keys of a damaged state directory into a new one, each with its newest readable value, and calls report
+// for each part that cannot be read. It returns the new store. Keys that belong together may be incomplete there: the caller must check
+// the runs and discard the incomplete ones (rebuild.go).
 func Salvage(from, to string, o Options, report func(Loss)) (*Store, error) {
 	o = o.withDefaults()
 	source := o
 	source.FS, source.ReadOnly = readOnly{o.FS}, true
-	old, err := look(from, source)
+	old, err := lockForReading(from, source)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +88,7 @@ func Salvage(from, to string, o Options, report func(Loss)) (*Store, error) {
 	return s, nil
 }
 
+// wantEmpty returns an error if a directory exists and is not empty.
 func wantEmpty(o Options, dir string) error {
 	names, err := o.FS.List(dir)
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
@@ -97,8 +100,10 @@ func wantEmpty(o Options, dir string) error {
 	return nil
 }
 
+// salvage fills a new store from the files of an old one: it collects all versions of all keys in a temporary database, and keeps the
+// newest version of each key.
 func (s *Store) salvage(old *Store, source Options, report func(Loss)) error {
-	live, _ := old.tables(source) // its error: all files are read then
+	live, _ := old.tables(source) // if this fails, all files are read
 	v, err := s.newVersions()
 	if err != nil {
 		return err
@@ -114,7 +119,7 @@ func (s *Store) salvage(old *Store, source Options, report func(Loss)) error {
 	return errors.Join(err, v.close())
 }
 
-// keep writes a key without a sync: Flush follows.
+// keep writes a key without a sync, because a flush follows. It checks the format of the old store.
 func (s *Store) keep(key, value []byte) error {
 	if key[0] != keyFormat {
 		return s.db.Set(key, value, pebble.NoSync)
@@ -125,7 +130,7 @@ func (s *Store) keep(key, value []byte) error {
 	return nil
 }
 
-// versions sorts all versions of all keys, in a database of its own: they may not fit into memory.
+// versions sorts all versions of all keys. It uses a temporary database, because they may not fit into memory.
 type versions struct {
 	s      *Store
 	db     *pebble.DB
@@ -133,7 +138,7 @@ type versions struct {
 	ranges []dropped
 }
 
-// dropped is a range of keys that was deleted.
+// dropped is a range deletion. It deletes the versions with a lower number of all keys k with from <= k < to.
 type dropped struct {
 	from, to []byte
 	number   uint64
@@ -149,8 +154,8 @@ func (s *Store) newVersions() (*versions, error) {
 
 func (v *versions) close() error { return errors.Join(v.db.Close(), v.s.fs.RemoveAll(v.dir)) }
 
-// put adds a version. Versions of a key are beside each other, the newest first: a zero byte is written as 0 255, the key ends
-// with 0 0, and the number follows, inverted.
+// put adds a version of a key; set is false for a deletion. The temporary key is the key with each zero byte escaped as 0 255, then
+// 0 0, then the inverted number: so the versions of a key are adjacent, the newest first.
 func (v *versions) put(key []byte, number uint64, set bool, value []byte) error {
 	k := append(bytes.ReplaceAll(key, []byte{0}, []byte{0, 255}), 0, 0)
 	k = binary.BigEndian.AppendUint64(k, ^number)
@@ -166,7 +171,7 @@ func (v *versions) drop(from, to []byte, number uint64) error {
 	return nil
 }
 
-// newest calls fn for the newest version of each key, in order, unless it was deleted.
+// newest calls fn for the newest version of each key, in the order of the keys, unless it is a deletion or was deleted by a range.
 func (v *versions) newest(fn func(key, value []byte) error) error {
 	it, err := v.db.NewIter(nil)
 	if err != nil {
@@ -192,7 +197,8 @@ func (v *versions) newest(fn func(key, value []byte) error) error {
 	return errors.Join(err, it.Error(), it.Close())
 }
 
-// over are the deleted ranges that a key is in. Keys come in order, and so do ranges.
+// over returns the deleted ranges that contain a key. Keys must come in order. open is the result for the previous key; the ranges are
+// sorted and are consumed.
 func (v *versions) over(open []dropped, key []byte) []dropped {
 	for len(v.ranges) > 0 && bytes.Compare(v.ranges[0].from, key) <= 0 {
 		open, v.ranges = append(open, v.ranges[0]), v.ranges[1:]

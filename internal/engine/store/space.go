@@ -12,27 +12,27 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// ErrFull says that the disk under the state directory has no room for new work. What runs goes on.
-var ErrFull = errors.New("the disk under the state directory is full: make room, running executions wait and go on by themselves")
+// ErrFull means that the disk of the state directory has no space for new work. Running executions continue.
+var ErrFull = errors.New("the disk of the state directory is full: free some space; running executions wait and then continue by themselves")
 
-// How often the free space is looked at, and how a full disk is probed for room.
+// How often the free space is checked, and how a full disk is probed for space.
 const (
-	lookEvery  = time.Second
+	checkEvery = time.Second
 	probeEvery = 200 * time.Millisecond
 	probeBytes = 1 << 20
 )
 
-// space watches the room on the disk. Below the reserve new work is refused, so that what runs can end; if the disk
-// fills up in spite of it, writes wait until there is room again, and nothing is lost.
+// space watches the free space on the disk. If it is below the reserve, new work is rejected, so that running work can finish. If the
+// disk becomes full nevertheless, writes wait until there is space again, and nothing is lost.
 type space struct {
 	fs      vfs.FS
 	dir     string
 	reserve uint64
 	logger  *slog.Logger
 
-	waiting atomic.Int32 // writes that found no room
-	looked  atomic.Int64 // when the free space was last read, in ns
-	low     atomic.Bool
+	waiting atomic.Int32 // the number of writes that wait for space
+	checked atomic.Int64 // when the free space was last read, in ns since 1970
+	low     atomic.Bool  // the free space was below the reserve then
 	done    chan struct{}
 	once    sync.Once
 }
@@ -41,14 +41,14 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 	return &space{fs: fs, dir: dir, reserve: o.Reserve, logger: o.Logger, done: make(chan struct{})}
 }
 
-// guard makes writes that find no room wait for it.
+// guard returns a file system whose writes wait while the disk is full.
 func (sp *space) guard(fs vfs.FS) vfs.FS {
 	return vfs.OnDiskFull(ordered{fs}, sp.wait)
 }
 
-// ordered makes a manifest's directory entry durable before anything can name it. The database creates the manifest,
-// then a marker that names it, and syncs the directory once: enough where directories are journaled in order, but a
-// file system may keep the marker and lose the manifest.
+// ordered syncs the directory after it created a manifest. Pebble creates the manifest, then a marker file that names it, and syncs the
+// directory once. That is enough if the file system journals directory entries in order; others may keep the marker and lose the
+// manifest in a crash.
 type ordered struct{ vfs.FS }
 
 func (o ordered) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -63,11 +63,11 @@ func (sp *space) full() bool { return sp.waiting.Load() > 0 }
 
 func (sp *space) close() { sp.once.Do(func() { close(sp.done) }) }
 
-// wait returns when there is room again, or never after close: the write behind it must not be reported as done, and
-// Close leaves the database alone.
+// wait returns when there is space again. After close it never returns, because Pebble must not report the waiting write as done;
+// Store.Close does not touch the database then.
 func (sp *space) wait() {
 	if sp.waiting.Add(1) == 1 {
-		sp.logger.Error("disk full, waiting for room", "dir", sp.dir)
+		sp.logger.Error("disk full, waiting for space", "dir", sp.dir)
 	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -79,11 +79,11 @@ func (sp *space) wait() {
 		}
 	}
 	if sp.waiting.Add(-1) == 0 {
-		sp.logger.Info("disk has room again, going on", "dir", sp.dir)
+		sp.logger.Info("disk has space again, continuing", "dir", sp.dir)
 	}
 }
 
-// probe tries to write a little.
+// probe writes a file of probeBytes and removes it. The error is nil if there is space for it.
 func (sp *space) probe() error {
 	name := sp.fs.PathJoin(sp.dir, "probe")
 	err := writeFile(sp.fs, name, make([]byte, probeBytes))
@@ -93,10 +93,10 @@ func (sp *space) probe() error {
 	return err
 }
 
-// admit refuses when the disk is full or nearly so.
+// admit returns ErrFull if writes wait for space or the free space is below the reserve. It reads the free space once per checkEvery.
 func (sp *space) admit() error {
 	now := time.Now().UnixNano()
-	if last := sp.looked.Load(); now-last > int64(lookEvery) && sp.looked.CompareAndSwap(last, now) {
+	if last := sp.checked.Load(); now-last > int64(checkEvery) && sp.checked.CompareAndSwap(last, now) {
 		usage, err := sp.fs.GetDiskUsage(sp.dir)
 		sp.low.Store(err == nil && usage.AvailBytes < sp.reserve)
 	}
@@ -106,8 +106,8 @@ func (sp *space) admit() error {
 	return nil
 }
 
-// Full reports whether writes wait for room on the disk.
+// Full reports whether writes wait for space on the disk.
 func (s *Store) Full() bool { return s.space.full() }
 
-// Admit says whether there is room for new work: nil or ErrFull.
+// Admit returns ErrFull if there is no space for new work, and nil otherwise.
 func (s *Store) Admit() error { return s.space.admit() }

@@ -1,8 +1,17 @@
-// Package store keeps executions on disk: a log and indexes on Pebble. It knows bytes and keys only, nothing of states;
-// engine writes runs through it, catalog its documents.
+// Package store keeps executions on disk, in a Pebble database. It handles keys and bytes and does not interpret the values:
+// package engine stores runs in it, package catalog stores documents.
 //
-// One Batch is one commit: all of it is on disk when Commit returns, or none of it. Commits that come at the same time
-// share a sync.
+// A Batch is one commit: when Commit returns, either all of it is on disk or none of it. Concurrent commits share a sync.
+//
+// The files by subject:
+//
+//   - store.go: opening and closing a state directory; readonly.go: its lock, and opening it without writing
+//   - keys.go: the layout of the keys; batch.go: writing; read.go, list.go, merge.go and docs.go: reading
+//   - awaitsync.go: waiting until everything that was read is on disk
+//   - space.go: full disks
+//   - commits.go: detecting lost commits; damage.go: the errors of a damaged database
+//   - check.go: counting and verifying keys
+//   - salvage.go, raw.go and rebuild.go: copying the readable part of a damaged database into a new one
 package store
 
 import (
@@ -23,26 +32,26 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Format is the version of the layout that this program writes. It opens older ones and refuses newer ones.
+// Format is the version of the key layout that this release writes. Open accepts older versions and rejects newer ones.
 const Format = 1
 
-// Options says how a state directory is opened; the zero value is for production.
+// Options configures Open. The zero value is right for production.
 type Options struct {
-	// FS holds the directory. Defaults to the operating system's.
+	// FS is the file system of the directory. Defaults to the operating system's.
 	FS vfs.FS
-	// Logger gets what the database reports. Defaults to slog.Default().
+	// Logger receives the errors that the database reports. Defaults to slog.Default().
 	Logger *slog.Logger
-	// ReadOnly opens without writing anything: no lock file, no owner, nothing in the database.
+	// ReadOnly opens the directory without writing to it: no lock file, no owner file, nothing in the database.
 	ReadOnly bool
-	// Reserve is the free space below which Admit refuses new work, so that what runs can end. Defaults to 64 MiB.
+	// Reserve is the free space, in bytes, below which Admit rejects new work, so that running work can finish. Defaults to 64 MiB.
 	Reserve uint64
-	// CacheBytes is the size of the block cache. Defaults to 16 MiB.
+	// CacheBytes is the size of the block cache, in bytes. Defaults to 16 MiB.
 	CacheBytes int64
-	// WriteBytes is how much is kept in memory before it is sorted into files. Defaults to 8 MiB.
+	// WriteBytes is the size of a memtable, in bytes: so much is written before it is flushed to a sorted file. Defaults to 8 MiB.
 	WriteBytes uint64
 }
 
-// Store is one state directory, owned by one process.
+// Store is an open state directory. Only one process at a time has it open for writing. It is safe for concurrent use.
 type Store struct {
 	db     *pebble.DB
 	fs     vfs.FS
@@ -61,10 +70,11 @@ type Store struct {
 	using  sync.WaitGroup
 }
 
-// ErrClosed says that the store was closed before the call.
+// ErrClosed is returned by calls on a closed store.
 var ErrClosed = errors.New("the store is closed")
 
-// enter begins a use of the database that Close waits for; leave ends it. The database itself would panic.
+// enter begins a use of the database, and leave ends it. Close waits for uses in progress, because Pebble panics if it is used after
+// it was closed.
 func (s *Store) enter() error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
@@ -77,7 +87,7 @@ func (s *Store) enter() error {
 
 func (s *Store) leave() { s.using.Done() }
 
-// iter is an iterator that Close waits for.
+// iter is an iterator that Store.Close waits for. Its read errors are DamagedErrors.
 type iter struct {
 	*pebble.Iterator
 	s *Store
@@ -88,6 +98,18 @@ func (i iter) Close() error {
 	return i.s.damage.read(i.Iterator.Close())
 }
 
+// finish closes the iterator and returns the first error: err if it is not nil, else that of the iterator. It does not join them, because
+// Pebble returns the same error from several methods of an iterator.
+func (i iter) finish(err error) error {
+	if err == nil {
+		err = i.Error()
+	}
+	if closing := i.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
 func (i iter) Error() error { return i.s.damage.read(i.Iterator.Error()) }
 
 func (i iter) ValueAndErr() ([]byte, error) {
@@ -95,6 +117,7 @@ func (i iter) ValueAndErr() ([]byte, error) {
 	return v, i.s.damage.read(err)
 }
 
+// iter returns an iterator, which the caller must close.
 func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
 	if err := s.enter(); err != nil {
 		return iter{}, err
@@ -106,7 +129,7 @@ func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
 	return iter{it, s}, s.damage.read(err)
 }
 
-// LockedError says that another process owns the state directory; PID is 0 when it left no note of itself.
+// LockedError means that another process owns the state directory. PID is 0 if it is unknown.
 type LockedError struct {
 	Dir string
 	PID int
@@ -119,7 +142,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("state directory %s is in use by process %d", e.Dir, e.PID)
 }
 
-// NewerError says that a newer release wrote the state directory.
+// NewerError means that a newer release wrote the state directory.
 type NewerError struct {
 	Dir   string
 	Found int
@@ -130,9 +153,9 @@ func (e *NewerError) Error() string {
 		e.Dir, e.Found, Format)
 }
 
-// Open takes a state directory and makes it when it is missing. The error is a LockedError when another process owns
-// it, a NewerError when a newer release wrote it, a LostError when it has lost commits, and a DamagedError when it cannot be
-// read; the directory is as it was then.
+// Open opens a state directory, and creates it if it is missing. The error is a LockedError if another process owns the directory, a
+// NewerError if a newer release wrote it, a LostError if it has lost commits, and a DamagedError if it cannot be read. In these cases
+// Open does not change the database.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	fs := o.FS
@@ -173,6 +196,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// open opens the database in s.dir. It checks for lost commits and for space before it opens the database for writing, because opening
+// already writes.
 func (s *Store) open(o Options) error {
 	disk := o.FS
 	if s.fs = disk; o.ReadOnly {
@@ -181,13 +206,13 @@ func (s *Store) open(o Options) error {
 		if err := s.lost(o); err != nil {
 			return err
 		}
-		if err := s.space.probe(); err != nil { // an open store waits for space; opening one reports the error
+		if err := s.space.probe(); err != nil { // an open store waits for space, but Open reports the error
 			return fmt.Errorf("write to %s: %w", s.dir, err)
 		}
 		s.fs = s.space.guard(disk)
 		o.FS = s.fs
 		if err := s.create(o); err != nil {
-			return fmt.Errorf("make database in %s: %w", s.dir, err)
+			return fmt.Errorf("create database in %s: %w", s.dir, err)
 		}
 	}
 	db, err := s.openDB(o)
@@ -215,28 +240,28 @@ func (s *Store) openDB(o Options) (*pebble.DB, error) {
 	return nil, fmt.Errorf("open database in %s: %w", s.dir, err)
 }
 
-// create makes a new database where there is none. It is made aside and put in its place when it is whole, since one
-// that a crash left half-made could not be opened again.
+// create creates the database unless it exists. It creates it under a temporary name and renames it when it is complete: a database
+// that a crash left incomplete could not be opened.
 func (s *Store) create(o Options) error {
-	place, aside := s.fs.PathJoin(s.dir, "db"), s.fs.PathJoin(s.dir, "db.new")
-	if _, err := s.fs.Stat(place); err == nil {
+	name, temp := s.fs.PathJoin(s.dir, "db"), s.fs.PathJoin(s.dir, "db.new")
+	if _, err := s.fs.Stat(name); err == nil {
 		return nil
 	}
-	if err := s.fs.RemoveAll(aside); err != nil {
+	if err := s.fs.RemoveAll(temp); err != nil {
 		return err
 	}
-	if err := s.fs.MkdirAll(aside, 0o700); err != nil {
+	if err := s.fs.MkdirAll(temp, 0o700); err != nil {
 		return err
 	}
-	db, err := pebble.Open(aside, s.pebbleOptions(o))
+	db, err := pebble.Open(temp, s.pebbleOptions(o))
 	if err != nil {
 		return err
 	}
 	err = db.Set([]byte{keyFormat}, []byte(strconv.Itoa(Format)), pebble.Sync)
-	if err := errors.Join(err, db.Close(), syncDir(s.fs, aside)); err != nil {
+	if err := errors.Join(err, db.Close(), syncDir(s.fs, temp)); err != nil {
 		return err
 	}
-	return errors.Join(s.fs.Rename(aside, place), syncDir(s.fs, s.dir))
+	return errors.Join(s.fs.Rename(temp, name), syncDir(s.fs, s.dir))
 }
 
 func (s *Store) pebbleOptions(o Options) *pebble.Options {
@@ -249,20 +274,20 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 		Logger:             pebbleLog{o.Logger},
 		EventListener:      s.listener(),
 		MaxOpenFiles:       256,
-		// Automatic upgrades of the database's own format happen at Open; ours is in the format record.
+		// Pebble upgrades its own format (FormatMajorVersion) when it opens a database. The version of our layout is in the format record.
 		MemTableStopWritesThreshold: 4,
-		// Files that cannot be compacted because one is damaged stay in level 0: they must not stop all commits.
+		// If a file is damaged, the files that would be compacted with it stay in level 0. They must not stop all commits.
 		L0StopWritesThreshold: 1000,
 	}
 	po.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	for i := range po.Levels {
-		// Starts look for names that mostly do not exist: filters keep that from reading blocks.
+		// A start looks up a name that usually does not exist: with filters, the lookup reads no blocks.
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return po
 }
 
-// checkFormat compares the directory's format with ours.
+// checkFormat returns a NewerError if the directory has a later format than this release.
 func (s *Store) checkFormat() error {
 	text, err := s.get([]byte{keyFormat})
 	if err != nil {
@@ -270,7 +295,7 @@ func (s *Store) checkFormat() error {
 	}
 	found, err := strconv.Atoi(string(text))
 	if err != nil || found < 1 {
-		return fmt.Errorf("state directory %s has the unreadable format %q", s.dir, text)
+		return fmt.Errorf("state directory %s: the format is not a positive integer: %q", s.dir, text)
 	}
 	if found > Format {
 		return &NewerError{s.dir, found}
@@ -278,6 +303,7 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
+// findLastID reads the greatest run id, after which NewID continues.
 func (s *Store) findLastID() error {
 	it, err := s.iter(prefixBounds([]byte{keyRun}))
 	if err != nil {
@@ -289,7 +315,8 @@ func (s *Store) findLastID() error {
 	return it.Close()
 }
 
-// takeLock makes this process the owner of the directory and leaves its pid for those who come second. A reader writes nothing.
+// takeLock makes this process the owner of the directory, and writes its process id into the file owner, for the LockedError of other
+// processes. If readOnly is set, it only takes a shared lock and writes nothing.
 func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
 	if readOnly {
 		return shareLock(dir)
@@ -297,7 +324,7 @@ func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
 	owner := fs.PathJoin(dir, "owner")
 	lock, err := fs.Lock(fs.PathJoin(dir, "lock"))
 	var file *iofs.PathError
-	if errors.As(err, &file) { // it could not be opened
+	if errors.As(err, &file) { // the file could not be opened
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}
 	if err != nil {
@@ -312,13 +339,13 @@ func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
 	return lock, nil
 }
 
-// prepare makes the directory. A new one is only there after a crash when its parent is synced.
+// prepare creates the directory. It syncs the parent, because otherwise a crash could lose the new directory.
 func prepare(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make state directory: %w", err)
+		return fmt.Errorf("create state directory: %w", err)
 	}
 	if err := errors.Join(syncDir(fs, fs.PathDir(dir)), syncDir(fs, dir)); err != nil {
-		return fmt.Errorf("make state directory: %w", err)
+		return fmt.Errorf("create state directory: %w", err)
 	}
 	return nil
 }
@@ -351,14 +378,14 @@ func writeFile(fs vfs.FS, name string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// Dir is the state directory.
+// Dir returns the path of the state directory.
 func (s *Store) Dir() string { return s.dir }
 
-// FS is the file system that the state directory is on.
+// FS returns the file system of the state directory. If the store is open for writing, writes through it wait while the disk is full.
 func (s *Store) FS() vfs.FS { return s.fs }
 
-// Close gives the directory back. On a full disk the database is left as after a crash: nothing that was acknowledged
-// is lost, and closing in order would need room.
+// Close releases the directory. On a full disk, it leaves the database as after a crash, because an orderly close needs space: no
+// acknowledged commit is lost.
 func (s *Store) Close() error {
 	s.gate.Lock()
 	again := s.closed
@@ -368,7 +395,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.space.close()
-	full := s.space.full() // once: commits that were not waited for may be at work
+	full := s.space.full() // read once: lazy commits may still be in progress and change it
 	if !full {
 		s.using.Wait()
 	}
@@ -379,8 +406,8 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// pebbleLog passes on what the database says. It reports a broken commit as fatal: nothing may go on after that, since
-// memory would be ahead of the disk.
+// pebbleLog logs the database's errors. Pebble reports a failed write of its log as fatal: the process must exit, because its memory
+// would be ahead of the disk.
 type pebbleLog struct{ *slog.Logger }
 
 func (l pebbleLog) Infof(format string, args ...any) {}
@@ -390,6 +417,6 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 }
 
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.Error("database failed, stopping at once", "problem", fmt.Sprintf(format, args...))
+	l.Error("database failed, exiting", "problem", fmt.Sprintf(format, args...))
 	os.Exit(1)
 }

@@ -38,7 +38,7 @@ func closeStore(t *testing.T, s *store.Store) {
 	}
 }
 
-// put writes a whole small run.
+// put writes all keys of a small run.
 func put(t *testing.T, s *store.Store, arn string, start time.Time) store.Entry {
 	t.Helper()
 	e := store.Entry{ID: s.NewID(), Group: "g", Status: "RUNNING", Start: start, Summary: []byte(arn)}
@@ -79,10 +79,10 @@ func TestRun(t *testing.T) {
 		t.Errorf("the next run is %d after %d", next, id)
 	}
 	if _, err := s.Load(id + 1); !errors.Is(err, store.ErrNoRun) {
-		t.Errorf("a run that is not there: %v", err)
+		t.Errorf("a missing run: %v", err)
 	}
 	if _, err := s.Find("ar"); !errors.Is(err, store.ErrNoRun) {
-		t.Errorf("a name that is not there: %v", err)
+		t.Errorf("a missing name: %v", err)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-func TestForgetLeavesNothing(t *testing.T) {
+func TestForgetDeletesAllKeys(t *testing.T) {
 	s := open(t, vfs.NewMem())
 	defer closeStore(t, s)
 	e := put(t, s, "arn", time.UnixMilli(5))
@@ -189,11 +189,11 @@ func TestForgetLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := s.Count(); n != (store.Counts{}) || err != nil {
-		t.Errorf("left: %+v, %v", n, err)
+		t.Errorf("remaining keys: %+v, %v", n, err)
 	}
 }
 
-func TestNewerFormatIsRefused(t *testing.T) {
+func TestNewerFormatIsRejected(t *testing.T) {
 	fs := vfs.NewMem()
 	closeStore(t, open(t, fs))
 	db, err := pebble.Open("state/db", &pebble.Options{FS: fs, Logger: nil})
@@ -205,21 +205,21 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	}
 	var newer *store.NewerError
 	if _, err := store.Open("state", store.Options{FS: fs, Logger: quiet}); !errors.As(err, &newer) || newer.Found != store.Format+1 {
-		t.Errorf("opened with %v", err)
+		t.Errorf("Open of a newer format: %v", err)
 	}
 }
 
-func TestSecondOwnerIsRefused(t *testing.T) {
+func TestSecondOwnerIsRejected(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs)
 	defer closeStore(t, s)
 	var locked *store.LockedError
 	if _, err := store.Open("state", store.Options{FS: fs, Logger: quiet}); !errors.As(err, &locked) || locked.PID == 0 {
-		t.Errorf("opened with %v", err)
+		t.Errorf("Open by a second owner: %v", err)
 	}
 }
 
-// fullFS has no room while full is set.
+// fullFS is a file system whose writes fail with ENOSPC while full is set.
 type fullFS struct {
 	vfs.FS
 	full *atomic.Bool
@@ -245,7 +245,7 @@ func (f fullFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
-// On a full disk a commit waits, new work is refused, and both go on when there is room.
+// On a full disk, a commit waits and new work is rejected. Both work again when there is space.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, full := vfs.NewMem(), &atomic.Bool{}
@@ -265,18 +265,18 @@ func TestFullDisk(t *testing.T) {
 		default:
 		}
 		if err := s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}); !errors.Is(err, store.ErrFull) {
-			t.Errorf("new work: %v", err)
+			t.Errorf("new work on a full disk: %v", err)
 		}
 		if _, err := s.Find("before"); err != nil {
-			t.Errorf("what was there: %v", err)
+			t.Errorf("read of an earlier commit: %v", err)
 		}
-		if err := s.Settle(); !errors.Is(err, store.ErrFull) {
-			t.Errorf("a read of what waits: %v", err)
+		if err := s.AwaitSync(); !errors.Is(err, store.ErrFull) {
+			t.Errorf("AwaitSync while a commit waits: %v", err)
 		}
 		full.Store(false)
 		<-done
 		if err := s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}); err != nil {
-			t.Errorf("with room again: %v", err)
+			t.Errorf("new work with space again: %v", err)
 		}
 		closeStore(t, s)
 		s = open(t, disk)
@@ -289,7 +289,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// A store that is opened on a full disk says so: nobody waits for it.
+// Open reports a full disk instead of waiting for space.
 func TestOpenOnAFullDisk(t *testing.T) {
 	disk, full := vfs.NewMem(), &atomic.Bool{}
 	closeStore(t, open(t, disk))
@@ -297,21 +297,22 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	if _, err := store.Open("state", store.Options{FS: fullFS{disk, full}, Logger: quiet}); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("with a full disk: %v", err)
 	}
-	// The file that names the owner had room, the database has not.
+	// There is space for the owner file, but not for the database.
 	if _, err := store.Open("state", store.Options{FS: ownerOnly{fullFS{disk, full}, disk}, Logger: quiet}); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("with little room: %v", err)
+		t.Errorf("with little space: %v", err)
 	}
 	closeStore(t, open(t, disk))
 }
 
+// ownerOnly creates only the owner file on a file system that has space.
 type ownerOnly struct {
 	vfs.FS
-	room vfs.FS
+	space vfs.FS
 }
 
 func (o ownerOnly) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
 	if o.PathBase(name) == "owner" {
-		return o.room.Create(name, k)
+		return o.space.Create(name, k)
 	}
 	return o.FS.Create(name, k)
 }
@@ -335,7 +336,7 @@ func (readOnlyFS) MkdirAll(name string, _ os.FileMode) error { return refused("m
 func (readOnlyFS) Remove(name string) error                  { return refused("remove", name) }
 func (readOnlyFS) Rename(name, _ string) error               { return refused("rename", name) }
 
-// A store on a read-only file system can be read. Opening it to write fails with the reason, which is not another owner.
+// A store on a read-only file system can be read. Opening it for writing fails with EROFS, not with a LockedError.
 func TestReadOnlyFileSystem(t *testing.T) {
 	disk := vfs.NewMem()
 	s := open(t, disk)
@@ -348,30 +349,30 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	if _, err := s.Find("there"); err != nil {
 		t.Error(err)
 	}
-	if err := s.Settle(); err != nil {
+	if err := s.AwaitSync(); err != nil {
 		t.Error(err)
 	}
 	closeStore(t, s)
 	var locked *store.LockedError
 	if _, err := store.Open("state", store.Options{FS: readOnlyFS{disk}, Logger: quiet}); !errors.Is(err, syscall.EROFS) || errors.As(err, &locked) {
-		t.Errorf("to write: %v", err)
+		t.Errorf("Open for writing: %v", err)
 	}
 }
 
-// Little room refuses new work before the disk is full.
+// New work is rejected when the free space is below the reserve, before the disk is full.
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
 		s := open(t, fs)
 		if err := s.Admit(); !errors.Is(err, store.ErrFull) {
-			t.Errorf("with 1 MiB: %v", err)
+			t.Errorf("Admit with 1 MiB free: %v", err)
 		}
-		put(t, s, "what runs goes on", time.UnixMilli(1))
+		put(t, s, "running work continues", time.UnixMilli(1))
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 29, TotalBytes: 1 << 30})
 		time.Sleep(2 * time.Second)
 		if err := s.Admit(); err != nil {
-			t.Errorf("with 512 MiB: %v", err)
+			t.Errorf("Admit with 512 MiB free: %v", err)
 		}
 		closeStore(t, s)
 	})
@@ -389,7 +390,7 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// What comes after Close gets an error, not a panic.
+// Calls after Close return ErrClosed and do not panic.
 func TestClosedStore(t *testing.T) {
 	s := open(t, vfs.NewMem())
 	e := put(t, s, "arn", time.UnixMilli(5))
@@ -401,7 +402,7 @@ func TestClosedStore(t *testing.T) {
 	_, loadErr := s.Load(e.ID)
 	listErr := s.Merge([]string{"g"}, "", "", store.Span{}, func(string, store.Entry) bool { return true })
 	for what, err := range map[string]error{
-		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "settle": s.Settle(),
+		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "await sync": s.AwaitSync(),
 		"docs": s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}),
 	} {
 		if !errors.Is(err, store.ErrClosed) {
@@ -410,9 +411,9 @@ func TestClosedStore(t *testing.T) {
 	}
 }
 
-// What a read has seen is on disk once Settle returns, also when a later crash loses whatever was not synced; and where
-// nobody has written since, Settle asks nothing of the disk.
-func TestSettle(t *testing.T) {
+// What a read returned is on disk after AwaitSync: a crash that loses all unsynced data does not lose it. Without writes since, AwaitSync
+// does not sync again.
+func TestAwaitSync(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	var syncs atomic.Int64
 	fs := syncCounter{disk, &syncs}
@@ -426,12 +427,12 @@ func TestSettle(t *testing.T) {
 		if err := s.CommitLazily(b); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Settle(); err != nil {
+		if err := s.AwaitSync(); err != nil {
 			t.Fatal(err)
 		}
 		before := syncs.Load()
-		if err := s.Settle(); err != nil || syncs.Load() != before {
-			t.Errorf("%d syncs for nothing, %v", syncs.Load()-before, err)
+		if err := s.AwaitSync(); err != nil || syncs.Load() != before {
+			t.Errorf("%d unnecessary syncs, %v", syncs.Load()-before, err)
 		}
 		after, err := store.Open("state", store.Options{FS: disk.CrashClone(vfs.CrashCloneCfg{}), Logger: quiet})
 		if err != nil {

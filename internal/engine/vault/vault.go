@@ -1,6 +1,6 @@
-// Package vault holds the values of the secrets that the processes that start runs pass to the owner of a state directory. Values are
-// only in memory; the names of the variables are in the store, so that the next owner knows which values to wait for. Task runners get
-// the value of a variable from it (task.SecretSource); the API gives it the values that commands send (api.Secrets).
+// Package vault holds the values of secrets in the memory of the owner of a state directory. The process that starts a run sends them to
+// the owner through the API (api.Secrets), and task runners read them (task.SecretSource). Only the names of the variables are stored,
+// so that the next owner knows which values it has to wait for.
 package vault
 
 import (
@@ -19,22 +19,21 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// kind is the kind of the documents that name the variables whose values a run's starter supplies. Values are never
-// on disk.
+// kind is the kind of the documents with the names of a run's variables. The name of a document is the execution's ARN.
 const kind = "secrets"
 
-// Vault has the values of all runs. It is safe for concurrent use once the store and the engine are set. A run that was started without
-// values, for example by an SDK, gets them from the owner's environment.
+// Vault has the values of all runs. It is safe for concurrent use after the store and the engine are set. A run that was started without
+// values, for example with an SDK, gets them from the owner's environment.
 type Vault struct {
 	docs *store.Store
 	eng  *engine.Engine
 
 	mu      sync.Mutex
 	values  map[string]map[string]string // by execution and variable
-	changed chan struct{}                // closed when values come
+	changed chan struct{}                // closed when values are added
 }
 
-// New is an empty vault. Keep and Of set its store and engine, which are opened after the runners that use the vault.
+// New returns an empty vault. Keep and Of set its store and engine, because these are opened after the runners that use the vault.
 func New() *Vault {
 	return &Vault{values: map[string]map[string]string{}, changed: make(chan struct{})}
 }
@@ -42,10 +41,10 @@ func New() *Vault {
 // Keep sets the store of the names.
 func (v *Vault) Keep(docs *store.Store) { v.docs = docs }
 
-// Of sets the engine, which says which runs have ended.
+// Of sets the engine, from which the vault learns which runs have ended.
 func (v *Vault) Of(eng *engine.Engine) { v.eng = eng }
 
-// names are the variables that the run's starter supplies.
+// names returns the variables whose values the process that started the run supplies.
 func (v *Vault) names(execution string) ([]string, error) {
 	doc, err := v.docs.Doc(kind, execution)
 	if errors.Is(err, store.ErrNoDoc) {
@@ -58,7 +57,7 @@ func (v *Vault) names(execution string) ([]string, error) {
 	return names, err
 }
 
-// Wanted are the variables that the run's starter supplies and whose values are missing.
+// Wanted returns the variables whose values the process that started the run supplies, and that are missing in memory.
 func (v *Vault) Wanted(execution string) ([]string, error) {
 	names, err := v.names(execution)
 	v.mu.Lock()
@@ -70,7 +69,8 @@ func (v *Vault) Wanted(execution string) ([]string, error) {
 	}), err
 }
 
-// Give adds values for a run, which need not have been started yet. Existing values stay: a run keeps those of its starter.
+// Give adds values for a run, before or after it starts. It does not replace existing values: a run keeps the values with which it was
+// started.
 func (v *Vault) Give(execution string, values map[string]string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -110,7 +110,7 @@ func (v *Vault) Give(execution string, values map[string]string) error {
 	return nil
 }
 
-// forget drops the values of runs that have ended.
+// forget deletes the values of runs that have ended. The caller holds v.mu.
 func (v *Vault) forget() {
 	for arn := range v.values {
 		if x, err := v.eng.Describe(arn); err == nil && x.Closed() {
@@ -119,7 +119,8 @@ func (v *Vault) forget() {
 	}
 }
 
-// Secret is the value of a variable for a task. It waits for one that the run's starter has to supply.
+// Secret returns the value of a variable for a task. If the process that started the run has to supply it, Secret waits for it, and shows
+// the task as pending. It implements task.SecretSource.
 func (v *Vault) Secret(ctx context.Context, req *task.Request, variable string) (string, error) {
 	if task.FromNetwork(req.Labels) { // the runner has checked that it may read the variable here
 		return os.Getenv(variable), nil
@@ -141,8 +142,8 @@ func (v *Vault) Secret(ctx context.Context, req *task.Request, variable string) 
 			req.Waits("", began)
 			return value, nil
 		}
-		req.Waits(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
-			"supply it again with rayorch resume %s", variable, name), began)
+		req.Waits(fmt.Sprintf("waiting for the secret in the environment variable %s of the process that started the run: set %s and run "+
+			"rayorch resume %s", variable, variable, name), began)
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -21,7 +21,7 @@ const (
 	run     = "arn:aws:states:us-east-1:123456789012:execution:m:one"
 )
 
-// open is the vault of a new owner of a state directory.
+// open returns the vault and the engine of a new owner of a state directory.
 func open(t *testing.T, fs vfs.FS) (*vault.Vault, *engine.Engine) {
 	t.Helper()
 	v := vault.New()
@@ -46,7 +46,7 @@ func wanted(t *testing.T, v *vault.Vault, want ...string) {
 	}
 }
 
-// secret is the value that a task gets of a variable.
+// secret returns the value of a variable that a task gets.
 func secret(t *testing.T, v *vault.Vault, labels map[string]string, variable string) string {
 	t.Helper()
 	got, err := v.Secret(t.Context(), &task.Request{Execution: run, Labels: labels}, variable)
@@ -56,7 +56,7 @@ func secret(t *testing.T, v *vault.Vault, labels map[string]string, variable str
 	return got
 }
 
-// TestGive keeps the first values of a run, and of those only the names outlive the owner.
+// A run keeps the first values that it was given. The next owner has only their names.
 func TestGive(t *testing.T) {
 	t.Setenv("TOKEN", "the owner's")
 	t.Setenv("OTHER", "the owner's")
@@ -76,20 +76,20 @@ func TestGive(t *testing.T) {
 	}
 	fromNetwork := task.WithLabel(nil, task.OriginLabel, task.NetworkInput)
 	if got := secret(t, v, fromNetwork, "TOKEN"); got != "the owner's" {
-		t.Errorf("an execution that came over the network gets %q", got)
+		t.Errorf("an execution that was started over the network gets %q", got)
 	}
 	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if text := contents(t, fs, "state"); !bytes.Contains(text, []byte("TOKEN")) || bytes.Contains(text, []byte("the-first-value")) {
-		t.Error("the state directory must have the names, and no value")
+		t.Error("the state directory must contain the names, and no values")
 	}
 	v, eng = open(t, fs)
 	defer func() { _ = eng.Close() }()
 	wanted(t, v, "KEY", "TOKEN")
 }
 
-// contents are all files of a directory.
+// contents returns the contents of all files below a directory.
 func contents(t *testing.T, fs vfs.FS, dir string) (all []byte) {
 	t.Helper()
 	names, err := fs.List(dir)
@@ -120,7 +120,8 @@ func contents(t *testing.T, fs vfs.FS, dir string) (all []byte) {
 	return all
 }
 
-// TestSecretWaits has a task wait for the value of a new owner's run, with the reason, and end with its context.
+// After a change of the owner, Secret waits for the value and reports the reason. It returns when the context ends, or when the value is
+// given.
 func TestSecretWaits(t *testing.T) {
 	fs := vfs.NewMem()
 	v, eng := open(t, fs)
@@ -139,8 +140,8 @@ func TestSecretWaits(t *testing.T) {
 	if _, err := v.Secret(ctx, req, "TOKEN"); err == nil {
 		t.Error("a stopped task got a value")
 	}
-	const why = "waits for the secret in the environment variable TOKEN, which the process that started the run supplies: " +
-		"supply it again with rayorch resume one"
+	const why = "waiting for the secret in the environment variable TOKEN of the process that started the run: " +
+		"set TOKEN and run rayorch resume one"
 	if got := <-reasons; got != why {
 		t.Errorf("the reason is %q", got)
 	}
@@ -164,7 +165,7 @@ func TestSecretWaits(t *testing.T) {
 	}
 }
 
-// TestEndedRuns drops the values of runs that have ended: a redrive needs them again.
+// The values of a run are deleted when it has ended. A redrive needs them again.
 func TestEndedRuns(t *testing.T) {
 	v, eng := open(t, vfs.NewMem())
 	defer func() { _ = eng.Close() }()

@@ -115,24 +115,10 @@ func (a *attempts) bySubmitterPod(spec *value.Object) {
 
 // plainAll is a JSON value in which no text can be mistaken for an expression.
 func plainAll(v any) any {
-	switch v := v.(type) {
-	case string:
-		return query.Plain(v)
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = plainAll(item)
-		}
-		return out
-	case *value.Object:
-		o := value.NewObject(v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			o.Set(k, plainAll(item))
-		}
-		return o
+	if text, ok := v.(string); ok {
+		return query.Plain(text)
 	}
-	return v
+	return value.Map(v, plainAll)
 }
 
 // lookAtRayJob adds the state that reads the RayJob.

@@ -3,27 +3,27 @@ package ekstask
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/rayorch/rayorch/internal/task"
 )
 
-// target is the cluster that a Task names. Step Functions requires all three fields; here a ClusterName may stand alone,
-// as a context of the kubeconfig, and none of them means the current one.
+// target specifies the cluster of a Task. Step Functions requires all three fields. rayorch also accepts only a ClusterName, which is then
+// a context of the kubeconfig, or none of the fields for the current context.
 type target struct {
 	ClusterName          string
 	CertificateAuthority string
 	Endpoint             string
 }
 
-// jobArguments are those of runJob and runJob.sync.
+// jobArguments are the arguments of eks:runJob and eks:runJob.sync.
 type jobArguments struct {
 	target
 	Namespace  string
-	Job        json.RawMessage // an object, or a string that holds one
+	Job        json.RawMessage // an object, or a string that contains the object as JSON
 	LogOptions struct {
 		RetrieveLogs  bool
 		RawLogs       bool
@@ -31,49 +31,41 @@ type jobArguments struct {
 	}
 }
 
-// callArguments are those of call.
+// callArguments are the arguments of eks:call.
 type callArguments struct {
 	target
 	Method          string
 	Path            string
 	QueryParameters map[string][]string
-	RequestBody     json.RawMessage // an object, or a string that is sent as it is
+	RequestBody     json.RawMessage // an object, or a string that is sent unchanged
 }
 
 var methods = []string{"GET", "POST", "PUT", "DELETE", "HEAD", "PATCH"}
 
-// decodeStrict refuses fields that Step Functions does not have.
-func decodeStrict(resource string, input []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(input))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil {
-		if _, end := d.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("one JSON object is expected")
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("the arguments of eks:%s: %s", resource, strings.TrimPrefix(err.Error(), "json: "))
+// decode decodes the arguments of a resource. Fields that Step Functions does not have are an error.
+func decode(resource string, input []byte, into any) error {
+	if err := task.Decode(input, into); err != nil {
+		return fmt.Errorf("the arguments of eks:%s: %w", resource, err)
 	}
 	return nil
 }
 
 func parseCall(input []byte) (*callArguments, error) {
 	var a callArguments
-	if err := decodeStrict(call, input, &a); err != nil {
+	if err := decode(call, input, &a); err != nil {
 		return nil, err
 	}
 	switch {
 	case !slices.Contains(methods, a.Method):
-		return nil, fmt.Errorf("the argument Method %q is none of %s", a.Method, strings.Join(methods, ", "))
+		return nil, fmt.Errorf("the argument Method %q must be one of %s", a.Method, strings.Join(methods, ", "))
 	case !strings.HasPrefix(a.Path, "/"):
 		return nil, fmt.Errorf("the argument Path %q must start with /", a.Path)
 	}
 	return &a, nil
 }
 
-// body is what is sent, and as what. A patch of an object is a merge patch, of a list a JSON patch: those two custom
-// resources take, too.
+// body returns the body of the request and its content type. For PATCH, an object is a merge patch and a list is a JSON patch: custom
+// resources do not support Kubernetes' strategic merge patch.
 func (a *callArguments) body() (body []byte, contentType string, err error) {
 	body = a.RequestBody
 	if len(body) == 0 || string(body) == "null" {
@@ -97,14 +89,14 @@ func (a *callArguments) body() (body []byte, contentType string, err error) {
 	return body, "application/json", nil
 }
 
-// parseJob reads the arguments, and the Job in them as an object.
+// parseJob decodes the arguments, and the Job in them.
 func parseJob(resource string, input []byte) (*jobArguments, map[string]any, error) {
 	var a jobArguments
-	if err := decodeStrict(resource, input, &a); err != nil {
+	if err := decode(resource, input, &a); err != nil {
 		return nil, nil, err
 	}
 	if a.Namespace == "" {
-		a.Namespace = "default" // as Step Functions does, whatever the context says
+		a.Namespace = "default" // as in Step Functions, even if the context has another namespace
 	}
 	raw := []byte(a.Job)
 	var text string
@@ -112,10 +104,10 @@ func parseJob(resource string, input []byte) (*jobArguments, map[string]any, err
 		raw = []byte(text)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber() // numbers go on as they were written
+	d.UseNumber() // keeps the text of numbers
 	var job map[string]any
 	if err := d.Decode(&job); err != nil || job == nil {
-		return nil, nil, fmt.Errorf("the argument Job of eks:%s must be a Job as an object, or a string that holds one", resource)
+		return nil, nil, fmt.Errorf("the argument Job of eks:%s must be a Job: an object, or a string that contains the object as JSON", resource)
 	}
 	return &a, job, nil
 }

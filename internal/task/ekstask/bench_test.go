@@ -20,12 +20,13 @@ import (
 
 const prefix = "arn:aws:states:::eks:"
 
-// bench is a runner on a cluster in a namespace of its own, and what it tells the engine.
+// bench is a Runner for one attempt in its own namespace. It acts as the engine: it stores records, reports and the log, which a
+// second run of the attempt gets.
 type bench struct {
 	t         *testing.T
 	cluster   *clustertest.Cluster
 	ns        string
-	id        string
+	id        string // distinguishes several attempts in a namespace
 	cfg       ekstask.Config
 	runner    *ekstask.Runner
 	mu        sync.Mutex
@@ -36,6 +37,7 @@ type bench struct {
 	log       tasktest.Log
 }
 
+// newBench returns a bench for a test that runs in parallel with others.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	c := clustertest.Start(t)
@@ -43,7 +45,7 @@ func newBench(t *testing.T) *bench {
 	return benchOn(t, c)
 }
 
-// benchOn is for a test that disturbs others: it runs before those that run at the same time.
+// benchOn returns a bench for a test that disturbs the cluster. The test does not run in parallel with others.
 func benchOn(t *testing.T, c *clustertest.Cluster) *bench {
 	t.Helper()
 	b := &bench{t: t, cluster: c, ns: c.Namespace(t), records: map[string][]byte{}}
@@ -52,15 +54,15 @@ func benchOn(t *testing.T, c *clustertest.Cluster) *bench {
 	return b
 }
 
-// start makes the runner of a new process.
+// start creates a Runner, as a new rayorch process does.
 func (b *bench) start() { b.runner = ekstask.New(b.cfg) }
 
-// another is a bench for another attempt in the same namespace.
+// another returns a bench for another attempt in the same namespace.
 func (b *bench) another(id string) *bench {
 	return &bench{t: b.t, cluster: b.cluster, ns: b.ns, id: id, cfg: b.cfg, runner: b.runner, records: map[string][]byte{}}
 }
 
-// request is that of an attempt of which the engine has kept what was told before.
+// request returns the request of the attempt, with the records that were stored before.
 func (b *bench) request(resource string, args map[string]any) *task.Request {
 	b.t.Helper()
 	input, err := json.Marshal(args)
@@ -87,7 +89,7 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.pending = reason; reason != "" && since.IsZero() {
-				b.t.Error("pending since when?")
+				b.t.Error("Pending was called without a time")
 			}
 		},
 		Submitted: func(output []byte) error {
@@ -99,13 +101,13 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 	}
 }
 
-// run does one attempt to its end.
+// run runs the attempt and waits for its result.
 func (b *bench) run(resource string, args map[string]any) task.Result {
 	b.t.Helper()
 	return b.runner.Run(clustertest.Context(b.t), b.request(resource, args))
 }
 
-// begin starts an attempt of a Job. end ends its context and waits.
+// begin starts the attempt of a Job in the background. end ends its context with a cause and waits for its result.
 func (b *bench) begin(args map[string]any) (ended <-chan task.Result, end func(cause error) task.Result) {
 	b.t.Helper()
 	req := b.request("runJob.sync", args)
@@ -118,14 +120,14 @@ func (b *bench) begin(args map[string]any) (ended <-chan task.Result, end func(c
 	}
 }
 
-// job are the arguments of a Job of one container that runs a script.
+// job returns arguments with a Job of one container that runs a script.
 func (b *bench) job(script string, more map[string]any) map[string]any {
 	args := map[string]any{"Namespace": b.ns, "Job": b.object("work", script, nil)}
 	maps.Copy(args, more)
 	return args
 }
 
-// object is a Job. The last change that change makes to its pod's spec counts.
+// object returns a Job of one container that runs a script. change can modify the specs of the Job, its pod and its container.
 func (b *bench) object(name, script string, change func(job, pod, container map[string]any)) map[string]any {
 	container := map[string]any{
 		"name": "main", "image": b.cluster.Busybox(), "command": []any{"sh", "-c", script},
@@ -143,9 +145,10 @@ func (b *bench) object(name, script string, change func(job, pod, container map[
 	return job
 }
 
+// logs are arguments that retrieve the logs.
 var logs = map[string]any{"LogOptions": map[string]any{"RetrieveLogs": true}}
 
-// output reads the JSON of a result that is a success.
+// output decodes the output of a successful result.
 func (b *bench) output(res task.Result) map[string]any {
 	b.t.Helper()
 	if res.Error != "" {
@@ -158,25 +161,25 @@ func (b *bench) output(res task.Result) map[string]any {
 	return o
 }
 
-// failure checks that an attempt failed by an error whose cause has all of the texts.
+// failure checks that an attempt failed with this error name, and that the cause contains all texts.
 func (b *bench) failure(res task.Result, name string, texts ...string) {
 	b.t.Helper()
 	if res.Error != name {
-		b.t.Errorf("got the error %q, want %q; cause %s, output %.500s", res.Error, name, res.Cause, res.Output)
+		b.t.Errorf("got error %q, want %q; cause %s, output %.500s", res.Error, name, res.Cause, res.Output)
 	}
 	for _, text := range texts {
 		if !strings.Contains(res.Cause, text) {
-			b.t.Errorf("the cause has no %q: %s", text, res.Cause)
+			b.t.Errorf("got cause %s, want one that contains %q", res.Cause, text)
 		}
 	}
 }
 
-// logOf digs the log of the only container of the only pod out of a result.
+// logOf returns the log of the only container of the only pod in a result.
 func (b *bench) logOf(o map[string]any) any {
 	b.t.Helper()
 	pods, _ := kube.Field(o, "logs", "pods").(map[string]any)
 	if len(pods) != 1 {
-		b.t.Fatalf("want the log of one pod: %v", o["logs"])
+		b.t.Fatalf("got logs %v, want those of one pod", o["logs"])
 	}
 	for _, pod := range pods {
 		return kube.Field(pod.(map[string]any), "containers", "main", "log")
@@ -184,7 +187,7 @@ func (b *bench) logOf(o map[string]any) any {
 	return nil
 }
 
-// jobs are those of the namespace.
+// jobs returns the Jobs in the namespace.
 func (b *bench) jobs() []kube.Meta {
 	b.t.Helper()
 	var list struct {
@@ -204,7 +207,7 @@ func (b *bench) jobs() []kube.Meta {
 	return all
 }
 
-// awaitLog waits until the live log has a text.
+// awaitLog waits until the live log contains a text.
 func (b *bench) awaitLog(text string) {
 	b.t.Helper()
 	clustertest.Until(clustertest.Context(b.t), b.t, "the log "+text, func() error {
@@ -215,7 +218,7 @@ func (b *bench) awaitLog(text string) {
 	})
 }
 
-// nothingLeft checks that no Job is there, and no pod that runs; those that have ended go soon after.
+// nothingLeft checks that no Job exists and no pod runs. Pods that have ended may still exist for a short time.
 func (b *bench) nothingLeft() {
 	b.t.Helper()
 	if err := b.left(); err != nil {
@@ -223,11 +226,11 @@ func (b *bench) nothingLeft() {
 	}
 }
 
-// left says what of the Jobs and pods there still is.
+// left returns an error that lists existing Jobs and running pods, or nil if there are none.
 func (b *bench) left() error {
 	b.t.Helper()
 	if left := b.jobs(); len(left) > 0 {
-		return fmt.Errorf("jobs are left: %v", left)
+		return fmt.Errorf("jobs still exist: %v", left)
 	}
 	pods, err := b.cluster.Pods(clustertest.Context(b.t), b.ns, nil)
 	for _, p := range pods {
@@ -238,17 +241,17 @@ func (b *bench) left() error {
 	return err
 }
 
-// holds is a script that prints, and waits until letGo.
-const holds = "echo begun; nc -l -p 8080 -e true; echo done"
+// blockingScript is a script that prints a line and waits until unblock is called.
+const blockingScript = "echo begun; nc -l -p 8080 -e true; echo done"
 
-// letGo ends the waiting of the only pod: it connects to it.
-func (b *bench) letGo() {
+// unblock ends the wait of the script in the only pod by connecting to it.
+func (b *bench) unblock() {
 	b.t.Helper()
 	ctx := clustertest.Context(b.t)
 	clustertest.Until(ctx, b.t, "the end of the container", func() error {
 		pods, err := b.cluster.Pods(ctx, b.ns, nil)
 		if err != nil || len(pods) != 1 {
-			return fmt.Errorf("there are %d pods, %w", len(pods), err)
+			return fmt.Errorf("there are %d pods, want 1: %w", len(pods), err)
 		}
 		for _, s := range pods[0].Containers() {
 			if s.State.Terminated != nil {
@@ -256,12 +259,12 @@ func (b *bench) letGo() {
 			}
 		}
 		_, err = b.cluster.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", b.ns, "pods", pods[0].Metadata.Name+":8080") + "/proxy/"})
-		return fmt.Errorf("it runs, and answers %w", err) // that it is no web server
+		return fmt.Errorf("the container still runs; the request returned %w", err) // an error, because nc is not a web server
 	})
 }
 
-// printed is what the containers printed of a log. A busy cluster has rayorch say what it waits for in between.
-func printed(log string) string {
+// containerLines removes the notes about pending pods from a log, which rayorch adds if the cluster is busy.
+func containerLines(log string) string {
 	var b strings.Builder
 	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "rayorch: waiting: ") {
@@ -271,8 +274,8 @@ func printed(log string) string {
 	return b.String()
 }
 
-// newRefusing is a runner whose only cluster gives no credentials.
-func newRefusing(token func(context.Context, string, string) (string, error)) *ekstask.Runner {
+// newRunnerWithoutCluster returns a Runner whose only cluster is unreachable. token returns the credentials or an error.
+func newRunnerWithoutCluster(token func(context.Context, string, string) (string, error)) *ekstask.Runner {
 	return ekstask.New(ekstask.Config{CallGrace: time.Millisecond, Token: token, Default: kube.Config{
 		Endpoint: "https://127.0.0.1:1", Token: func(ctx context.Context) (string, error) { return token(ctx, "", "") },
 	}})

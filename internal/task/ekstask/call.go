@@ -15,18 +15,19 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// keySent is the record that a request was about to be sent: a former process may have had it done.
+// keySent is the key of a record that is stored before a POST request is sent: a request of a previous rayorch process may have been
+// executed.
 const keySent = "eks.sent"
 
-// caller is one run of eks:call.
+// caller is one attempt of eks:call.
 type caller struct {
 	client  *kube.Client
 	req     *task.Request
 	request kube.Request
-	// sent tells that the request may have arrived before.
-	sent bool
+	sent    bool // whether the server may already have received the request
 }
 
+// call sends a request to the API server and returns the response.
 func (r *Runner) call(ctx context.Context, req *task.Request) task.Result {
 	args, err := parseCall(req.Input)
 	if err != nil {
@@ -46,40 +47,40 @@ func (r *Runner) call(ctx context.Context, req *task.Request) task.Result {
 	_, c.sent = req.Records[keySent]
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallGrace)
 	defer cancel()
-	answer, err := c.do(ctx)
-	r.logs.observe(c.client, req, c.request, answer.Body, err)
+	response, err := c.do(ctx)
+	r.logs.observe(c.client, req, c.request, response.Body, err)
 	if err != nil {
 		return r.failed(c.client, err)
 	}
-	return task.Result{Output: join(`{"ResponseBody":`, bodyJSON(answer.Body), `}`)}
+	return task.Result{Output: join(`{"ResponseBody":`, bodyJSON(response.Body), `}`)}
 }
 
-// do repeats what got no answer, where that can do no harm. What the server answers is for the definition to judge: it may
-// come from a service behind the server.
-func (c *caller) do(ctx context.Context) (answer kube.Response, err error) {
+// do sends the request. If there is no response, it retries unless the request could then be executed twice. It does not retry after an
+// error response: that may come from a service behind the API server, and the definition decides what it means.
+func (c *caller) do(ctx context.Context) (response kube.Response, err error) {
 	creates := c.creates()
 	if creates {
 		c.mark()
 	}
 	if c.request.Method == http.MethodPost && !c.sent {
 		if err := c.req.Keep(keySent, []byte("{}")); err != nil {
-			return answer, err
+			return response, err
 		}
 	}
 	err = kube.Retry(ctx, func(ctx context.Context) (err error) {
-		answer, err = c.client.Do(ctx, c.request)
+		response, err = c.client.Do(ctx, c.request)
 		switch {
 		case err == nil:
 			return nil
 		case creates && c.sent && kube.StatusReason(err) == "AlreadyExists":
-			answer, err = c.created(ctx, err)
+			response, err = c.created(ctx, err)
 			return final(err)
 		case kube.Code(err) != 0:
 			return final(err)
 		case c.request.Method == http.MethodPost && !notSent(err):
 			c.sent = true
 			if !creates {
-				return final(err) // nobody can tell whether it was done
+				return final(err) // it is unknown whether the server has executed the request
 			}
 		}
 		return err
@@ -88,12 +89,13 @@ func (c *caller) do(ctx context.Context) (answer kube.Response, err error) {
 	if errors.As(err, &last) {
 		err = last.error
 	}
-	return answer, err
+	return response, err
 }
 
-// finalError is not tried again, whatever it is.
+// finalError wraps an error after which kube.Retry must not retry.
 type finalError struct{ error }
 
+// final wraps err in a finalError. It returns nil if err is nil.
 func final(err error) error {
 	if err == nil {
 		return nil
@@ -101,13 +103,14 @@ func final(err error) error {
 	return &finalError{err}
 }
 
-// notSent tells of a request that cannot have arrived, as there was no connection.
+// notSent reports whether the server cannot have received the request, because no connection was established.
 func notSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// creates tells that the call makes an object with a name, which can be told from another's of that name.
+// creates reports whether the call creates an object with a name. Such a call can be retried, because the object's field manager shows
+// which attempt created it. A call that sets fieldManager itself is not included.
 func (c *caller) creates() bool {
 	if c.request.Method != http.MethodPost || strings.Contains(c.request.Path, "/proxy") || len(c.request.Query["fieldManager"]) > 0 {
 		return false
@@ -115,6 +118,7 @@ func (c *caller) creates() bool {
 	return c.name() != ""
 }
 
+// name returns the name of the object in the request body, or "" if there is none.
 func (c *caller) name() string {
 	var o struct {
 		Kind     string
@@ -126,7 +130,7 @@ func (c *caller) name() string {
 	return o.Metadata.Name
 }
 
-// mark names this attempt as the one that creates the object.
+// mark sets the field manager of the request, which identifies this attempt as the creator of the object.
 func (c *caller) mark() {
 	query := url.Values{"fieldManager": {manager(c.req)}}
 	for key, values := range c.request.Query {
@@ -135,21 +139,22 @@ func (c *caller) mark() {
 	c.request.Query = query
 }
 
-// created reads the object that is there, which may be what this attempt made before: then it is the answer.
+// created handles the response that the object already exists. If this attempt created the object with an earlier request, it returns the
+// object, otherwise the error exists.
 func (c *caller) created(ctx context.Context, exists error) (kube.Response, error) {
 	path := strings.TrimSuffix(c.request.Path, "/") + "/" + url.PathEscape(c.name())
-	answer, err := c.client.Do(ctx, kube.Request{Path: path})
+	response, err := c.client.Do(ctx, kube.Request{Path: path})
 	if err != nil {
-		return answer, err
+		return response, err
 	}
 	var o struct{ Metadata kube.Meta }
-	if json.Unmarshal(answer.Body, &o) != nil || !madeBy(o.Metadata, manager(c.req)) {
-		return answer, exists
+	if json.Unmarshal(response.Body, &o) != nil || !madeBy(o.Metadata, manager(c.req)) {
+		return response, exists
 	}
-	return answer, nil
+	return response, nil
 }
 
-// bodyJSON is a body as JSON: what is no JSON is a string.
+// bodyJSON returns a response body as compact JSON. A body that is not JSON becomes a string.
 func bodyJSON(body []byte) []byte {
 	trimmed := bytes.TrimSpace(body)
 	if json.Valid(trimmed) {
@@ -161,9 +166,9 @@ func bodyJSON(body []byte) []byte {
 	return quote(string(body))
 }
 
-// answerJSON is the Cause of a call that the server refused.
-func answerJSON(res kube.Response) string {
-	const most = 24 << 10 // a Cause may have 32,768 characters
+// responseJSON returns the Cause for an error response, in the format of Step Functions. It shortens a long body.
+func responseJSON(res kube.Response) string {
+	const most = 24 << 10 // Step Functions allows 32,768 characters in a Cause
 	body := bodyJSON(res.Body)
 	if len(body) > most {
 		body = quote(strings.ToValidUTF8(string(res.Body[:min(len(res.Body), most/2)]), ""))

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// body does a call that succeeds.
+// body makes a call that must succeed, and returns the response body.
 func (b *bench) body(method, path string, more map[string]any) map[string]any {
 	b.t.Helper()
 	args := map[string]any{"Method": method, "Path": path}
@@ -64,9 +64,9 @@ func TestCallFails(t *testing.T) {
 		{"invalid", map[string]any{"Method": "POST", "Path": maps, "RequestBody": map[string]any{"kind": "Pod"}}, "EKS.400", "StatusCode"},
 		{"no endpoints", map[string]any{"Method": "GET",
 			"Path": kube.ObjectPath("v1", b.ns, "services", "no-such:80") + "/proxy/"}, "EKS.404", "not found"},
-		{"method", map[string]any{"Method": "SEND", "Path": "/"}, "States.Runtime", "none of GET"},
+		{"method", map[string]any{"Method": "SEND", "Path": "/"}, "States.Runtime", `Method "SEND" must be one of GET`},
 		{"path", map[string]any{"Method": "GET", "Path": "api"}, "States.Runtime", "must start with /"},
-		{"another host", map[string]any{"Method": "GET", "Path": "//example.com/api"}, "States.TaskFailed", "name no host"},
+		{"another host", map[string]any{"Method": "GET", "Path": "//example.com/api"}, "States.TaskFailed", "not contain a host"},
 		{"unknown field", map[string]any{"Method": "GET", "Path": "/api", "Header": "x"}, "States.Runtime", `unknown field "Header"`},
 		{"unknown cluster", map[string]any{"ClusterName": "no-such", "Method": "GET", "Path": "/api"}, "EKS.ClusterNotFound", "choose one of"},
 		{"no credentials", map[string]any{"ClusterName": "x", "Endpoint": "https://127.0.0.1:1", "Method": "GET", "Path": "/api"},
@@ -103,17 +103,17 @@ func TestServiceProxy(t *testing.T) {
 		t.Errorf("got %v", o)
 	}
 	o := b.output(b.run("call", map[string]any{"Method": "GET", "Path": path + "text"}))
-	if o["ResponseBody"] != "no json\n" {
-		t.Errorf("a text is %v", o)
+	if o["ResponseBody"] != "not JSON\n" {
+		t.Errorf("got %v for a body that is not JSON", o)
 	}
 	b.failure(b.run("call", map[string]any{"Method": "GET", "Path": path + "none"}), "EKS.404", "StatusCode")
 }
 
-// web is a pod with a web server behind a service, which has a file data.json.
+// web creates a pod with a web server that serves data.json, and a service in front of it.
 func (b *bench) web(name, data string) {
 	b.t.Helper()
 	labels := map[string]any{"app": name}
-	script := "mkdir /www; echo '" + data + "' >/www/data.json; echo no json >/www/text; hostname >/www/hostname; exec httpd -f -p 8080 -h /www"
+	script := "mkdir /www; echo '" + data + "' >/www/data.json; echo not JSON >/www/text; hostname >/www/hostname; exec httpd -f -p 8080 -h /www"
 	b.cluster.Apply(b.t,
 		kube.Object{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name, "namespace": b.ns, "labels": labels},
 			"spec": map[string]any{"terminationGracePeriodSeconds": 1, "containers": []any{map[string]any{
@@ -124,7 +124,7 @@ func (b *bench) web(name, data string) {
 			"spec": map[string]any{"selector": labels, "ports": []any{map[string]any{"port": 80, "targetPort": "http"}}}})
 }
 
-// TestEndpoint reaches a cluster as Step Functions does: by what the task itself says.
+// TestEndpoint reaches a cluster as Step Functions does: with the Endpoint and CertificateAuthority of the Task.
 func TestEndpoint(t *testing.T) {
 	b := newBench(t)
 	as := b.cluster.Account(t, b.ns, "caller", clustertest.Rule("", "configmaps", "get"))
@@ -136,7 +136,7 @@ func TestEndpoint(t *testing.T) {
 	b.start()
 	b.output(b.run("call", args))
 	if asked != "my-eks "+as.Endpoint {
-		t.Errorf("the token is for %q", asked)
+		t.Errorf("Token was called for %q", asked)
 	}
 	args["Path"] = kube.CollectionPath("v1", b.ns, "secrets")
 	b.failure(b.run("call", args), "EKS.403", "cannot list resource", "Forbidden")
@@ -150,6 +150,6 @@ func TestEndpoint(t *testing.T) {
 	b.start()
 	args["Path"], args["Endpoint"] = kube.ObjectPath("v1", b.ns, "configmaps", "kube-root-ca.crt"), "https://127.0.0.1:1"
 	if o := b.output(b.run("call", args)); !strings.Contains(asJSON(t, o), "kube-root-ca.crt") {
-		t.Errorf("the name does not lead to the cluster: %v", o)
+		t.Errorf("Config.Clusters does not take precedence over the Endpoint: got %v", o)
 	}
 }

@@ -19,10 +19,12 @@ import (
 	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
+// staticToken returns a Config.Token that always returns the same token.
 func staticToken(token string) func(context.Context, string, string) (string, error) {
 	return func(context.Context, string, string) (string, error) { return token, nil }
 }
 
+// tokenFor returns a Config.Token that returns the token of an account, and stores the cluster and endpoint that it was called with.
 func tokenFor(as kube.Config, asked *string) func(context.Context, string, string) (string, error) {
 	return func(ctx context.Context, cluster, endpoint string) (string, error) {
 		*asked = cluster + " " + endpoint
@@ -32,7 +34,7 @@ func tokenFor(as kube.Config, asked *string) func(context.Context, string, strin
 
 var errKilled = errors.New("killed")
 
-// TestCrash kills the runner at each point of an attempt. The next one finds what there is: never is there a second Job.
+// TestCrash ends the runner at each point of an attempt, as a kill would. The next runner finds the Job: no second Job is created.
 func TestCrash(t *testing.T) {
 	kill := func(at string) func(b *bench, req *task.Request, cancel context.CancelCauseFunc) {
 		return func(b *bench, req *task.Request, cancel context.CancelCauseFunc) {
@@ -55,9 +57,9 @@ func TestCrash(t *testing.T) {
 	}{
 		{"before the intent", kill("eks.intent")},
 		{"after the intent", kill("after eks.intent")},
-		{"created, but not known to be", kill("eks.created")},
+		{"created, but not recorded", kill("eks.created")},
 		{"created", kill("after eks.created")},
-		{"before it is said to be submitted", func(_ *bench, req *task.Request, cancel context.CancelCauseFunc) {
+		{"before it is reported as submitted", func(_ *bench, req *task.Request, cancel context.CancelCauseFunc) {
 			req.Submitted = func([]byte) error {
 				cancel(task.ErrAbandon)
 				return errKilled
@@ -80,57 +82,58 @@ func TestCrash(t *testing.T) {
 			b.runner.Run(ctx, req)
 			b.start()
 			if got := b.logOf(b.output(b.run("runJob.sync", args))); got != "begun\ndone\n" {
-				t.Errorf("got the log %q", got)
+				t.Errorf("got log %q", got)
 			}
 			b.onlyOne()
-			if got := printed(b.log.String()); got != "begun\ndone\n" {
-				t.Errorf("got the live log %q", got)
+			if got := containerLines(b.log.String()); got != "begun\ndone\n" {
+				t.Errorf("got live log %q", got)
 			}
 		})
 	}
 }
 
-// onlyOne checks that there is one Job, and that it has one pod, which may take a moment to come.
+// onlyOne checks that there is exactly one Job with exactly one pod. It waits until the pod exists.
 func (b *bench) onlyOne() {
 	b.t.Helper()
 	if jobs := b.jobs(); len(jobs) != 1 {
-		b.t.Errorf("there are %d jobs", len(jobs))
+		b.t.Errorf("there are %d jobs, want 1", len(jobs))
 	}
 	var pods []kube.Pod
 	clustertest.Until(clustertest.Context(b.t), b.t, "its pod", func() (err error) {
 		if pods, err = b.cluster.Pods(clustertest.Context(b.t), b.ns, nil); err == nil && len(pods) == 0 {
-			err = errors.New("there is none")
+			err = errors.New("there are no pods")
 		}
 		return err
 	})
 	if len(pods) != 1 {
-		b.t.Errorf("there are %d pods", len(pods))
+		b.t.Errorf("there are %d pods, want 1", len(pods))
 	}
 }
 
-// between stands between runner and API server. spoil may answer in its place: it says whether the request goes on to the
-// server, and whether the answer comes back.
-type between struct {
+// faultyProxy is a proxy between the runner and the API server. For each request, fault decides whether it is forwarded to the server, and
+// whether the response is returned.
+type faultyProxy struct {
 	b     *bench
-	spoil func(r *http.Request) (forward, answer bool)
+	fault func(r *http.Request) (forward, respond bool)
 }
 
-func (b *bench) interpose(spoil func(r *http.Request) (forward, answer bool)) {
+// useProxy restarts the runner with a faultyProxy.
+func (b *bench) useProxy(fault func(r *http.Request) (forward, respond bool)) {
 	b.t.Helper()
-	srv := httptest.NewServer(&between{b, spoil})
+	srv := httptest.NewServer(&faultyProxy{b, fault})
 	b.t.Cleanup(srv.Close)
 	b.cfg.Default = kube.Config{Endpoint: srv.URL, Token: func(context.Context) (string, error) { return "none", nil }}
 	b.start()
 }
 
-func (p *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *faultyProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
-	forward, answer := true, true
-	if p.spoil != nil {
-		forward, answer = p.spoil(r)
+	forward, respond := true, true
+	if p.fault != nil {
+		forward, respond = p.fault(r)
 	}
 	req := kube.Request{Method: r.Method, Path: r.URL.RequestURI(), Body: body, ContentType: r.Header.Get("Content-Type")}
 	if r.URL.Query().Get("watch") != "" || r.URL.Query().Get("follow") != "" {
@@ -141,16 +144,17 @@ func (p *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if forward {
 		res, err = p.b.cluster.Do(context.WithoutCancel(r.Context()), req)
 	}
-	if !answer || res.Status == 0 {
-		panic(http.ErrAbortHandler) // the connection breaks off
+	if !respond || res.Status == 0 {
+		panic(http.ErrAbortHandler) // closes the connection
 	}
 	w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
 	w.WriteHeader(res.Status)
 	_, _ = w.Write(res.Body)
-	_ = err // it is the answer
+	_ = err // an error response is also a response
 }
 
-func (p *between) stream(w http.ResponseWriter, r *http.Request, req kube.Request) {
+// stream forwards a watch or a log stream.
+func (p *faultyProxy) stream(w http.ResponseWriter, r *http.Request, req kube.Request) {
 	body, err := p.b.cluster.Stream(r.Context(), req)
 	if err != nil {
 		w.WriteHeader(max(kube.Code(err), 500))
@@ -172,46 +176,46 @@ func isCreate(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/jobs")
 }
 
-// TestLostAnswer loses the answer to the request that creates the Job.
-func TestLostAnswer(t *testing.T) {
+// TestLostResponse loses the response to the request that creates the Job.
+func TestLostResponse(t *testing.T) {
 	b := newBench(t)
 	var creates atomic.Int32
-	b.interpose(func(r *http.Request) (forward, answer bool) {
+	b.useProxy(func(r *http.Request) (forward, respond bool) {
 		return true, !isCreate(r) || creates.Add(1) > 1
 	})
 	b.output(b.run("runJob.sync", b.job("true", nil)))
 	if creates.Load() < 2 {
-		t.Error("no answer was lost")
+		t.Error("no response was lost")
 	}
 	b.onlyOne()
 }
 
-// TestRestlessServer breaks every connection off now and then.
-func TestRestlessServer(t *testing.T) {
+// TestUnreliableServer drops a third of the requests and half of the responses.
+func TestUnreliableServer(t *testing.T) {
 	b := newBench(t)
 	var n atomic.Int32
-	b.interpose(func(*http.Request) (forward, answer bool) {
+	b.useProxy(func(*http.Request) (forward, respond bool) {
 		i := n.Add(1)
 		return i%3 != 0, i%2 != 0
 	})
 	if got := b.logOf(b.output(b.run("runJob.sync", b.job("echo hello; sleep 2", logs)))); got != "hello\n" {
-		t.Errorf("got the log %q", got)
+		t.Errorf("got log %q", got)
 	}
 	b.onlyOne()
 }
 
-// TestLostAnswerOfCall loses the answer to a call that makes an object: the object that is there is the answer.
-func TestLostAnswerOfCall(t *testing.T) {
+// TestLostResponseOfCall loses the response to a call that creates an object: the result of the call is the existing object.
+func TestLostResponseOfCall(t *testing.T) {
 	b := newBench(t)
 	var posts atomic.Int32
-	b.interpose(func(r *http.Request) (forward, answer bool) {
+	b.useProxy(func(r *http.Request) (forward, respond bool) {
 		return true, r.Method != http.MethodPost || posts.Add(1) > 1
 	})
 	made := map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "one"}, "data": map[string]any{"a": "b"}}
 	if o := b.body("POST", kube.CollectionPath("v1", b.ns, "configmaps"), map[string]any{"RequestBody": made}); kube.Name(o) != "one" {
 		t.Errorf("got %v", o)
 	}
-	// The same after a crash: the engine calls again.
+	// After a crash, the engine runs the call again: the result is the same.
 	if o := b.body("POST", kube.CollectionPath("v1", b.ns, "configmaps"), map[string]any{"RequestBody": made}); kube.Name(o) != "one" {
 		t.Errorf("got %v", o)
 	}
@@ -220,16 +224,16 @@ func TestLostAnswerOfCall(t *testing.T) {
 		"RequestBody": made}), "EKS.409", "AlreadyExists")
 }
 
-// TestForeignJob leaves a Job alone that has the name, but that somebody else made.
+// TestForeignJob checks that an attempt does not use or delete a Job with the same name that another attempt created.
 func TestForeignJob(t *testing.T) {
 	b := newBench(t)
 	args := b.job("sleep 3600", nil)
 	b.output(b.another("other").run("runJob", args))
 	b.failure(b.run("runJob.sync", args), "EKS.409", "AlreadyExists")
-	// Neither does an attempt take it for its own that crashed before it could create one.
+	// An attempt that crashed before it created the Job must not mistake the existing Job for its own,
 	b.records = map[string][]byte{"eks.intent": []byte("{}")}
 	b.failure(b.run("runJob.sync", args), "EKS.409", "AlreadyExists")
-	// Nor is it deleted when that attempt is to be stopped.
+	// and must not delete it when it is stopped.
 	b.records = map[string][]byte{"eks.intent": []byte("{}")}
 	_, end := b.begin(args)
 	end(task.ErrStop)
@@ -243,11 +247,11 @@ func TestJobDeletedWhileItRuns(t *testing.T) {
 	if err := b.cluster.Remove(clustertest.Context(t), kube.JobsPath(b.ns)+"/work", ""); err != nil {
 		t.Fatal(err)
 	}
-	b.failure(<-done, "EKS.404", "somebody deleted it")
+	b.failure(<-done, "EKS.404", "the job work was deleted, or its namespace was deleted")
 }
 
-// TestJobDeletedMeanwhile does not run a Job again that ran already, though nobody can tell any more how it ended.
-func TestJobDeletedMeanwhile(t *testing.T) {
+// TestJobDeletedBetweenRuns deletes a Job while no rayorch runs. The outcome of the Job is unknown, but it must not run again.
+func TestJobDeletedBetweenRuns(t *testing.T) {
 	b := newBench(t)
 	args := b.job("echo begun; sleep 3600", nil)
 	_, end := b.begin(args)
@@ -256,9 +260,9 @@ func TestJobDeletedMeanwhile(t *testing.T) {
 	if err := b.cluster.Remove(clustertest.Context(t), kube.JobsPath(b.ns)+"/work", ""); err != nil {
 		t.Fatal(err)
 	}
-	b.failure(b.run("runJob.sync", args), "EKS.404", "while rayorch did not run")
+	b.failure(b.run("runJob.sync", args), "EKS.404", "while rayorch was not running")
 	if jobs := b.jobs(); len(jobs) != 0 {
-		t.Errorf("there are %d jobs", len(jobs))
+		t.Errorf("there are %d jobs, want none", len(jobs))
 	}
 }
 
@@ -269,11 +273,11 @@ func TestStop(t *testing.T) {
 	end(task.ErrStop)
 	b.nothingLeft()
 	if !strings.Contains(b.log.String(), "rayorch: deleted the job work in namespace "+b.ns+"; its pods have ended") {
-		t.Errorf("the log does not say so: %s", b.log.String())
+		t.Errorf("the log contains no note about the deleted Job: %s", b.log.String())
 	}
 }
 
-// TestStopWhilePending says why the Job did not run, for the history of a timeout.
+// TestStopWhilePending checks the reason why the Job does not run: it is reported for the history of a timeout, and as pending.
 func TestStopWhilePending(t *testing.T) {
 	b := newBench(t)
 	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
@@ -281,16 +285,16 @@ func TestStopWhilePending(t *testing.T) {
 	b.awaitLog("cannot be scheduled")
 	end(task.ErrStop)
 	b.nothingLeft()
-	want := "; the job work in namespace " + b.ns + " had not ended: it is deleted, and its pods"
+	want := "; the job work in namespace " + b.ns + " had not ended: rayorch deletes it with its pods"
 	if !strings.Contains(b.reported, "cannot be scheduled") || !strings.HasSuffix(b.reported, want) {
-		t.Errorf("it reported %q", b.reported)
+		t.Errorf("got report %q", b.reported)
 	}
 	if !strings.Contains(b.pending, "cannot be scheduled") {
-		t.Errorf("it was pending because %q", b.pending)
+		t.Errorf("got pending reason %q", b.pending)
 	}
 }
 
-// TestStopAgain is asked by an engine whose predecessor was killed before the stop was confirmed.
+// TestStopAgain repeats a stop, as an engine does if the previous one was killed before the stop was confirmed.
 func TestStopAgain(t *testing.T) {
 	b := newBench(t)
 	args := b.job("echo begun; sleep 3600", nil)
@@ -298,7 +302,7 @@ func TestStopAgain(t *testing.T) {
 	b.awaitLog("begun")
 	end(task.ErrAbandon)
 	if len(b.jobs()) != 1 {
-		t.Error("the job did not go on")
+		t.Error("the job did not continue after the engine was closed")
 	}
 	b.start()
 	ctx, cancel := context.WithCancelCause(clustertest.Context(t))
@@ -307,17 +311,18 @@ func TestStopAgain(t *testing.T) {
 	b.nothingLeft()
 }
 
-// TestStopWhileCreating stops an attempt whose request has no answer yet, and is carried out late.
+// TestStopWhileCreating stops an attempt while the request to create its Job is delayed. The Job is created after the stop has looked
+// for it the first time.
 func TestStopWhileCreating(t *testing.T) {
 	b := newBench(t)
 	arrived, late := make(chan struct{}), make(chan struct{})
-	var looks atomic.Int32
-	b.interpose(func(r *http.Request) (forward, answer bool) {
+	var reads atomic.Int32
+	b.useProxy(func(r *http.Request) (forward, respond bool) {
 		switch {
 		case isCreate(r):
 			close(arrived)
 			<-late
-		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/jobs/work") && looks.Add(1) == 2: // the stop's second look
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/jobs/work") && reads.Add(1) == 2: // the second read of the stop
 			close(late)
 			clustertest.Until(clustertest.Context(t), t, "the Job", func() error {
 				if len(b.jobs()) == 0 {
@@ -331,28 +336,28 @@ func TestStopWhileCreating(t *testing.T) {
 	_, end := b.begin(b.job("sleep 3600", nil))
 	<-arrived
 	end(task.ErrStop)
-	if looks.Load() < 2 {
+	if reads.Load() < 2 {
 		close(late)
-		t.Error("it did not look for a Job that is made late")
+		t.Error("the stop did not look for a Job that is created late")
 	}
-	clustertest.Until(clustertest.Context(t), t, "the end of all", b.left) // its pod may come when it is being deleted
+	clustertest.Until(clustertest.Context(t), t, "the end of the Job and its pods", b.left) // a pod may still be created during the deletion
 }
 
-// TestServerHangs stops the API server while a Job runs to its end.
+// TestServerHangs pauses the API server while a Job runs and ends.
 func TestServerHangs(t *testing.T) {
 	b := newBench(t)
 	done, _ := b.begin(b.job("echo begun; sleep 1", logs))
 	b.awaitLog("begun")
 	resume := b.cluster.Pause(t, "kube-apiserver")
-	time.Sleep(3 * time.Second) // what is tried is that time passes
+	time.Sleep(3 * time.Second) // the Job ends during this time
 	resume()
 	if got := b.logOf(b.output(<-done)); got != "begun\n" {
-		t.Errorf("got the log %q", got)
+		t.Errorf("got log %q", got)
 	}
 }
 
-// TestRights runs a Job with just the rights that docs/eks-tasks.md lists, and without some of them.
-func TestRights(t *testing.T) {
+// TestPermissions runs a Job with exactly the permissions that docs/eks-tasks.md lists, and with some of them missing.
+func TestPermissions(t *testing.T) {
 	b := newBench(t)
 	jobs := func(verbs ...string) map[string]any { return clustertest.Rule("batch", "jobs", verbs...) }
 	pods, podLogs := clustertest.Rule("", "pods", "list"), clustertest.Rule("", "pods/log", "get")
@@ -382,7 +387,8 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// TestNamespaceDeleted ends well said, whether the Job or its pods are seen to go first.
+// TestNamespaceDeleted checks the error if the namespace is deleted. It depends on whether the runner first sees the deletion of the
+// Job or of its pods.
 func TestNamespaceDeleted(t *testing.T) {
 	b := newBench(t)
 	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
@@ -395,10 +401,10 @@ func TestNamespaceDeleted(t *testing.T) {
 		b.failure(res, "States.TaskFailed", "somebody", "namespace")
 		return
 	}
-	b.failure(res, "EKS.404", "somebody deleted it, or its namespace")
+	b.failure(res, "EKS.404", "or its namespace was deleted")
 }
 
-// TestPodDeleted tells a pod that somebody deleted from one that failed.
+// TestPodDeleted checks that the error for a deleted pod differs from the one for a failed pod.
 func TestPodDeleted(t *testing.T) {
 	b := newBench(t)
 	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
@@ -413,8 +419,9 @@ func TestPodDeleted(t *testing.T) {
 	b.failure(<-done, "States.TaskFailed", "somebody")
 }
 
-// TestRightsRevoked takes the rights away while the Job runs: its end is seen all the same, its log cannot be read.
-func TestRightsRevoked(t *testing.T) {
+// TestPermissionsRevoked revokes the permissions while the Job runs: the Task succeeds, but the result contains an error instead of the
+// log.
+func TestPermissionsRevoked(t *testing.T) {
 	b := newBench(t)
 	b.cfg.Default = b.cluster.Account(t, b.ns, "runner", clustertest.Rule("batch", "jobs", "create", "get", "watch", "delete"),
 		clustertest.Rule("", "pods", "list"), clustertest.Rule("", "pods/log", "get"))
@@ -423,23 +430,23 @@ func TestRightsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, _ := b.begin(b.job(holds, logs))
+	done, _ := b.begin(b.job(blockingScript, logs))
 	b.awaitLog("begun")
 	bindings := kube.ObjectPath("rbac.authorization.k8s.io/v1", b.ns, "rolebindings", "runner")
 	if err := b.cluster.Remove(clustertest.Context(t), bindings, ""); err != nil {
 		t.Fatal(err)
 	}
-	clustertest.Until(clustertest.Context(t), t, "the loss of the rights", func() error {
+	clustertest.Until(clustertest.Context(t), t, "the revocation", func() error {
 		_, err := account.Pods(clustertest.Context(t), b.ns, nil)
 		if kube.Code(err) == http.StatusForbidden {
 			return nil
 		}
 		return fmt.Errorf("pods can be listed: %w", err)
 	})
-	b.letGo()
+	b.unblock()
 	o := b.output(<-done)
 	if got := kube.Field(o, "logs", "error"); got != "EKS.403" {
-		t.Errorf("the logs are %v", o["logs"])
+		t.Errorf("got logs %v, want the error EKS.403", o["logs"])
 	}
 }
 
@@ -449,7 +456,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add("runJob", []byte(`{"Job":"{\"metadata\":{\"generateName\":\"a\"}}"}`))
 	f.Fuzz(func(t *testing.T, resource string, input []byte) {
 		refuse := func(context.Context, string, string) (string, error) { return "", errKilled }
-		runner := newRefusing(refuse)
+		runner := newRunnerWithoutCluster(refuse)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(task.ErrAbandon)
 		res := runner.Run(ctx, &task.Request{
@@ -457,10 +464,10 @@ func FuzzArguments(f *testing.F) {
 			Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil },
 		})
 		if res.Error == "" {
-			t.Errorf("a runner without a cluster did %s %s: %s", resource, input, res.Output)
+			t.Errorf("%s %s: succeeded without a cluster: %s", resource, input, res.Output)
 		}
 		if res.Output != nil && !json.Valid(res.Output) {
-			t.Errorf("no JSON: %s", res.Output)
+			t.Errorf("the output is not JSON: %s", res.Output)
 		}
 	})
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// idleAfter is how long a Job may have no pod that runs before somebody asks whether it can have one at all.
+// idleAfter is how long a Job may have no active pod before rayorch checks whether its namespace is being deleted.
 const idleAfter = 10 * time.Second
 
-// doomed tells of a Job whose namespace is being deleted when its pods have gone: Kubernetes makes it no new ones, waits
-// for the old ones, whose end it notes in the Job, and so for the Job, which would go on until its own deadline
-// (OrderedNamespaceDeletion). Who may create Jobs may ask the server whether it would create this one: nothing is made.
-func (t *tailer) doomed(ctx context.Context) bool {
+// namespaceTerminating reports whether the Job's namespace is being deleted. Kubernetes creates no new pods for such a Job, and deletes
+// the Job only after its old pods are gone, which in turn waits until the Job controller has recorded their end
+// (OrderedNamespaceDeletion). So the Job could stay until its own deadline. The check is a dry run that would create the Job again: it
+// creates nothing, and needs only the permission to create Jobs.
+func (t *tailer) namespaceTerminating(ctx context.Context) bool {
 	body, err := json.Marshal(t.a.object)
 	if err != nil {
 		return false
@@ -28,13 +29,13 @@ func (t *tailer) doomed(ctx context.Context) bool {
 	return kube.Code(err) == http.StatusForbidden && strings.Contains(err.Error(), "being terminated")
 }
 
-// active tells of a pod that may still do something.
+// active reports whether a pod has not ended and is not being deleted.
 func active(p kube.Pod) bool {
 	return p.Status.Phase != "Succeeded" && p.Status.Phase != "Failed" && p.Metadata.DeletionTimestamp == nil
 }
 
-// idle counts for how long no pod of the Job has run, and ends a Job that never will have one.
-func (t *tailer) idle(ctx context.Context) {
+// checkIdle deletes the Job if it has had no active pod for idleAfter and will get none, because its namespace is being deleted.
+func (t *tailer) checkIdle(ctx context.Context) {
 	t.mu.Lock()
 	runs := t.active
 	t.mu.Unlock()
@@ -45,12 +46,12 @@ func (t *tailer) idle(ctx context.Context) {
 	if t.since.IsZero() {
 		t.since = time.Now()
 	}
-	if time.Since(t.since) < idleAfter || !t.doomed(ctx) {
+	if time.Since(t.since) < idleAfter || !t.namespaceTerminating(ctx) {
 		return
 	}
-	t.a.log.note("the namespace " + t.a.args.Namespace + " is being deleted: deleting the job " + t.a.name + ", for which it waits")
+	t.a.log.note("the namespace " + t.a.args.Namespace + " is being deleted and waits for the job " + t.a.name + ": deleting the job")
 	err := t.a.client.Remove(ctx, kube.JobsPath(t.a.args.Namespace)+"/"+url.PathEscape(t.a.name), t.a.uid)
 	if err != nil && !kube.NotFound(err) {
-		t.a.log.note("it could not be deleted: " + err.Error())
+		t.a.log.note("the job " + t.a.name + " could not be deleted: " + err.Error())
 	}
 }

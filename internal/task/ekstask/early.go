@@ -7,22 +7,23 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// stepLabel marks the Jobs of a pipeline's steps, which package compile makes: one pod that succeeds is all that they are
-// for, and their definition reads nothing of them but the logs.
+// A Job's status shows the success of its pod only about 2 s after the container has ended: the kubelet cleans up the pod before it
+// reports the end, and the Job controller batches updates for a second. That is most of the time between two steps of a pipeline. So for
+// the Job of a step, the runner does not wait for the Job's status but watches the pod. It does so only for success: after a failure,
+// Kubernetes decides whether to try another pod.
+
+// stepLabel is a label of the Jobs that package compile creates for the steps of a pipeline. Such a Job needs one pod to succeed, and
+// its definition uses only the logs of the result, not the Job's status.
 const stepLabel = "rayorch.dev/step"
 
-// Kubernetes notes in a Job that its pod's container has succeeded 2 s after it: the kubelet puts the pod away before it
-// tells, and the Job's controller waits a second for more to come. That is most of the time from one step to the next. A
-// step's Job is over with its container: its runner need not wait for the note. What fails is left to Kubernetes, which
-// decides whether another pod tries.
-
-// endsEarly tells whether a Job is over with its first pod that succeeds.
+// endsEarly reports whether a Job is complete when its first pod has succeeded.
 func endsEarly(j kube.Job) bool {
 	n := j.Spec.Completions
 	return j.Metadata.Labels[stepLabel] != "" && (n == nil || *n == 1)
 }
 
-// awaitSuccess watches each pod, and ends the wait for the Job when one has succeeded. Its log's end comes seconds later.
+// awaitSuccess starts to watch each new pod. When a pod has succeeded, it calls t.early, which ends the wait for the Job. At that time,
+// the log streams may not have returned the last lines; finish reads them (readRest).
 func (t *tailer) awaitSuccess(ctx context.Context, pods []kube.Pod) {
 	if t.early == nil {
 		return
@@ -36,12 +37,13 @@ func (t *tailer) awaitSuccess(ctx context.Context, pods []kube.Pod) {
 		}
 		t.awaits[name] = true
 		t.tails.Go(func() {
-			// What cannot be watched ends with the Job.
+			// If the watch fails, the wait ends when the Job's status shows the end.
 			_ = t.a.client.Follow(ctx, kube.CollectionPath("v1", t.a.args.Namespace, "pods"), name, t.seePod)
 		})
 	}
 }
 
+// seePod handles an event of a watched pod. It returns true if the pod has ended.
 func (t *tailer) seePod(e kube.Event) (over bool) {
 	var p kube.Pod
 	if e.Object == nil || json.Unmarshal(e.Object, &p) != nil {
@@ -49,27 +51,27 @@ func (t *tailer) seePod(e kube.Event) (over bool) {
 	}
 	if p.Done() {
 		t.mu.Lock()
-		t.ahead = true
+		t.succeeded = true
 		t.mu.Unlock()
 		t.early()
 	}
 	return p.Done() || p.Status.Phase == "Failed"
 }
 
-// isAhead tells whether the Job was seen to be over before Kubernetes said so.
-func (t *tailer) isAhead() bool {
+// hasSucceeded reports whether a pod of a Job that ends early has succeeded.
+func (t *tailer) hasSucceeded() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.ahead
+	return t.succeeded
 }
 
-// rest passes on what the containers printed beyond what the streams brought, which were not waited for.
-func (t *tailer) rest(ctx context.Context) {
+// readRest reads the lines that the streams had not returned when they were cancelled.
+func (t *tailer) readRest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainWait)
 	defer cancel()
 	pods, err := t.a.client.PodsOf(ctx, t.job)
 	if err != nil {
-		t.a.log.note("the log may lack its end: " + err.Error())
+		t.a.log.note("the end of the log may be missing: " + err.Error())
 	}
 	for i := range pods {
 		for _, s := range pods[i].Containers() {
@@ -78,7 +80,7 @@ func (t *tailer) rest(ctx context.Context) {
 				continue
 			}
 			if err := t.read(ctx, l, false); err != nil && !kube.NotFound(err) {
-				t.a.log.note("the log may lack its end: " + err.Error())
+				t.a.log.note("the end of the log may be missing: " + err.Error())
 			}
 		}
 	}

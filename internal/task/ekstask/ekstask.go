@@ -1,6 +1,6 @@
-// Package ekstask runs the Tasks of Step Functions' integration with Amazon EKS against any Kubernetes: eks:runJob,
-// eks:runJob.sync and eks:call, with their fields, results and errors. A Job that was created is found again after a crash
-// by who created it, so that no attempt makes two. The engine calls it; internal/backend/kube speaks to the API server.
+// Package ekstask runs the Tasks of Step Functions' integration with Amazon EKS on any Kubernetes cluster: eks:runJob, eks:runJob.sync and
+// eks:call, with their fields, results and errors. Each attempt creates its Job with its own field manager. After a crash, it finds the
+// Job by that, so that no attempt creates two Jobs. The package calls the API server through internal/backend/kube.
 package ekstask
 
 import (
@@ -18,44 +18,45 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// Prefixes are what the engine registers a Runner for: one for each partition of AWS that a definition may be written for.
+// Prefixes are the prefixes of the resources for which the engine registers a Runner: one for each AWS partition.
 var Prefixes = []string{"arn:aws:states:::eks:", "arn:aws-cn:states:::eks:", "arn:aws-us-gov:states:::eks:"}
 
-// The resources, less their prefix.
+// The supported resources, without the prefix.
 const (
 	runJob     = "runJob"
 	runJobSync = "runJob.sync"
 	call       = "call"
 )
 
-// Config says where Tasks go.
+// Config configures a Runner.
 type Config struct {
-	// Default is the cluster of a Task that names none, and where contexts are looked up that a Task names as ClusterName.
+	// Default is the cluster of Tasks without ClusterName. A ClusterName that is not in Clusters is a context of its kubeconfig.
 	Default kube.Config
-	// Clusters say where a ClusterName leads, also where the Task has an Endpoint of its own.
+	// Clusters maps ClusterName to clusters. It takes precedence over the Endpoint of a Task.
 	Clusters map[string]kube.Config
-	// Policy limits what executions that came over the network may use. Defaults to nothing that they name.
+	// Policy limits what executions that came over the network may use. The zero value allows only the clusters in Clusters, and the
+	// cluster of this pod.
 	Policy policy.Policy
-	// Token makes tokens for a cluster that a Task names by Endpoint and CertificateAuthority. It keeps what it made while
-	// that is good. Without it such a cluster must be in Clusters.
+	// Token returns a bearer token for a cluster that a Task specifies by Endpoint and CertificateAuthority. It should cache tokens. If
+	// it is nil, such a cluster must be in Clusters.
 	Token func(ctx context.Context, clusterName, endpoint string) (string, error)
-	// CallGrace is how long eks:call waits for an API server that does not answer. Defaults to 60 s.
+	// CallGrace is how long eks:call retries if the API server does not respond. Default: 60 s.
 	CallGrace time.Duration
-	// StopWait bounds a stop that is not confirmed. Defaults to 5 minutes.
+	// StopWait is how long the Runner waits for the end of a deleted Job's pods. Default: 5 minutes.
 	StopWait time.Duration
-	// UserAgent defaults to rayorch.
+	// UserAgent is the User-Agent header of requests. Default: rayorch.
 	UserAgent string
 }
 
-// Runner is a task.Runner.
+// Runner implements task.Runner. Close it before the engine is closed.
 type Runner struct {
 	cfg     Config
 	mu      sync.Mutex
-	clients map[string]*kube.Client
+	clients map[string]*kube.Client // by the key that locate returns
 	logs    followers
 }
 
-// New makes a runner; it reaches for no cluster before the first Task.
+// New returns a Runner. The Runner connects to a cluster when the first Task needs it.
 func New(cfg Config) *Runner {
 	if cfg.CallGrace == 0 {
 		cfg.CallGrace = time.Minute
@@ -69,10 +70,11 @@ func New(cfg Config) *Runner {
 	return r
 }
 
-// Close ends the reading of logs that go on after their Task. Call it before the engine is closed, which keeps them.
+// Close stops reading logs of Ray jobs, which continues after the calls that started it. Close the Runner before the engine, which stores
+// these logs.
 func (r *Runner) Close() { r.logs.close() }
 
-// Run does one attempt.
+// Run implements task.Runner.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	_, name, _ := strings.Cut(req.Resource, ":::eks:")
 	switch name {
@@ -81,17 +83,18 @@ func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	case call:
 		return r.call(ctx, req)
 	}
-	return task.Fail(stepfn.StatesRuntime, fmt.Sprintf("the resource %s is none of eks:runJob, eks:runJob.sync and eks:call", req.Resource))
+	return task.Fail(stepfn.StatesRuntime, fmt.Sprintf("the resource %s is not supported: it must be eks:runJob, eks:runJob.sync or eks:call",
+		req.Resource))
 }
 
-// permitted checks the cluster that a task names. The owner has mapped the names in Config.Clusters itself.
+// permitted checks that the execution is allowed to use the cluster. The clusters in Config.Clusters are always allowed.
 func (r *Runner) permitted(labels map[string]string, t *target) error {
 	_, mapped := r.cfg.Clusters[t.ClusterName]
 	switch {
 	case mapped:
 		return nil
 	case t.Endpoint == "" && t.ClusterName == "":
-		return nil // see client
+		return nil // client checks the default cluster
 	case t.Endpoint == "":
 		return r.cfg.Policy.Context(labels, t.ClusterName)
 	}
@@ -101,26 +104,28 @@ func (r *Runner) permitted(labels map[string]string, t *target) error {
 	return r.cfg.Policy.Endpoint(labels, t.ClusterName, t.Endpoint, t.CertificateAuthority)
 }
 
-// encrypted refuses an endpoint that would get a token in plain text.
+// encrypted returns an error for an endpoint to which a token would be sent in plain text.
 func encrypted(endpoint string) error {
 	if ray.Confidential(endpoint) {
 		return nil
 	}
-	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: the token is sent only over TLS or to loopback addresses", endpoint)}
+	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: rayorch sends tokens only over TLS or to loopback "+
+		"addresses", endpoint)}
 }
 
-// client finds the cluster that a task means, and checks that its execution may use it.
+// client returns a client of the cluster that a Task specifies, after it has checked that the execution is allowed to use it.
 func (r *Runner) client(req *task.Request, t *target) (*kube.Client, error) {
 	if err := r.permitted(req.Labels, t); err != nil {
 		return nil, err
 	}
 	c, err := r.open(t)
-	if err == nil && t.ClusterName == "" && t.Endpoint == "" && c.Context() != "" { // not the cluster of this pod
+	if err == nil && t.ClusterName == "" && t.Endpoint == "" && c.Context() != "" { // Context is empty for the cluster of this pod
 		err = r.cfg.Policy.Context(req.Labels, c.Context())
 	}
 	return c, err
 }
 
+// open returns a client of the cluster, which all Tasks on the cluster share.
 func (r *Runner) open(t *target) (*kube.Client, error) {
 	cfg, key := r.locate(t)
 	r.mu.Lock()
@@ -129,7 +134,8 @@ func (r *Runner) open(t *target) (*kube.Client, error) {
 		return c, nil
 	}
 	if cfg.Endpoint != "" && cfg.Token == nil {
-		return nil, fmt.Errorf("no credentials for the cluster %q at %s: map its name to a context of a kubeconfig", t.ClusterName, t.Endpoint)
+		return nil, fmt.Errorf("no credentials for the cluster %q at %s: map it to a kubeconfig context with --eks-cluster %s=CONTEXT",
+			t.ClusterName, t.Endpoint, t.ClusterName)
 	}
 	c, err := kube.Open(cfg)
 	if err != nil {
@@ -139,7 +145,7 @@ func (r *Runner) open(t *target) (*kube.Client, error) {
 	return c, nil
 }
 
-// locate says how to reach the cluster, and a key that is another for each other way.
+// locate returns the configuration of a client for the cluster, and a key that identifies this configuration.
 func (r *Runner) locate(t *target) (cfg kube.Config, key string) {
 	cfg, mapped := r.cfg.Clusters[t.ClusterName]
 	switch {
@@ -162,8 +168,8 @@ func (r *Runner) locate(t *target) (cfg kube.Config, key string) {
 	return cfg, key
 }
 
-// forget makes the next Task read the kubeconfig anew, when this one's credentials were of no use: a cluster that was made
-// anew has other ones.
+// forget removes a client whose credentials were rejected, so that the next Task reads the kubeconfig again: a cluster that was deleted
+// and created again has other credentials.
 func (r *Runner) forget(lost *kube.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,14 +180,14 @@ func (r *Runner) forget(lost *kube.Client) {
 	}
 }
 
-// failed makes a result of an error: what the server answered is EKS.<status>.
+// failed returns a failed result for an error. An error response of the server becomes the error EKS.<status>.
 func (r *Runner) failed(c *kube.Client, err error) task.Result {
-	var answer *kube.StatusError
-	if errors.As(err, &answer) {
-		if answer.Code == 401 {
+	var status *kube.StatusError
+	if errors.As(err, &status) {
+		if status.Code == 401 {
 			r.forget(c)
 		}
-		return task.Fail(fmt.Sprint(stepfn.EKS, answer.Code), answerJSON(answer.Response))
+		return task.Fail(fmt.Sprint(stepfn.EKS, status.Code), responseJSON(status.Response))
 	}
 	var away *kube.UnreachableError
 	if errors.As(err, &away) {

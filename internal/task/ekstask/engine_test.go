@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
 
-// open opens an engine with the bench's runner.
+// open opens an engine with a Runner of the bench's configuration.
 func (b *bench) open(dir string) *engine.Engine {
 	b.t.Helper()
 	e, err := engine.Open(b.t.Context(), engine.Config{
@@ -30,7 +30,7 @@ func (b *bench) open(dir string) *engine.Engine {
 	return e
 }
 
-// start starts an execution of one Task that runs a Job.
+// execute starts an execution of one Task that runs a Job. more contains additional fields of the state.
 func (b *bench) execute(e *engine.Engine, job, more map[string]any) engine.Execution {
 	b.t.Helper()
 	state := map[string]any{
@@ -52,7 +52,7 @@ func (b *bench) execute(e *engine.Engine, job, more map[string]any) engine.Execu
 	return x
 }
 
-// await waits until an execution has ended, and until nothing of it is left to do.
+// await waits until an execution has ended and its tasks are stopped.
 func (b *bench) await(e *engine.Engine, arn string) engine.Execution {
 	b.t.Helper()
 	ctx := clustertest.Context(b.t)
@@ -68,7 +68,7 @@ func (b *bench) await(e *engine.Engine, arn string) engine.Execution {
 	clustertest.Until(ctx, b.t, "the stop", func() error {
 		n, err := e.Left(arn)
 		if err == nil && n > 0 {
-			err = fmt.Errorf("%d tasks are left", n)
+			err = fmt.Errorf("%d tasks are not stopped", n)
 		}
 		return err
 	})
@@ -79,7 +79,7 @@ func (b *bench) await(e *engine.Engine, arn string) engine.Execution {
 	return x
 }
 
-// event is the last one of a type.
+// event returns the last event of a type.
 func (b *bench) event(e *engine.Engine, arn string, typ history.Type) history.Event {
 	b.t.Helper()
 	events, err := e.History(arn, engine.HistoryQuery{Limit: 1000, Reverse: true})
@@ -91,11 +91,11 @@ func (b *bench) event(e *engine.Engine, arn string, typ history.Type) history.Ev
 			return ev
 		}
 	}
-	b.t.Errorf("there is no %s", typ)
+	b.t.Errorf("the history contains no %s event", typ)
 	return history.Event{}
 }
 
-// TestExecution shows a Job in the history and in the log of a Step Functions execution, through a restart of the engine.
+// TestExecution runs a Job in an execution and restarts the engine while the Job runs. It checks the result, the history and the log.
 func TestExecution(t *testing.T) {
 	b := newBench(t)
 	dir := t.TempDir()
@@ -116,20 +116,20 @@ func TestExecution(t *testing.T) {
 		t.Errorf("%s %s %s: %s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if ev := b.event(e, x.ARN, history.TaskSubmitted); !strings.Contains(string(ev.Output), `"kind":"Job"`) {
-		t.Errorf("submitted %s", ev.Output)
+		t.Errorf("got TaskSubmitted output %s, want the Job", ev.Output)
 	}
 	b.onlyOne()
-	if got := printed(b.kept(e, x.ARN)); got != "begun\n{\"n\": 1}\n" {
-		t.Errorf("the log is %q", got)
+	if got := containerLines(b.storedLog(e, x.ARN)); got != "begun\n{\"n\": 1}\n" {
+		t.Errorf("got log %q", got)
 	}
 }
 
-// kept is the log that the engine keeps of the only task.
-func (b *bench) kept(e *engine.Engine, arn string) string {
+// storedLog returns the log that the engine has stored for the only task.
+func (b *bench) storedLog(e *engine.Engine, arn string) string {
 	b.t.Helper()
 	logs, err := e.Logs(arn)
 	if err != nil || len(logs) != 1 {
-		b.t.Fatalf("%d logs: %v", len(logs), err)
+		b.t.Fatalf("got %d logs (%v), want 1", len(logs), err)
 	}
 	log, err := e.OpenLog(b.t.Context(), arn, engine.LogQuery{Task: logs[0].Task})
 	if err != nil {
@@ -143,38 +143,38 @@ func (b *bench) kept(e *engine.Engine, arn string) string {
 	return string(text)
 }
 
-// TestTimeout has the reason in the history, and leaves nothing.
+// TestTimeout checks that the history contains the reason why a Job has not run, and that the Job is deleted.
 func TestTimeout(t *testing.T) {
 	b := newBench(t)
 	e := b.open(t.TempDir())
 	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
-	for seconds := 8; ; seconds *= 4 { // a busy machine may need minutes until the reason is known
+	for seconds := 8; ; seconds *= 4 { // on a busy machine, it may take minutes until the reason is known
 		x := b.await(e, b.execute(e, job, map[string]any{"TimeoutSeconds": seconds}).ARN)
 		if x.Status != stepfn.Failed || x.Error != "States.Timeout" {
 			t.Fatalf("%s %s", x.Status, x.Error)
 		}
 		b.nothingLeft()
 		cause := b.event(e, x.ARN, history.TaskTimedOut).Cause
-		if strings.Contains(cause, "cannot be scheduled") && strings.Contains(cause, "it is deleted, and its pods") {
+		if strings.Contains(cause, "cannot be scheduled") && strings.Contains(cause, "rayorch deletes it with its pods") {
 			return
 		}
 		if seconds > 60 {
-			t.Fatalf("the history says %q", cause)
+			t.Fatalf("got cause %q", cause)
 		}
-		t.Logf("after %d s the history says %q", seconds, cause)
+		t.Logf("after %d s: got cause %q", seconds, cause)
 	}
 }
 
-// TestAbort deletes the Job with its pods, and says so in the log.
+// TestAbort checks that an abort deletes the Job with its pods and adds a note to the log.
 func TestAbort(t *testing.T) {
 	b := newBench(t)
 	e := b.open(t.TempDir())
 	x := b.execute(e, b.object("work", "echo begun; sleep 3600", nil), nil)
 	clustertest.Until(clustertest.Context(t), t, "the job's first line", func() error {
 		if logs, err := e.Logs(x.ARN); err != nil || len(logs) == 0 {
-			return fmt.Errorf("there are %d logs, %w", len(logs), err)
+			return fmt.Errorf("there are %d logs: %w", len(logs), err)
 		}
-		if got := b.kept(e, x.ARN); !strings.Contains(got, "begun") {
+		if got := b.storedLog(e, x.ARN); !strings.Contains(got, "begun") {
 			return fmt.Errorf("the log is %q", got)
 		}
 		return nil
@@ -184,7 +184,7 @@ func TestAbort(t *testing.T) {
 	}
 	x = b.await(e, x.ARN)
 	b.nothingLeft()
-	if got := b.kept(e, x.ARN); x.Status != stepfn.Aborted || !strings.Contains(got, "rayorch: deleted the job work") {
-		t.Errorf("%s, and the log is %q", x.Status, got)
+	if got := b.storedLog(e, x.ARN); x.Status != stepfn.Aborted || !strings.Contains(got, "rayorch: deleted the job work") {
+		t.Errorf("got status %s, log %q", x.Status, got)
 	}
 }

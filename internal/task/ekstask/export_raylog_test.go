@@ -2,9 +2,9 @@ package ekstask
 
 import "github.com/rayorch/rayorch/internal/backend/kube"
 
-// RayJobOf tells which Ray job a call was about, in words; "" for none.
-func RayJobOf(r kube.Request, answer []byte) string {
-	job, ok := rayJobOf(r, answer)
+// RayJobOf returns a description of the Ray job that a call was about, or "" if there is none.
+func RayJobOf(r kube.Request, response []byte) string {
+	job, ok := rayJobOf(r, response)
 	switch {
 	case !ok:
 		return ""

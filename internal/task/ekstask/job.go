@@ -1,6 +1,7 @@
 package ekstask
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,19 +18,20 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// The records of an attempt.
+// Keys of the records of an attempt.
 const (
-	keyIntent  = "eks.intent"  // before the Job is created: its name
-	keyCreated = "eks.created" // the UID that the server gave it
-	keyLogged  = "eks.logged"  // of older releases: up to when each container's log was passed on
+	keyIntent  = "eks.intent"  // intent: stored before the Job is created
+	keyCreated = "eks.created" // created: stored after the Job was created
+	keyLogged  = "eks.logged"  // written by older releases: time of the last line of each container's log that was passed on
 )
 
-// intent is what must be known to find the Job again.
+// intent identifies the Job that is about to be created.
 type intent struct{ Server, Namespace, Name string }
 
+// created identifies the Job that was created.
 type created struct{ UID string }
 
-// attempt is one run of runJob or runJob.sync.
+// attempt is one attempt of eks:runJob or eks:runJob.sync.
 type attempt struct {
 	r       *Runner
 	req     *task.Request
@@ -37,12 +39,13 @@ type attempt struct {
 	client  *kube.Client
 	object  map[string]any // the Job to create
 	name    string
-	manager string
-	uid     string // once it is known to be there
-	sent    bool   // it may have been sent, by this process or a former one
+	manager string // field manager of the attempt
+	uid     string // UID of the Job; empty until the Job is known to exist
+	sent    bool   // whether this or a previous rayorch process may have sent the request to create the Job
 	log     *jobLog
 }
 
+// runJob creates the Job, or finds the one that a previous rayorch process created. With sync, it waits until the Job ends.
 func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.Result {
 	a := &attempt{r: r, req: req, manager: manager(req), log: newJobLog(req)}
 	var err error
@@ -56,7 +59,7 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 	if a.client, err = r.client(req, &a.args.target); err != nil {
 		return task.Failure(err, stepfn.EKSClusterNotFound)
 	}
-	a.nameIt()
+	a.setName()
 	result := a.drive(ctx, sync)
 	if sync && errors.Is(context.Cause(ctx), task.ErrStop) {
 		result.Stopped = a.stop(ctx)
@@ -64,8 +67,9 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 	return result
 }
 
-// nameIt turns generateName into a name, the same one for each try of this attempt, so that no try makes a second Job.
-func (a *attempt) nameIt() {
+// setName replaces generateName with a name that is the same each time that this attempt is run, so that a second run does not create
+// a second Job.
+func (a *attempt) setName() {
 	meta, _ := a.object["metadata"].(map[string]any)
 	a.name, _ = meta["name"].(string)
 	if prefix, _ := meta["generateName"].(string); a.name == "" && prefix != "" {
@@ -74,16 +78,17 @@ func (a *attempt) nameIt() {
 	}
 }
 
-// identity tells this attempt from all others, of all executions.
+// identity returns a text that is unique to this attempt among those of all executions.
 func identity(req *task.Request) string {
 	sum := sha256.Sum256([]byte(req.Execution + "\x00" + req.ID))
 	return hex.EncodeToString(sum[:12])
 }
 
-// manager is the field manager that an attempt creates objects as. Kubernetes writes it into the object, so that the next
-// process knows what this one made, and nothing has to be added to what the definition says.
+// manager returns the field manager with which an attempt creates objects. Kubernetes stores it in the object's managedFields. So a later
+// rayorch recognizes the objects of the attempt, without a label or annotation that the definition does not contain.
 func manager(req *task.Request) string { return kube.Manager + "-" + identity(req) }
 
+// madeBy reports whether an object has fields of a field manager.
 func madeBy(meta kube.Meta, manager string) bool {
 	for _, f := range meta.ManagedFields {
 		if f.Manager == manager {
@@ -93,7 +98,7 @@ func madeBy(meta kube.Meta, manager string) bool {
 	return false
 }
 
-// drive creates the Job unless it is there, and follows it. When ctx ends its result counts for nothing.
+// drive creates the Job unless it exists, and follows it if sync is set. The caller uses only Stopped of the result if ctx has ended.
 func (a *attempt) drive(ctx context.Context, sync bool) task.Result {
 	job, err := a.begin(ctx)
 	if err != nil {
@@ -108,7 +113,7 @@ func (a *attempt) drive(ctx context.Context, sync bool) task.Result {
 	return a.follow(ctx, job)
 }
 
-// begin finds the Job of a former process, or creates it.
+// begin finds the Job that a previous rayorch process created, or creates it.
 func (a *attempt) begin(ctx context.Context) (kube.Job, error) {
 	var was created
 	if data, ok := a.req.Records[keyCreated]; ok && json.Unmarshal(data, &was) == nil {
@@ -117,27 +122,27 @@ func (a *attempt) begin(ctx context.Context) (kube.Job, error) {
 	}
 	_, a.sent = a.req.Records[keyIntent]
 	if a.sent && ctx.Err() != nil {
-		return kube.Job{}, context.Cause(ctx) // to be stopped, not to be made
+		return kube.Job{}, context.Cause(ctx) // the attempt is being stopped: do not create a Job
 	}
 	return a.create(ctx)
 }
 
-// found reads the Job that was created before. Whatever became of it, it is not created again.
+// found reads the Job that a previous rayorch process created. It does not create the Job again, even if the Job was deleted.
 func (a *attempt) found(ctx context.Context) (job kube.Job, err error) {
-	err = a.bear(ctx, func(ctx context.Context) (err error) {
+	err = a.retry(ctx, func(ctx context.Context) (err error) {
 		job, err = a.client.Job(ctx, a.args.Namespace, a.name)
 		return err
 	})
 	if err == nil && job.Metadata.UID != a.uid {
-		err = gone(a.name, "is another one now: somebody deleted the first, and made one of the same name")
+		err = notFound(a.name, "was deleted, and another job with the same name exists")
 	} else if kube.NotFound(err) {
-		err = gone(a.name, "is gone: somebody, or its ttlSecondsAfterFinished, deleted it while rayorch did not run")
+		err = notFound(a.name, "was deleted while rayorch was not running: by a user, or because of its ttlSecondsAfterFinished")
 	}
 	return job, err
 }
 
-// create sends the Job. A server that gives no answer may have made it all the same: the next try then finds a Job of that
-// name, and whose it is.
+// create creates the Job. If a request gets no response, the server may have created the Job anyway: then the next request fails because a
+// Job with this name exists, and create checks whether it is this attempt's.
 func (a *attempt) create(ctx context.Context) (job kube.Job, err error) {
 	if err := ctx.Err(); err != nil {
 		return job, err
@@ -153,12 +158,12 @@ func (a *attempt) create(ctx context.Context) (job kube.Job, err error) {
 		Method: http.MethodPost, Path: kube.JobsPath(a.args.Namespace), Body: body, Query: url.Values{"fieldManager": {a.manager}},
 	}
 	again := a.sent
-	err = a.bear(ctx, func(ctx context.Context) error {
+	err = a.retry(ctx, func(ctx context.Context) error {
 		a.sent = true
-		answer, err := a.client.Do(ctx, request)
+		response, err := a.client.Do(ctx, request)
 		switch {
 		case err == nil:
-			job, err = kube.DecodeJob(answer.Body)
+			job, err = kube.DecodeJob(response.Body)
 		case again && kube.StatusReason(err) == "AlreadyExists":
 			job, err = a.ours(ctx, err)
 		}
@@ -166,14 +171,14 @@ func (a *attempt) create(ctx context.Context) (job kube.Job, err error) {
 		return err
 	})
 	if err != nil {
-		a.sent = a.sent && kube.Code(err) == 0 // what was refused is not there
+		a.sent = a.sent && kube.Code(err) == 0 // after an error response, the Job was not created
 		return job, err
 	}
 	a.uid = job.Metadata.UID
 	return job, a.keep(keyCreated, created{a.uid})
 }
 
-// ours reads the Job of that name; when somebody else made it, exists is the error.
+// ours reads the existing Job. If this attempt did not create it, ours returns the error exists.
 func (a *attempt) ours(ctx context.Context, exists error) (kube.Job, error) {
 	job, err := a.client.Job(ctx, a.args.Namespace, a.name)
 	if err == nil && !madeBy(job.Metadata, a.manager) {
@@ -182,29 +187,31 @@ func (a *attempt) ours(ctx context.Context, exists error) (kube.Job, error) {
 	return job, err
 }
 
-// report says how the Job stands: what the history shows when its time is up.
+// report sets the text that the history shows if the attempt times out: why the Job does not run, if that is known, and what happens to
+// the Job.
 func (a *attempt) report(why string) {
 	if a.req.Report == nil {
 		return
 	}
-	text := fmt.Sprintf("the job %s in namespace %s had not ended: it is deleted, and its pods", a.name, a.args.Namespace)
+	text := fmt.Sprintf("the job %s in namespace %s had not ended: rayorch deletes it with its pods", a.name, a.args.Namespace)
 	if why != "" {
 		text = why + "; " + text
 	}
 	a.req.Report(text)
 }
 
-// bear waits out an API server that is away, for as long as the attempt may last.
-func (a *attempt) bear(ctx context.Context, act func(context.Context) error) error {
-	told := false
+// retry calls act until it succeeds or fails with a permanent error, such as an error response. It waits for an unavailable API server
+// until ctx ends, and reports that once.
+func (a *attempt) retry(ctx context.Context, act func(context.Context) error) error {
+	reported := false
 	return kube.Retry(ctx, func(ctx context.Context) error {
 		err := act(ctx)
-		if kube.Temporary(err) && !told && ctx.Err() == nil {
-			told = true
+		if kube.Temporary(err) && !reported && ctx.Err() == nil {
+			reported = true
 			a.log.note("waiting: " + err.Error())
 			a.report(err.Error())
 		}
-		if err == nil && told {
+		if err == nil && reported {
 			a.report("")
 		}
 		return err
@@ -219,8 +226,8 @@ func (a *attempt) keep(key string, v any) error {
 	return a.req.Keep(key, data)
 }
 
-// gone is what the API server would answer of a Job that is not there, with the reason.
-func gone(name, why string) error {
+// notFound returns the error that the API server would return for a Job that does not exist, with a message that contains the reason.
+func notFound(name, why string) error {
 	message := fmt.Sprintf("the job %s %s", name, why)
 	return &kube.StatusError{
 		Code: http.StatusNotFound, Reason: "NotFound", Message: message,
@@ -230,7 +237,7 @@ func gone(name, why string) error {
 	}
 }
 
-// follow waits for the Job's end, whatever happens to the API server meanwhile.
+// follow passes the logs on and waits until the Job ends. It tolerates outages of the API server.
 func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 	a.report("")
 	watching, early := context.WithCancel(ctx)
@@ -245,24 +252,24 @@ func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 		job = now
 		return job.Ended() != nil
 	})
-	ahead := tail.isAhead() && job.Ended() == nil
-	if ahead && ctx.Err() == nil {
-		err = nil
+	if tail.hasSucceeded() && job.Ended() == nil && ctx.Err() == nil {
+		err = nil // tail has ended the watch because a pod succeeded
 	}
 	reason := tail.finish(ctx, err == nil && !lost)
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
-			a.log.note(fmt.Sprintf("gave up on the job %s in namespace %s, which may still run: %v", a.name, a.args.Namespace, err))
+			a.log.note(fmt.Sprintf("stopped watching the job %s in namespace %s, which may still be running: %v", a.name, a.args.Namespace, err))
 		}
 		return a.r.failed(a.client, err)
 	case lost:
-		return a.r.failed(a.client, gone(a.name, "is gone: somebody deleted it, or its namespace, while it ran"))
+		return a.r.failed(a.client, notFound(a.name, "was deleted, or its namespace was deleted, while it was running"))
 	}
 	return a.outcome(ctx, job, reason)
 }
 
-// outcome is the Task's result. A Job that has no end yet is one whose pod has succeeded. A Job that failed says why.
+// outcome returns the Task's result. A Job without an end is one that ends early: its pod has succeeded. For a failed Job, the cause
+// contains the reason; last is the reason why it did not run, as the tailer saw it.
 func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) task.Result {
 	object := tidy(job)
 	if a.args.LogOptions.RetrieveLogs {
@@ -273,19 +280,19 @@ func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) t
 	}
 	why, err := a.client.Why(ctx, job)
 	if err != nil {
-		why.End = orElse(why.End, "the job failed")
+		why.End = cmp.Or(why.End, "the job failed")
 	}
-	if !why.Ran && last.Why != "" { // the pods of a Job whose time was up are gone by now
+	if !why.Ran && last.Why != "" { // Kubernetes has already deleted the pods of a Job that exceeded its deadline
 		why.Why = last.Why
 	}
 	why.Ran = why.Ran || last.Ran
 	return task.Fail(stepfn.StatesTaskFailed, cause(object, why))
 }
 
-// cause is the Job as JSON, so that a Catch can read it, with the reason first. Where nothing ran, the reason stands before
-// the JSON, since there is nothing in it to read.
+// cause returns the Cause of a failed Job: the Job as JSON, so that a Catch can parse it, with the reason as its first field. If the Job
+// did not run, the reason also precedes the JSON, because the JSON contains nothing else that would help a user.
 func cause(object map[string]any, why kube.Reason) string {
-	const most = 30 << 10 // a Cause may have 32,768 characters
+	const most = 30 << 10 // Step Functions allows 32,768 characters in a Cause
 	reason := why.String()
 	text := withReason(reason, object)
 	if len(text) > most {
@@ -301,19 +308,13 @@ func cause(object map[string]any, why kube.Reason) string {
 	return text
 }
 
+// withReason encodes an object as JSON with the reason as its first field.
 func withReason(reason string, object map[string]any) string {
 	return string(join(`{"reason":`, quote(reason), `,`, encode(object)[1:]))
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-// stop deletes the Job of this attempt, if there is one, waits until its pods have ended, and says what became of it. It continues
-// after ctx has ended, until the engine closes.
+// stop deletes the Job of this attempt, if it exists, and waits until its pods have ended. It returns the text for the cleanup report. It
+// continues after ctx has ended, until the engine closes.
 func (a *attempt) stop(ctx context.Context) (outcome string) {
 	if !a.sent && a.uid == "" {
 		return ""
@@ -328,25 +329,26 @@ func (a *attempt) stop(ctx context.Context) (outcome string) {
 	case err != nil && on.Err() != nil:
 		return ""
 	case err != nil:
-		outcome = fmt.Sprintf("the job %s in namespace %s could not be deleted within %s, and may still run: %v",
+		outcome = fmt.Sprintf("the job %s in namespace %s could not be deleted within %s and may still be running: %v",
 			a.name, a.args.Namespace, time.Since(began).Round(time.Second), err)
 	case deleted:
 		outcome = fmt.Sprintf("deleted the job %s in namespace %s; its pods have ended", a.name, a.args.Namespace)
 	default:
-		return fmt.Sprintf("the job %s in namespace %s was gone already", a.name, a.args.Namespace)
+		return fmt.Sprintf("the job %s in namespace %s no longer existed", a.name, a.args.Namespace)
 	}
 	a.log.note(outcome)
 	return outcome
 }
 
-// lateWait is how long a request that got no answer is waited for: an API server that hung may still carry it out.
+// lateWait is how long remove waits for a Job whose creation got no response: an API server that hung may still create it.
 const lateWait = 2 * time.Second
 
+// remove deletes the Job. It returns false if the Job does not exist, or if this attempt did not create it.
 func (a *attempt) remove(ctx context.Context) (deleted bool, err error) {
-	late := a.uid == "" // it may be made yet
+	late := a.uid == "" // the Job may be created later
 	for {
 		var job kube.Job
-		err := a.bear(ctx, func(ctx context.Context) (err error) {
+		err := a.retry(ctx, func(ctx context.Context) (err error) {
 			job, err = a.client.Job(ctx, a.args.Namespace, a.name)
 			return err
 		})
@@ -362,27 +364,28 @@ func (a *attempt) remove(ctx context.Context) (deleted bool, err error) {
 		case err != nil:
 			return false, err
 		case a.uid == "" && !madeBy(job.Metadata, a.manager), a.uid != "" && job.Metadata.UID != a.uid:
-			return false, nil // somebody else's
+			return false, nil // another Job
 		}
 		return true, a.removeFound(ctx, job)
 	}
 }
 
+// removeFound deletes an existing Job and waits until its pods have ended.
 func (a *attempt) removeFound(ctx context.Context, job kube.Job) error {
 	path := kube.JobsPath(a.args.Namespace) + "/" + url.PathEscape(a.name)
-	err := a.bear(ctx, func(ctx context.Context) error { return a.client.Remove(ctx, path, job.Metadata.UID) })
-	if err != nil && !kube.NotFound(err) && kube.Code(err) != http.StatusConflict { // 409: another one took its place
+	err := a.retry(ctx, func(ctx context.Context) error { return a.client.Remove(ctx, path, job.Metadata.UID) })
+	if err != nil && !kube.NotFound(err) && kube.Code(err) != http.StatusConflict { // 409: another Job has replaced it
 		return err
 	}
 	for {
 		var pods []kube.Pod
-		err := a.bear(ctx, func(ctx context.Context) (err error) {
+		err := a.retry(ctx, func(ctx context.Context) (err error) {
 			pods, err = a.client.PodsOf(ctx, job)
 			return err
 		})
 		pods = slices.DeleteFunc(pods, func(p kube.Pod) bool { return p.Status.Phase == "Succeeded" || p.Status.Phase == "Failed" })
 		if err != nil || len(pods) == 0 {
-			return ignoreForbidden(err) // who may not see pods cannot wait for them
+			return ignoreForbidden(err) // without the permission to list pods, it cannot wait for them
 		}
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
@@ -397,6 +400,7 @@ func ignoreForbidden(err error) error {
 	return err
 }
 
+// sleep waits for d, or returns the cause of ctx if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

@@ -20,7 +20,7 @@ func TestRunJob(t *testing.T) {
 		t.Errorf("got %v", o)
 	}
 	if len(b.submitted) != 0 || len(b.jobs()) != 1 {
-		t.Errorf("%d submitted, jobs %v", len(b.submitted), b.jobs())
+		t.Errorf("got %d calls of Submitted, jobs %v; want 0 calls, 1 job", len(b.submitted), b.jobs())
 	}
 }
 
@@ -31,13 +31,13 @@ func TestRunJobSync(t *testing.T) {
 		t.Errorf("got %v", o)
 	}
 	if got := b.logOf(o); got != "hello\nworld\n" {
-		t.Errorf("got the log %q", got)
+		t.Errorf("got log %q", got)
 	}
-	if got := printed(b.log.String()); got != "hello\nworld\n" {
-		t.Errorf("got the live log %q", got)
+	if got := containerLines(b.log.String()); got != "hello\nworld\n" {
+		t.Errorf("got live log %q", got)
 	}
 	if len(b.submitted) != 1 || !strings.Contains(string(b.submitted[0]), `"uid"`) {
-		t.Errorf("submitted %s", b.submitted)
+		t.Errorf("got calls of Submitted with %s, want one call with the Job", b.submitted)
 	}
 }
 
@@ -73,12 +73,13 @@ func asJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// TestTooMuchLog leaves it to the engine to refuse the output, which must be large enough for that.
-func TestTooMuchLog(t *testing.T) {
+// TestLogTooLarge retrieves a log that exceeds the limit of an output. The runner must return enough of it that the engine rejects the
+// output, but not all of it.
+func TestLogTooLarge(t *testing.T) {
 	b := newBench(t)
 	res := b.run("runJob.sync", b.job("head -c 400000 /dev/zero | tr '\\0' x", logs))
 	if n := len(res.Output); n < 262144 || n > 300000 {
-		t.Errorf("got %d bytes: %s %s", n, res.Error, res.Cause)
+		t.Errorf("got an output of %d bytes: %s %s", n, res.Error, res.Cause)
 	}
 }
 
@@ -97,17 +98,17 @@ func TestGenerateName(t *testing.T) {
 	job["metadata"] = map[string]any{"generateName": "made-"}
 	o := b.output(b.run("runJob", map[string]any{"Namespace": b.ns, "Job": job}))
 	if name := kube.Name(o); !strings.HasPrefix(name, "made-") || len(name) != 10 {
-		t.Errorf("got the name %q", name)
+		t.Errorf("got name %q", name)
 	}
 }
 
-// TestFailures has what a person reads when a Job does not end well.
+// TestFailures checks the causes of failed Jobs.
 func TestFailures(t *testing.T) {
 	tests := []struct {
 		name, script string
-		until        string // what the log says when the Job's time is to be over; "" for a Job that ends by itself
+		until        string // text in the log after which the test lets the Job exceed its deadline; "" for a Job that ends by itself
 		change       func(job, pod, container map[string]any)
-		before       bool // the reason stands before the JSON, as nothing ran
+		before       bool // whether the reason precedes the JSON, because nothing ran
 		want         []string
 	}{
 		{"exit code", "echo last words; exit 3", "", nil, false, []string{"container main ended with exit code 3", "last words"}},
@@ -120,7 +121,7 @@ func TestFailures(t *testing.T) {
 		}, true, []string{"cannot be scheduled", "node selector", "activeDeadlineSeconds, 1"}},
 		{"gpu", "true", "Insufficient nvidia.com/gpu", func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"nvidia.com/gpu": "64"}}
-		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "ask for less"}},
+		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "request less"}},
 		{"image", "true", "cannot be pulled", func(_, _, container map[string]any) {
 			container["image"] = "registry.invalid/no-such:1"
 		}, true, []string{"the image registry.invalid/no-such:1 cannot be pulled"}},
@@ -147,14 +148,14 @@ func TestFailures(t *testing.T) {
 	b := newBench(t)
 	results := make([]task.Result, len(tests))
 	var all sync.WaitGroup
-	for i, test := range tests { // at once: they wait for their deadlines most of the time
+	for i, test := range tests { // in parallel, because the Jobs mostly wait for their deadlines
 		job := b.object(fmt.Sprint("work-", i), test.script, test.change)
 		all.Go(func() {
 			one := b.another(fmt.Sprint(i))
 			done, _ := one.begin(map[string]any{"Namespace": b.ns, "Job": job, "LogOptions": logs["LogOptions"]})
 			if test.until != "" {
 				one.awaitLog(test.until)
-				one.timeIsUp(fmt.Sprint("work-", i))
+				one.setDeadline(fmt.Sprint("work-", i))
 			}
 			results[i] = <-done
 		})
@@ -174,7 +175,7 @@ func TestFailures(t *testing.T) {
 				Kind   string
 			}
 			if err := json.Unmarshal([]byte(object), &job); err != nil || job.Kind != "Job" || test.before != (job.Reason == reason) {
-				t.Errorf("no job (%v), or not the reason, in the cause: %s", err, res.Cause)
+				t.Errorf("the cause does not contain the Job (%v), or the reason is in the wrong place: %s", err, res.Cause)
 			}
 			t.Log(job.Reason)
 		})
@@ -189,12 +190,12 @@ func TestQuota(t *testing.T) {
 	})
 	done, _ := b.begin(b.job("true", nil))
 	b.awaitLog("rayorch: waiting: its pods cannot be created")
-	b.timeIsUp("work")
-	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "have the quota raised")
+	b.setDeadline("work")
+	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "raise the quota")
 }
 
-// timeIsUp ends a Job by its deadline.
-func (b *bench) timeIsUp(name string) {
+// setDeadline sets the deadline of a Job to one second, which it has already exceeded.
+func (b *bench) setDeadline(name string) {
 	b.t.Helper()
 	_, err := b.cluster.Do(clustertest.Context(b.t), kube.Request{
 		Method: http.MethodPatch, Path: kube.JobsPath(b.ns) + "/" + name,

@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// join puts JSON together from texts and pieces that are JSON already.
+// join concatenates strings and byte slices to a JSON text.
 func join(parts ...any) []byte {
 	var b bytes.Buffer
 	for _, p := range parts {
@@ -22,22 +22,24 @@ func join(parts ...any) []byte {
 	return b.Bytes()
 }
 
-// quote leaves <, > and & as they are: the results are no HTML.
+// quote encodes a string as JSON.
 func quote(s string) []byte { return encode(s) }
 
+// number encodes an integer as JSON.
 func number(n int) []byte { return strconv.AppendInt(nil, int64(n), 10) }
 
+// encode encodes a value as JSON without escaping <, > and &, which is only needed in HTML.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if e.Encode(v) != nil {
-		return []byte("null") // strings and maps of them: it cannot fail
+		return []byte("null") // cannot happen: the values are strings, maps and decoded JSON
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// tidy is a Job as its Task's result shows it: without the book-keeping of who set which field.
+// tidy returns a Job as the Task's result contains it: without managedFields.
 func tidy(j kube.Job) map[string]any {
 	d := json.NewDecoder(bytes.NewReader(j.Raw))
 	d.UseNumber()

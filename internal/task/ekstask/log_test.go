@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
-// containerLog has lines of one time, and lines out of order.
+// containerLog returns a log in which some lines have equal times and some are out of order.
 func containerLog() (lines []kube.Line) {
 	begin := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	for i, ms := range []int{0, 0, 0, 300, 200, 300, 999, 1000, 1000, 999, 1400, 3000, 3000, 3000, 2999, 3001} {
@@ -21,7 +21,7 @@ func containerLog() (lines []kube.Line) {
 	return lines
 }
 
-// since is what the API returns: single lines from a time on.
+// since returns the lines that the API returns for a start time: each line whose time is not before it.
 func since(lines []kube.Line, at time.Time) (later []kube.Line) {
 	for _, line := range lines {
 		if !line.At.Before(at) {
@@ -31,8 +31,8 @@ func since(lines []kube.Line, at time.Time) (later []kube.Line) {
 	return later
 }
 
-// TestLinesOnce cuts the stream of a container's log off after each line, follows it anew in this process or the next, and
-// wants each line once.
+// TestLinesOnce cuts the stream of a container's log after each line, and continues with a new stream in the same process or the next one.
+// Each line must be passed on exactly once.
 func TestLinesOnce(t *testing.T) {
 	all := containerLog()
 	var want strings.Builder
@@ -60,7 +60,7 @@ func TestLinesOnce(t *testing.T) {
 	}
 }
 
-// TestPositionOfAnOlderRelease continues after the time that an older release kept.
+// TestPositionOfAnOlderRelease continues after the time that an older release stored.
 func TestPositionOfAnOlderRelease(t *testing.T) {
 	all := containerLog()
 	req := &task.Request{Log: &tasktest.Log{}, Records: map[string][]byte{"eks.logged": []byte(`{"c":"2026-11-30T12:00:01.4Z"}`)}}
@@ -73,7 +73,7 @@ func TestPositionOfAnOlderRelease(t *testing.T) {
 	}
 }
 
-// FuzzLogPosition continues from whatever an attempt's log holds.
+// FuzzLogPosition continues at arbitrary positions.
 func FuzzLogPosition(f *testing.F) {
 	for _, position := range []string{`{"c":{"Last":"2026-11-30T12:00:01Z","N":[1,3]}}`, `{"c":null}`, `{"c":{"N":[-1,9223372036854775807]}}`, `{"c":"2026-11-30T12:00:01.4Z"}`, "null", "7"} {
 		f.Add([]byte(position))
@@ -85,7 +85,7 @@ func FuzzLogPosition(f *testing.F) {
 			log.LogLine("c", line)
 		}
 		if n := strings.Count(buffer.String(), "\n"); n > len(containerLog()) {
-			t.Errorf("%d lines", n)
+			t.Errorf("got %d lines, want at most %d", n, len(containerLog()))
 		}
 	})
 }

@@ -15,16 +15,17 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// A Ray job that a definition follows by calls prints into no pod of ours. Whoever wants to read its log while it runs, or
-// when Ray has gone, needs somebody who reads it meanwhile: from the first call that submits it or looks at it, a follower
-// streams the log into that call's own, which stays open for it. The calls themselves tell it when the job has ended, so
-// that it asks for nothing that the definition does not ask for anyway.
+// Logs of Ray jobs that a definition submits and polls with eks:call (modes proxy and rayjob).
 //
-// It is a service to people: no result depends on it, and what it cannot read it says in the log and leaves out.
+// Such a job does not print into a pod of a Task, so its log would be unavailable while the job runs, and lost with the Ray cluster. So
+// a follower streams the log into the log of the first call that submits or reads the job. That log stays open after the call has
+// ended (task.Request.HoldLog). The follower learns from later calls of the definition that the job has ended.
+//
+// The logs are only for users: no result depends on them. If a log cannot be read, a note in the log says so.
 
-// rayJob is a job of Ray as calls name it.
+// rayJob is a Ray job that a call refers to.
 type rayJob struct {
-	proxy string // the path of the dashboard through the API server, without a / at the end
+	proxy string // path of Ray's dashboard through the API server's proxy, without a trailing slash
 	id    string
 	ended bool
 }
@@ -34,22 +35,23 @@ var (
 	rayJobPath = regexp.MustCompile(`^/apis/ray\.io/v1/namespaces/([^/]+)/rayjobs/[^/]+$`)
 )
 
-// rayJobOf tells which Ray job a call submitted or looked at.
-func rayJobOf(r kube.Request, answer []byte) (rayJob, bool) {
+// rayJobOf returns the Ray job that a call submitted or read, and false if there is none.
+func rayJobOf(r kube.Request, response []byte) (rayJob, bool) {
 	path, err := url.Parse(r.Path)
 	if err != nil {
 		return rayJob{}, false
 	}
 	if m := jobsPath.FindStringSubmatch(path.Path); m != nil {
-		return jobOfAPI(r, m[1], m[2], answer)
+		return jobOfAPI(r, m[1], m[2], response)
 	}
 	if m := rayJobPath.FindStringSubmatch(path.Path); m != nil && r.Method == http.MethodGet {
-		return jobOfKubeRay(m[1], answer)
+		return jobOfKubeRay(m[1], response)
 	}
 	return rayJob{}, false
 }
 
-func jobOfAPI(r kube.Request, proxy, id string, answer []byte) (rayJob, bool) {
+// jobOfAPI returns the job of a call of Ray's Jobs API.
+func jobOfAPI(r kube.Request, proxy, id string, response []byte) (rayJob, bool) {
 	switch {
 	case r.Method == http.MethodPost && id == "":
 		var submission struct {
@@ -59,17 +61,18 @@ func jobOfAPI(r kube.Request, proxy, id string, answer []byte) (rayJob, bool) {
 		return rayJob{proxy: proxy, id: submission.ID}, err == nil && submission.ID != ""
 	case r.Method == http.MethodGet && id != "":
 		var details struct{ Status string }
-		err := json.Unmarshal(answer, &details)
+		err := json.Unmarshal(response, &details)
 		return rayJob{proxy: proxy, id: id, ended: ended(details.Status)}, err == nil
 	}
 	return rayJob{}, false
 }
 
-func jobOfKubeRay(namespace string, answer []byte) (rayJob, bool) {
+// jobOfKubeRay returns the job of a call that read a RayJob object.
+func jobOfKubeRay(namespace string, response []byte) (rayJob, bool) {
 	var o struct {
 		Status struct{ JobID, JobStatus, JobDeploymentStatus, RayClusterName string }
 	}
-	if json.Unmarshal(answer, &o) != nil || o.Status.JobStatus == "" || o.Status.RayClusterName == "" {
+	if json.Unmarshal(response, &o) != nil || o.Status.JobStatus == "" || o.Status.RayClusterName == "" {
 		return rayJob{}, false
 	}
 	head := kube.ObjectPath("v1", namespace, "services", kube.HeadService(o.Status.RayClusterName)+":8265") + "/proxy"
@@ -77,6 +80,7 @@ func jobOfKubeRay(namespace string, answer []byte) (rayJob, bool) {
 	return rayJob{proxy: head, id: o.Status.JobID, ended: over}, true
 }
 
+// ended reports whether a status of Ray is final.
 func ended(status string) bool {
 	return status == "SUCCEEDED" || status == "FAILED" || status == "STOPPED"
 }
@@ -84,30 +88,30 @@ func ended(status string) bool {
 // followers are the followers of a Runner.
 type followers struct {
 	mu      sync.Mutex
-	of      map[string]*follower // by proxy and id; nil values have ended
+	of      map[string]*follower // by proxy and id of the job; nil if the follower has ended
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
 
-// follower reads one job's log.
+// follower streams the log of one job.
 type follower struct {
-	job    rayJob
-	client *kube.Client
-	log    *joblog.Log
-	lines  int // that were passed on
-	over   chan struct{}
-	seen   time.Time   // when a call last asked for the job; guarded by followers.mu
-	left   func() bool // nobody asks for it any more
+	job       rayJob
+	client    *kube.Client
+	log       *joblog.Log
+	lines     int           // number of lines that were passed on
+	over      chan struct{} // closed when the job has ended
+	seen      time.Time     // time of the last call for the job; guarded by followers.mu
+	abandoned func() bool   // whether there are no more calls for the job
 }
 
-// observe starts, feeds or ends the follower of the job that a call was about.
-func (f *followers) observe(c *kube.Client, req *task.Request, r kube.Request, answer []byte, failed error) {
+// observe starts, updates or ends the follower of the job that a call was about. failed is the error of the call.
+func (f *followers) observe(c *kube.Client, req *task.Request, r kube.Request, response []byte, failed error) {
 	if req.HoldLog == nil {
 		return
 	}
-	job, ok := rayJobOf(r, answer)
-	if !ok && kube.NotFound(failed) { // the head was replaced, and knows the job no more
+	job, ok := rayJobOf(r, response)
+	if !ok && kube.NotFound(failed) { // the Ray head was replaced, and its jobs were lost
 		if m := jobsPath.FindStringSubmatch(r.Path); m != nil {
 			job, ok = rayJob{proxy: m[1], id: m[2], ended: true}, true
 		}
@@ -136,6 +140,7 @@ func (f *followers) observe(c *kube.Client, req *task.Request, r kube.Request, a
 	}
 }
 
+// end tells the follower that the job has ended. The caller holds followers.mu.
 func (f *follower) end() {
 	select {
 	case <-f.over:
@@ -144,76 +149,77 @@ func (f *follower) end() {
 	}
 }
 
-// begin runs the follower on the log of the call that it was seen by first. The caller holds mu.
+// begin starts the follower, which writes to the log of the call req. The caller holds mu.
 func (f *followers) begin(key string, one *follower, req *task.Request) {
 	release := req.HoldLog()
 	one.log = joblog.New(req.Log, joblog.Redactor{})
-	if known := logged(req.Log.Position()); known.ID == one.job.id { // this call was made by a former process, too
+	if known := logged(req.Log.Position()); known.ID == one.job.id { // a previous rayorch process has already written to this log
 		one.log.From(req.Log.Position())
 		one.lines = known.Lines
 	}
-	one.log.Own = func(line string) (string, bool) { return line, line != "" || !one.log.Marked() } // the wrapper's, round the output
+	one.log.Own = func(line string) (string, bool) { return line, line != "" || !one.log.Marked() } // drops the empty lines that rayorch's shell code prints after the output
 	f.running.Go(func() {
 		defer release()
-		one.left = func() bool { return f.abandoned(one) }
+		one.abandoned = func() bool { return f.isAbandoned(one) }
 		one.follow(f.ctx)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.of[key] = nil // a job that has ended is looked at some more
+		f.of[key] = nil // not deleted: later calls for the job must not start another follower
 	})
 }
 
-// abandoned tells of a job that nobody has asked for in the time in which a definition would have: it was aborted.
-func (f *followers) abandoned(one *follower) bool {
+// isAbandoned reports whether there was no call for the job for abandonAfter. That means that the execution was aborted.
+func (f *followers) isAbandoned(one *follower) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return time.Since(one.seen) > abandonAfter
 }
 
-// Close ends the followers; jobs and tasks go on. Call it before the engine is closed, whose logs they write.
+// close ends the followers. It does not affect jobs and tasks.
 func (f *followers) close() {
 	f.cancel()
 	f.running.Wait()
 }
 
 const (
-	// abandonAfter is more than a definition waits between two looks, until a job has run for a day.
+	// abandonAfter is longer than the interval between the calls of a definition, unless the job has run for more than a day.
 	abandonAfter = 15 * time.Minute
-	// quiet is how long the log of an ended job must bring nothing more: Ray passes lines on each half second.
-	quiet = 1500 * time.Millisecond
+	// quietTime is how long the log of an ended job must return no lines to be complete. Ray returns new lines every 0.5 s.
+	quietTime = 1500 * time.Millisecond
 )
 
-// follow reads the log until the job has ended and the log is quiet.
+// follow reads the log until the job has ended and the log is complete.
 func (f *follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		over := f.isOver() // before the reading, which then has all of it
+		over := f.isOver() // if the job has ended before stream starts, stream reads the complete log
 		err := f.stream(ctx)
 		var refused *kube.StatusError
 		if errors.As(err, &refused) && (refused.Code == 401 || refused.Code == 403) {
-			f.log.Note("rayorch: no log: " + err.Error())
+			f.log.Note("rayorch: cannot read the log of the Ray job " + f.job.id + ": " + err.Error())
 			return
 		}
-		if over || f.isOver() && err == nil || f.left() {
-			return // what does not come right after the end will not come
+		if over || f.isOver() && err == nil || f.abandoned() {
+			return
 		}
-		select { // the head restarts, or the driver has not started yet
+		select { // try again: the Ray head restarts, or the driver has not started yet
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
 	}
 }
 
-// rayPosition is the position in a Ray job's log.
+// rayPosition is a position in the log of a Ray job.
 type rayPosition struct {
 	ID    string
 	Lines int
 }
 
 func (p rayPosition) encode() []byte {
-	data, _ := json.Marshal(p) // plain fields: it cannot fail
+	data, _ := json.Marshal(p) // cannot fail for a string and an int
 	return data
 }
 
+// logged decodes a position. It returns the zero position if there is none.
 func logged(position []byte) rayPosition {
 	var p rayPosition
 	if json.Unmarshal(position, &p) != nil {
@@ -231,7 +237,7 @@ func (f *follower) isOver() bool {
 	}
 }
 
-// stream reads the log once from its beginning, passing on what was not passed on before.
+// stream reads the log from its beginning, and passes on the lines that were not passed on before.
 func (f *follower) stream(ctx context.Context) error {
 	node, err := f.node(ctx)
 	if err != nil {
@@ -246,8 +252,8 @@ func (f *follower) stream(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	heard := make(chan struct{}, 1)
-	defer f.hangUp(ctx, cancel, heard)()
+	activity := make(chan struct{}, 1)
+	defer f.cancelWhenComplete(ctx, cancel, activity)()
 	n := 0
 	err = kube.EachLine(log, func(line string) {
 		if n++; n > f.lines {
@@ -255,7 +261,7 @@ func (f *follower) stream(ctx context.Context) error {
 			f.log.Line(line, rayPosition{f.job.id, n}.encode())
 		}
 		select {
-		case heard <- struct{}{}:
+		case activity <- struct{}{}:
 		default:
 		}
 	})
@@ -265,8 +271,9 @@ func (f *follower) stream(ctx context.Context) error {
 	return err
 }
 
-// hangUp ends a stream, which Ray never does, when the job has ended and nothing more comes.
-func (f *follower) hangUp(ctx context.Context, cancel func(), heard <-chan struct{}) (wait func()) {
+// cancelWhenComplete cancels a stream when the job has ended and the stream has returned no lines for quietTime, because Ray does not end
+// streams. activity signals new lines. The returned function cancels the stream and waits for the goroutine.
+func (f *follower) cancelWhenComplete(ctx context.Context, cancel func(), activity <-chan struct{}) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -276,7 +283,7 @@ func (f *follower) hangUp(ctx context.Context, cancel func(), heard <-chan struc
 			case <-ctx.Done():
 				return
 			case <-time.After(abandonAfter / 5):
-				if f.left() {
+				if f.abandoned() {
 					cancel()
 					return
 				}
@@ -284,8 +291,8 @@ func (f *follower) hangUp(ctx context.Context, cancel func(), heard <-chan struc
 		}
 		for {
 			select {
-			case <-heard:
-			case <-time.After(quiet):
+			case <-activity:
+			case <-time.After(quietTime):
 				cancel()
 				return
 			case <-ctx.Done():
@@ -298,7 +305,7 @@ func (f *follower) hangUp(ctx context.Context, cancel func(), heard <-chan struc
 
 var errNotStarted = errors.New("the driver has not started yet")
 
-// node is where the driver runs, which Ray's API wants to know.
+// node returns the id of the node on which the driver runs. Ray's log API requires it.
 func (f *follower) node(ctx context.Context) (string, error) {
 	res, err := f.client.Do(ctx, kube.Request{Path: f.job.proxy + "/api/jobs/" + url.PathEscape(f.job.id)})
 	if err != nil {

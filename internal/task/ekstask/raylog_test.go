@@ -11,7 +11,7 @@ import (
 
 const proxy = "/api/v1/namespaces/ml/services/demo-head-svc:8265/proxy"
 
-// TestRayJobOfCalls tells which calls are about a Ray job whose log somebody may want.
+// TestRayJobOfCalls checks which calls start, continue and end the follower of a Ray job's log.
 func TestRayJobOfCalls(t *testing.T) {
 	for name, c := range map[string]struct {
 		request kube.Request
@@ -20,7 +20,7 @@ func TestRayJobOfCalls(t *testing.T) {
 	}{
 		"submitted":   {kube.Request{Method: "POST", Path: proxy + "/api/jobs/", Body: []byte(`{"submission_id": "j1"}`)}, `{}`, proxy + " j1"},
 		"without id":  {kube.Request{Method: "POST", Path: proxy + "/api/jobs/", Body: []byte(`{}`)}, `{}`, ""},
-		"looked at":   {kube.Request{Method: "GET", Path: proxy + "/api/jobs/j1"}, `{"status": "RUNNING"}`, proxy + " j1"},
+		"read":        {kube.Request{Method: "GET", Path: proxy + "/api/jobs/j1"}, `{"status": "RUNNING"}`, proxy + " j1"},
 		"ended":       {kube.Request{Method: "GET", Path: proxy + "/api/jobs/j1"}, `{"status": "FAILED"}`, proxy + " j1 ended"},
 		"listed":      {kube.Request{Method: "GET", Path: proxy + "/api/jobs/"}, `[]`, ""},
 		"stopped":     {kube.Request{Method: "POST", Path: proxy + "/api/jobs/j1/stop"}, `{}`, ""},
@@ -29,7 +29,7 @@ func TestRayJobOfCalls(t *testing.T) {
 			kube.Request{Method: "GET", Path: "/apis/ray.io/v1/namespaces/ml/rayjobs/r"},
 			`{"status": {"jobId": "j2", "jobStatus": "RUNNING", "jobDeploymentStatus": "Running", "rayClusterName": "demo"}}`, proxy + " j2",
 		},
-		"a RayJob that waits": {
+		"a RayJob that has not started": {
 			kube.Request{Method: "GET", Path: "/apis/ray.io/v1/namespaces/ml/rayjobs/r"}, `{"status": {"jobDeploymentStatus": "Initializing"}}`, "",
 		},
 	} {

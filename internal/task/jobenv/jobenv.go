@@ -1,5 +1,5 @@
-// Package jobenv fits what a task gives to a job into environment variables: it adds the parameters, and takes out what is too
-// long for one variable, which the runners (raytask, proctask) then pass by files.
+// Package jobenv prepares the environment variables of a job: it adds the parameters, reads the secrets, and removes values that are
+// too long for a variable. The runners (raytask, proctask) pass those in files.
 package jobenv
 
 import (
@@ -11,15 +11,17 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// MaxVariable is how many bytes Linux takes as one variable, NAME=VALUE and the byte at its end (MAX_ARG_STRLEN). It is also the
-// limit of one argument.
+// MaxVariable is the maximum size of an environment variable on Linux (MAX_ARG_STRLEN), in bytes: NAME=VALUE and the terminating zero
+// byte. Command-line arguments have the same limit.
 const MaxVariable = 128 << 10
 
-// FileSuffix ends the name of the variable that names the file with the value of a variable which is too long.
+// FileSuffix is the suffix of the variable that replaces a variable whose value is too long. Its value is the path of a file that
+// contains the long value.
 const FileSuffix = "_FILE"
 
-// AddParams sets RAYORCH_PARAMS and RAYORCH_PARAM_NAME from an object of parameters, which a definition gives where their texts
-// would not fit into a task's input beside it. params may be empty or null.
+// AddParams sets RAYORCH_PARAMS and a variable RAYORCH_PARAM_<NAME> for each parameter in params, a JSON object. A definition passes
+// large parameters as this object, because the task's input could not hold both the object and the texts of the variables. params may
+// be empty or null.
 func AddParams(env map[string]string, params []byte) error {
 	if len(params) == 0 || string(params) == "null" {
 		return nil
@@ -40,41 +42,26 @@ func AddParams(env map[string]string, params []byte) error {
 	return nil
 }
 
-// plainNumbers writes numbers as the definition's own $string does.
+// plainNumbers returns v with its numbers written as JSONata's $string writes them: the definition sets the same variables with $string
+// if the parameters are small, so that a parameter has the same text in both cases.
 func plainNumbers(v any) any {
-	switch v := v.(type) {
-	case value.Number:
-		if strings.ContainsAny(string(v), ".eE") {
-			return value.Float(v.Float64())
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = plainNumbers(item)
-		}
-		return out
-	case *value.Object:
-		out := value.NewObject(v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			out.Set(k, plainNumbers(item))
-		}
-		return out
+	if n, ok := v.(value.Number); ok && strings.ContainsAny(string(n), ".eE") {
+		return value.Float(n.Float64())
 	}
-	return v
+	return value.Map(v, plainNumbers)
 }
 
-// TakeLong takes out of env the variables of rayorch's own that are too long. Of others it is an error: nobody would read the
-// file.
-func TakeLong(env map[string]string) (long map[string]string, err error) {
+// RemoveLong removes rayorch's own variables (RAYORCH_*) that are longer than MaxVariable from env, and returns them. Any other variable
+// that is too long is an error: the job does not know that it would have to read a file.
+func RemoveLong(env map[string]string) (long map[string]string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		size := len(name) + len("=") + len(env[name]) + 1
 		if size <= MaxVariable {
 			continue
 		}
 		if !strings.HasPrefix(name, "RAYORCH_") {
-			return nil, fmt.Errorf("the environment variable %s has %d bytes with its name, more than the %d that Linux takes: "+
-				"write the value to a file on the storage, and pass its path", name, size, MaxVariable)
+			return nil, fmt.Errorf("the environment variable %s has %d bytes including its name, but Linux allows at most %d: "+
+				"write the value to a file on the storage and pass its path", name, size, MaxVariable)
 		}
 		if long == nil {
 			long = map[string]string{}

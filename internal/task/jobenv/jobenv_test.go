@@ -26,21 +26,21 @@ func TestAddParams(t *testing.T) {
 		}
 	}
 	if err := jobenv.AddParams(env, []byte("[1]")); err == nil {
-		t.Error("a list was taken for parameters")
+		t.Error("AddParams accepted a list")
 	}
 }
 
-func TestTakeLong(t *testing.T) {
+func TestRemoveLong(t *testing.T) {
 	fits := strings.Repeat("x", jobenv.MaxVariable-len("RAYORCH_ITEM=")-1)
 	env := map[string]string{"RAYORCH_ITEM": fits, "RAYORCH_PARAMS": fits, "B": "b"}
-	long, err := jobenv.TakeLong(env)
+	long, err := jobenv.RemoveLong(env)
 	if err != nil || len(long) != 1 || long["RAYORCH_PARAMS"] != fits || len(env) != 2 {
-		t.Errorf("%d variables are too long, %d are left, %v", len(long), len(env), err)
+		t.Errorf("got %d long variables and %d others, error %v; want 1 and 2", len(long), len(env), err)
 	}
 	env["MINE"] = fits + strings.Repeat("x", 20)
-	want := "the environment variable MINE has 131084 bytes with its name, more than the 131072 that Linux takes"
-	if _, err := jobenv.TakeLong(env); err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("the error is %v", err)
+	want := "the environment variable MINE has 131084 bytes including its name, but Linux allows at most 131072: "
+	if _, err := jobenv.RemoveLong(env); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got error %v, want one that starts with %q", err, want)
 	}
 }
 
@@ -49,7 +49,7 @@ func FuzzAddParams(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		env := map[string]string{}
 		if err := jobenv.AddParams(env, data); err == nil && len(env) > 0 && env["RAYORCH_PARAMS"] == "" {
-			t.Errorf("%q gives %v", data, env)
+			t.Errorf("%q: RAYORCH_PARAMS is not set in %v", data, env)
 		}
 	})
 }

@@ -1,6 +1,6 @@
-// Package joblog takes what a job prints, line by line: it hides secrets, picks the output out, remembers the last lines
-// for the cause of a failure, and passes the rest on with the position in the log that it comes from. It reads no log
-// itself: the runners (raytask, proctask, ekstask) do, each in its way.
+// Package joblog processes the lines that a job prints: it redacts secrets, finds the job's output, remembers the last lines for the
+// cause of a failure, and passes the lines on together with their position in the job's log. It does not read logs: the runners
+// (raytask, proctask, ekstask) do.
 package joblog
 
 import (
@@ -10,63 +10,63 @@ import (
 	"strings"
 )
 
-// OutputMark starts the line that holds a job's output. It is among the last few, not always the last: what surrounds
-// the job may print later than it.
+// OutputMark precedes the job's output in its log. The marked line is one of the last LastLines lines, but not always the last one:
+// programs around the job, such as Ray, may print after it.
 const OutputMark = "::rayorch-output::"
 
 const (
-	// LastLines is how many a cause shows, and among how many the output is.
+	// LastLines is the maximum number of log lines in a cause. The output must be in one of that many last lines.
 	LastLines = 20
-	// lastBytes is how much of one line a cause shows.
+	// lastBytes is the maximum length of a log line in a cause.
 	lastBytes = 2 << 10
-	// causeBytes keeps a cause well under the 32,768 characters that Step Functions allows.
+	// causeBytes is the maximum length of a cause. Step Functions allows 32,768 characters.
 	causeBytes = 8 << 10
-	// OutputBytes bounds an output: larger results belong on storage.
+	// OutputBytes is the maximum size of an output. Larger results belong on storage.
 	OutputBytes = 32 << 10
 )
 
-// Log is one attempt's. It belongs to one goroutine.
+// Log processes the log of one attempt. It is not safe for concurrent use.
 type Log struct {
-	// Hide is applied to everything that leaves.
+	// Hide is applied to all text that leaves the Log: lines, outputs and causes.
 	Hide Redactor
-	// Own gives what of a line is the job's own, and whether anything is. Defaults to all.
+	// Own returns the part of a line that the job itself printed, and false if there is none. The default is the entire line.
 	Own func(line string) (own string, some bool)
 
 	w      Appender
-	lines  []byte // that the current call passes on
-	read   []byte // the position after the last line that came in
-	at     []byte // the position after the last line that was passed on
-	last   []string
-	marked string
-	since  int // lines since the mark
-	found  bool
-	blank  bool // an empty line that waits to be passed on
+	lines  []byte   // lines of the current call, to pass on
+	read   []byte   // position after the last line that was read
+	at     []byte   // position after the last line that was passed on
+	last   []string // at most LastLines lines, for the cause
+	marked string   // text after the last mark
+	since  int      // number of lines since the mark
+	found  bool     // whether a mark was found
+	blank  bool     // whether an empty line is held back
 }
 
-// Appender keeps lines with the position in their source that follows them (task.Log).
+// Appender stores lines and the position that follows them in the job's log; see task.Log.
 type Appender interface {
 	Append(lines, position []byte) error
 }
 
-// Begin creates the log before the job prints anything: a job that prints nothing has an empty one.
+// Begin creates the stored log before the job prints anything, so that a job that prints nothing has an empty log.
 func (l *Log) Begin() { l.pass() }
 
-// New passes lines on to w, which may be nil.
+// New returns a Log that passes lines on to w. w may be nil.
 func New(w Appender, hide Redactor) *Log { return &Log{Hide: hide, w: w} }
 
-// From continues after a position that was kept before.
+// From makes the Log continue after a position that was stored before, and returns it.
 func (l *Log) From(position []byte) *Log {
 	l.read, l.at = position, position
 	return l
 }
 
-// Note adds a line that is not the job's own: the position stays.
+// Note adds a line that the job did not print. The position does not change.
 func (l *Log) Note(text string) {
 	l.put(text)
 	l.pass()
 }
 
-// Line takes one line, without its end, and the position in the job's log that follows it.
+// Line processes one line, without its line end. position is the position in the job's log after the line.
 func (l *Log) Line(text string, position []byte) {
 	before := l.read
 	l.read = position
@@ -79,15 +79,15 @@ func (l *Log) Line(text string, position []byte) {
 	l.pass()
 }
 
-// pass keeps the position also where no line is passed on.
+// pass passes the current lines on. It stores the position even if there are no lines.
 func (l *Log) pass() {
 	if l.w != nil {
-		_ = l.w.Append(l.lines, l.at) // the engine's log has its own bounds; a job does not fail for it
+		_ = l.w.Append(l.lines, l.at) // a log that is full or closed does not fail the job
 	}
 	l.lines = l.lines[:0]
 }
 
-// line reports whether it holds the line back until the next one comes.
+// line adds the line to the current lines, or reports that it holds the line back until the next one.
 func (l *Log) line(text string) (held bool) {
 	if l.Own != nil {
 		own, some := l.Own(text)
@@ -106,7 +106,8 @@ func (l *Log) line(text string) (held bool) {
 		l.blank = false
 		l.put("")
 	}
-	// The wrapper ends the job's own last line before it prints the mark: an empty line waits for what follows.
+	// The shell code around the job's command prints a line end before the mark, in case the job's last line has none. So an empty
+	// line is held back, and dropped if the mark follows.
 	if l.blank = text == ""; !l.blank {
 		l.put(text)
 	}
@@ -122,7 +123,7 @@ func (l *Log) put(text string) {
 	l.lines = append(append(l.lines, text...), '\n')
 }
 
-// shorten leaves the start of a long line.
+// shorten cuts a line after lastBytes.
 func shorten(text string) string {
 	if len(text) <= lastBytes {
 		return text
@@ -130,22 +131,22 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:lastBytes], "") + "..."
 }
 
-// Marked tells whether an output stands in the last lines.
+// Marked reports whether one of the last lines contains an output.
 func (l *Log) Marked() bool { return l.found && l.since <= LastLines }
 
-// Output is the JSON of the marked line, null without one.
+// Output returns the JSON of the marked line, or null if there is none.
 func (l *Log) Output() (json.RawMessage, error) {
 	if !l.Marked() {
 		return json.RawMessage("null"), nil
 	}
-	return l.Check(l.marked)
+	return l.ParseOutput(l.marked)
 }
 
-// Check makes an output of what a job wrote.
-func (l *Log) Check(text string) (json.RawMessage, error) {
-	if len(text) > OutputBytes {
-		return nil, fmt.Errorf("the job's output has %d bytes or more, at most %d are taken: write large results to the pipeline's storage and name them in the output",
-			len(text), OutputBytes)
+// ParseOutput returns the output that a job wrote, with secrets redacted. It is an error if the text is too large, or is not JSON.
+func (l *Log) ParseOutput(text string) (json.RawMessage, error) {
+	if len(text) > OutputBytes { // the caller may have read only OutputBytes+1
+		return nil, fmt.Errorf("the job's output has %d bytes or more, but at most %d are allowed: write large results to the pipeline's "+
+			"storage and return their paths", len(text), OutputBytes)
 	}
 	output := json.RawMessage(l.Hide.Text(text))
 	if !json.Valid(output) {
@@ -154,7 +155,7 @@ func (l *Log) Check(text string) (json.RawMessage, error) {
 	return output, nil
 }
 
-// Cause is why, then the last lines.
+// Cause returns the cause of a failure: why, followed by the last lines of the log, at most causeBytes in total.
 func (l *Log) Cause(why string) string {
 	tail := l.last
 	size := len(why)

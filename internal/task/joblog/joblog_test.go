@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// lines is what a log passes on.
+// lines is an Appender that collects lines and ignores positions.
 type lines struct{ bytes.Buffer }
 
 func (l *lines) Append(text, _ []byte) error {
@@ -38,10 +38,10 @@ func TestOutput(t *testing.T) {
 		{"none", []string{"a"}, "null", ""},
 		{"last", []string{"a", joblog.OutputMark + `{"a":1}`}, `{"a":1}`, ""},
 		{"before others", append([]string{joblog.OutputMark + "1"}, many(5)...), "1", ""},
-		{"too far up", append([]string{joblog.OutputMark + "1"}, many(30)...), "null", ""},
-		{"the last one counts", []string{joblog.OutputMark + "1", joblog.OutputMark + "2"}, "2", ""},
-		{"behind a line without end", []string{"progress 100%" + joblog.OutputMark + "3"}, "3", ""},
-		{"no json", []string{joblog.OutputMark + "{"}, "", "not JSON"},
+		{"too many lines after it", append([]string{joblog.OutputMark + "1"}, many(30)...), "null", ""},
+		{"two outputs", []string{joblog.OutputMark + "1", joblog.OutputMark + "2"}, "2", ""},
+		{"after a line without a line end", []string{"progress 100%" + joblog.OutputMark + "3"}, "3", ""},
+		{"not JSON", []string{joblog.OutputMark + "{"}, "", "not JSON"},
 		{"empty", []string{joblog.OutputMark}, "", "not JSON"},
 		{"too large", []string{joblog.OutputMark + `"` + strings.Repeat("x", joblog.OutputBytes) + `"`}, "", "storage"},
 	}
@@ -54,13 +54,13 @@ func TestOutput(t *testing.T) {
 			}
 			got, err := log.Output()
 			if (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
-				t.Fatalf("got %v", err)
+				t.Fatalf("got error %v, want %q", err, test.fails)
 			}
 			if err == nil && string(got) != test.want {
-				t.Errorf("got %s", got)
+				t.Errorf("got %s, want %s", got, test.want)
 			}
 			if strings.Contains(out.String(), joblog.OutputMark) {
-				t.Error("the mark is in the log")
+				t.Error("the log contains the mark")
 			}
 		})
 	}
@@ -72,11 +72,11 @@ func TestCause(t *testing.T) {
 		log.Line(fmt.Sprintf("line %d hush-hush", i), nil)
 	}
 	if got := log.Cause("why, hush-hush"); !strings.HasPrefix(got, "why, ***\nline 80 ***\n") || !strings.HasSuffix(got, "line 99 ***") {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want the reason and lines 80 to 99, redacted", got)
 	}
 	log.Line(strings.Repeat("x", 1<<20), nil)
 	if got := log.Cause("why"); !strings.HasPrefix(got, "why\nline 81") || !strings.HasSuffix(got, "line 99 ***\n"+strings.Repeat("x", 2<<10)+"...") {
-		t.Errorf("a long line gives %d bytes: %.200s", len(got), got)
+		t.Errorf("the long line is not shortened: the cause has %d bytes: %.200s", len(got), got)
 	}
 }
 
@@ -96,12 +96,12 @@ func TestRedactor(t *testing.T) {
 		got := hide.Text("<" + shown + ">")
 		for _, part := range []string{"ord", url.QueryEscape(secret)[3:], shown[len(shown)/3 : len(shown)*2/3]} {
 			if strings.Contains(got, part) {
-				t.Errorf("%s: %s shows %s", name, got, part)
+				t.Errorf("%s: %s contains %s", name, got, part)
 			}
 		}
 	}
 	if got := hide.Text("abc YWJj"); got != "abc YWJj" {
-		t.Errorf("a value that is too short to be one is hidden: %q", got)
+		t.Errorf("a value of 3 characters was redacted: %q", got)
 	}
 }
 
@@ -111,12 +111,12 @@ func FuzzRedactor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, secret, text string) {
 		got := joblog.NewRedactor([]string{secret}).Text(text)
 		if len(secret) >= 4 && !strings.Contains(secret, "*") && strings.Contains(got, secret) {
-			t.Errorf("%q still shows %q", got, secret)
+			t.Errorf("%q contains %q", got, secret)
 		}
 	})
 }
 
-// TestPosition stops after each line and continues from the position that was kept: nothing is missing or passed on twice.
+// TestPosition stops after each line and continues from the stored position: no line is lost or passed on twice.
 func TestPosition(t *testing.T) {
 	all := []string{"", "a", "", "", "of ray", "b", joblog.OutputMark + "1", "", "c", "of ray", "", "", "d" + joblog.OutputMark + "2", "e"}
 	follow := func(out *kept, end int) {
@@ -139,7 +139,7 @@ func TestPosition(t *testing.T) {
 	}
 }
 
-// kept is a log with its position.
+// kept is an Appender that also stores the position.
 type kept struct {
 	lines
 	position []byte

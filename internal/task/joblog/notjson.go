@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// notJSON is the error about an output that is not JSON. Python's json writes NaN and Infinity, which JSON does not have: the error
-// names their keys.
+// notJSON returns the error for an output that is not JSON. A common reason is that Python's json module writes NaN and Infinity, which
+// JSON does not have. In that case, the error names the keys of these values.
 func notJSON(text string) error {
 	const why = "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON: "
 	if found := notFinite(text); len(found) > 0 {
@@ -20,13 +20,13 @@ func notJSON(text string) error {
 	return fmt.Errorf("%sit is %q", why, text)
 }
 
-// constants are the floats that Python's json writes and JSON does not have.
+// constants are the numbers that Python's json module writes and JSON does not have.
 var constants = []string{"NaN", "Infinity", "-Infinity"}
 
-// maxFound bounds how many values a message names.
+// maxFound is the maximum number of values that a message names.
 const maxFound = 5
 
-// notFinite returns the paths of the constants in an otherwise valid text, each with its constant.
+// notFinite returns "PATH is CONSTANT" for each of the constants in text. It returns nil if text has any other error.
 func notFinite(text string) []string {
 	var found []string
 	for len(found) < maxFound && !json.Valid([]byte(text)) {
@@ -46,7 +46,7 @@ func notFinite(text string) []string {
 	return found
 }
 
-// firstError is where a text stops being JSON: the path of the value, and the offset in bytes.
+// firstError returns where text stops being valid JSON: the path of the value, and the offset in bytes.
 func firstError(text string) (path string, at int) {
 	d := json.NewDecoder(strings.NewReader(text))
 	var around []container
@@ -60,15 +60,15 @@ func firstError(text string) (path string, at int) {
 	}
 }
 
-// container is an object or a list that is being read, with the key or the index of its current value.
+// container is an object or a list that is being read.
 type container struct {
 	list  bool
-	key   string
-	keyed bool // the key was read, its value was not
-	index int
+	key   string // key of the current value, in an object
+	keyed bool   // whether the key was read but its value was not
+	index int    // index of the current value, in a list
 }
 
-// enter returns the containers around the value after a token.
+// enter returns the containers around the value that follows the token t. around are the containers of t.
 func enter(around []container, t json.Token) []container {
 	switch t {
 	case json.Delim('{'), json.Delim('['):
@@ -92,7 +92,7 @@ func enter(around []container, t json.Token) []container {
 	return around
 }
 
-// where is the path of a value, from the containers around it.
+// where returns the path of the current value, such as m.x[2], from the containers around it.
 func where(around []container) string {
 	path := ""
 	for i, in := range around {

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// TestNotJSON expects the keys of values that are not JSON: most often, a metric became NaN.
+// TestNotJSON checks that the error names the keys of NaN and Infinity. The typical case is a metric that became NaN.
 func TestNotJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"loss": NaN, "acc": Infinity}`:                  "JSON has no NaN and no Infinity, but loss is NaN, acc is Infinity",
@@ -28,7 +28,7 @@ func TestNotJSON(t *testing.T) {
 			log.Line(joblog.OutputMark+text, nil)
 			_, err := log.Output()
 			if err == nil || !strings.HasSuffix(err.Error(), want) {
-				t.Errorf("the error is %v, want one that ends with %s", err, want)
+				t.Errorf("got error %v, want one that ends with %s", err, want)
 			}
 		})
 	}

@@ -11,17 +11,17 @@ import (
 	"unicode/utf16"
 )
 
-// Redactor hides the values of secrets in whatever a job says. The zero value hides nothing.
+// Redactor replaces the values of secrets in text that comes from a job by ***. The zero value replaces nothing.
 type Redactor struct{ hidden *strings.Replacer }
 
 const (
-	// Shorter values would blot out half of any text, and are no secrets.
+	// shortestSecret is the minimum length of a value that is redacted: shorter ones are not secrets and occur in any text.
 	shortestSecret = 4
-	// Of base64, less would be found where it only looks alike.
+	// shortestEncoded is the minimum length of a part of a base64 text that is redacted: shorter ones match by chance.
 	shortestEncoded = 8
 )
 
-// NewRedactor hides each secret in the forms in which it shows.
+// NewRedactor returns a Redactor for the secrets, including their usual encodings.
 func NewRedactor(secrets []string) Redactor {
 	var all []string
 	for _, secret := range secrets {
@@ -31,7 +31,7 @@ func NewRedactor(secrets []string) Redactor {
 			}
 		}
 	}
-	// Of two that start alike, the longer one must be found.
+	// If one form is a prefix of another, the longer one must be found first.
 	slices.SortStableFunc(all, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, form := range all {
@@ -40,7 +40,8 @@ func NewRedactor(secrets []string) Redactor {
 	return Redactor{strings.NewReplacer(pairs...)}
 }
 
-// forms are the secret as it is, as JSON, URLs, Python's repr and base64 have it, and its lines one by one, as logs are lines.
+// forms returns the texts in which a secret can appear: itself; encoded for JSON, for URLs, by Python's repr, and in base64; and each of
+// its lines, because logs are processed line by line.
 func forms(secret string) []string {
 	all := []string{secret, inJSON(secret, true), inJSON(secret, false), inASCII(secret), inRepr(secret),
 		url.QueryEscape(secret), url.PathEscape(secret)}
@@ -53,7 +54,7 @@ func forms(secret string) []string {
 	return all
 }
 
-// inJSON is the secret inside a JSON string.
+// inJSON returns the secret as it appears inside a JSON string.
 func inJSON(secret string, escapeHTML bool) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -64,7 +65,7 @@ func inJSON(secret string, escapeHTML bool) string {
 	return string(b.Bytes()[1 : b.Len()-2]) // without quotes and line end
 }
 
-// inASCII is the secret inside a JSON string as Python writes it.
+// inASCII returns the secret as it appears inside a JSON string that Python wrote: in ASCII.
 func inASCII(secret string) string {
 	var b strings.Builder
 	for _, unit := range utf16.Encode([]rune(inJSON(secret, false))) {
@@ -77,17 +78,18 @@ func inASCII(secret string) string {
 	return b.String()
 }
 
-// inRepr is the secret as Python's repr writes it, without the quotes.
+// inRepr returns the secret as Python's repr writes it, without the quotes.
 func inRepr(secret string) string {
 	text := strings.ReplaceAll(inJSON(secret, false), `\"`, `"`)
-	if strings.Contains(secret, `"`) { // the quotes are ' then
+	if strings.Contains(secret, `"`) { // then repr uses ' as the quote
 		text = strings.ReplaceAll(text, "'", `\'`)
 	}
 	return text
 }
 
-// inBase64 is what is certain of the secret's base64 wherever it stands in the encoded text, as in a header for Basic
-// authentication: three bytes are four characters, so that there are three ways.
+// inBase64 returns the characters that base64 encodes the secret as, wherever the secret is in a longer text, such as an
+// Authorization header of type Basic. Base64 encodes three bytes as four characters, so the characters depend on the offset of the
+// secret modulo 3. Characters that also depend on the surrounding bytes are left out.
 func inBase64(secret string) []string {
 	var all []string
 	for before := range 3 {
@@ -100,7 +102,7 @@ func inBase64(secret string) []string {
 	return append(all, base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)))
 }
 
-// Text is s without the secrets.
+// Text returns s with the secrets redacted.
 func (r Redactor) Text(s string) string {
 	if r.hidden == nil {
 		return s

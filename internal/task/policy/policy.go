@@ -1,7 +1,7 @@
-// Package policy decides which addresses, kubeconfig contexts, environment variables and directories of the engine's owner the
-// tasks of an execution may use. The owner's own executions may use all of them. An execution that came over the network is
-// limited to what the owner allows, so that a caller cannot borrow the owner's credentials and files. The task runners ask it
-// with each attempt, because an expression can compute any argument; cmd/rayorch fills it from the flags of serve.
+// Package policy decides which Ray addresses, kubeconfig contexts, environment variables and directories of the engine's owner the tasks
+// of an execution may use. The owner's own executions may use all of them. An execution that came over the network may use only those
+// that the owner allows, so that a caller cannot use the owner's credentials and files. The task runners check each attempt, because an
+// expression can compute any argument. The command `rayorch serve` sets the Policy from its flags.
 package policy
 
 import (
@@ -21,18 +21,20 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// Policy is what the owner allows to executions that came over the network. The zero value allows nothing that is named: such an
-// execution may use only the Ray that the owner uses, and processes.
+// Policy lists what the owner allows executions that came over the network to use. With the zero value, such an execution may use only
+// the Ray that the owner uses, and processes.
 type Policy struct {
-	Rays      []string // addresses of Rays, in the forms that --ray-address takes
-	Contexts  []string // of the kubeconfig
-	Variables []string // of the environment
-	Dirs      []string // absolute paths; what is below them is included
-	// NoProcess refuses processes, also to the owner's own executions.
+	Rays      []string // addresses of Rays, in the forms that --ray-address accepts
+	Contexts  []string // contexts of the kubeconfig
+	Variables []string // names of environment variables, or patterns such as AWS_*
+	Dirs      []string // absolute paths of directories; includes everything below them
+	// NoProcess forbids processes for all executions, including the owner's own.
 	NoProcess bool
 }
 
-// Ray checks the address of a Ray, "" being the one that the owner uses.
+// The methods below return nil if the execution with these labels may use the value, and a task.RefusedError otherwise.
+
+// Ray checks the address of a Ray. "" is the Ray that the owner uses.
 func (p *Policy) Ray(labels map[string]string, address string) error {
 	same := func(allowed string) bool { return canonical(allowed) == canonical(address) }
 	if address == "" || free(labels, address) || slices.ContainsFunc(p.Rays, same) {
@@ -41,7 +43,7 @@ func (p *Policy) Ray(labels map[string]string, address string) error {
 	return refused(labels, "the Ray address", address, "--allow-ray")
 }
 
-// canonical makes two ways of writing an address the same. An address that is not valid stays as it is: the runner reports it.
+// canonical returns the same text for all spellings of an address. It returns an invalid address unchanged: the runner reports it.
 func canonical(address string) string {
 	form, base, err := ray.ParseAddress(address)
 	if err != nil {
@@ -62,7 +64,7 @@ func (p *Policy) Context(labels map[string]string, name string) error {
 	return refused(labels, "the kubeconfig context", name, "--allow-context")
 }
 
-// Endpoint checks the three fields by which a task names a cluster of EKS, which gets a token of the owner's.
+// Endpoint checks the three fields that identify an EKS cluster in a task. The endpoint receives a token of the owner.
 func (p *Policy) Endpoint(labels map[string]string, cluster, endpoint, authority string) error {
 	if free(labels, endpoint) && free(labels, cluster) && free(labels, authority) {
 		return nil
@@ -71,7 +73,7 @@ func (p *Policy) Endpoint(labels map[string]string, cluster, endpoint, authority
 		"rayorch serve --eks-cluster %s=CONTEXT", endpoint, cluster, why(labels), cluster)}
 }
 
-// Env checks a variable of the owner's environment.
+// Env checks the name of a variable of the owner's environment.
 func (p *Policy) Env(labels map[string]string, name string) error {
 	if free(labels, name) || hostenv.Matches(p.Variables, name) {
 		return nil
@@ -79,7 +81,7 @@ func (p *Policy) Env(labels map[string]string, name string) error {
 	return refused(labels, "the environment variable", name, "--allow-env")
 }
 
-// Inherit checks what a job inherits of the owner's environment; all of it is written *.
+// Inherit checks the variables that a job inherits from the owner's environment. The name * stands for all variables.
 func (p *Policy) Inherit(labels map[string]string, inherit hostenv.Inherit) error {
 	var errs []error
 	for _, name := range inherit.Names {
@@ -91,7 +93,7 @@ func (p *Policy) Inherit(labels map[string]string, inherit hostenv.Inherit) erro
 	return errors.Join(errs...)
 }
 
-// Dir checks a directory or a file, after following its symbolic links.
+// Dir checks the path of a directory or a file, after it has resolved symbolic links.
 func (p *Policy) Dir(labels map[string]string, path string) error {
 	if path == "" || free(labels, path) {
 		return nil
@@ -115,8 +117,8 @@ func within(root, path string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// resolve follows the symbolic links in a path. The end of the path need not exist: a directory may be gone of which a snapshot is
-// kept.
+// resolve returns the path without symbolic links. The last elements of the path need not exist: a directory may have been deleted after
+// a snapshot of it was taken.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -126,7 +128,7 @@ func resolve(path string) (string, error) {
 	if err == nil {
 		return target, nil
 	}
-	if _, here := os.Lstat(path); !os.IsNotExist(here) || path == filepath.Dir(path) { // a link that leads nowhere may lead elsewhere later
+	if _, here := os.Lstat(path); !os.IsNotExist(here) || path == filepath.Dir(path) { // the target of a dangling link may be created later
 		return "", &fs.PathError{Op: "resolve", Path: path, Err: err}
 	}
 	dir, err := resolve(filepath.Dir(path))
@@ -138,12 +140,12 @@ func (p *Policy) Process() error {
 	if !p.NoProcess {
 		return nil
 	}
-	return &task.RefusedError{Text: "processes are switched off: the server was started with --no-process, or its access keys have different roles; " +
+	return &task.RefusedError{Text: "processes are not allowed: the server was started with --no-process, or its access keys have different roles; " +
 		"allow them with rayorch serve --no-process=false"}
 }
 
-// ProcessDir checks the directory of a process. A definition that came over the network is not limited: it has the process run what it
-// likes, which can read every directory of the owner's.
+// ProcessDir checks the working directory of a process. A definition that came over the network may name any directory: it also chooses
+// the command, which can read every directory of the owner anyway.
 func (p *Policy) ProcessDir(labels map[string]string, path string) error {
 	if err := p.Process(); err != nil || labels[task.OriginLabel] == task.NetworkDefinition {
 		return err
@@ -151,16 +153,16 @@ func (p *Policy) ProcessDir(labels map[string]string, path string) error {
 	return p.Dir(labels, path)
 }
 
-// free reports whether an execution may use a value without being allowed to: it is the owner's own, or the owner's definition
-// names the value.
+// free reports whether an execution may use a value that no flag allows: the execution is the owner's own, or the owner's definition
+// contains the value.
 func free(labels map[string]string, value string) bool {
 	return !task.FromNetwork(labels) || slices.Contains(own(labels), value)
 }
 
-// own are the values that the owner's definition names. A definition that came over the network has none.
+// own returns the values that the owner's definition contains. If the definition came over the network, there are none.
 func own(labels map[string]string) (values []string) {
 	if labels[task.OriginLabel] == task.NetworkInput {
-		_ = json.Unmarshal([]byte(labels[task.OwnLabel]), &values) // we wrote it; without it, there are none
+		_ = json.Unmarshal([]byte(labels[task.OwnLabel]), &values) // written by Own; if the label is missing, there are no values
 	}
 	return values
 }
@@ -177,23 +179,24 @@ func why(labels map[string]string) string {
 	return "the definition was registered over the network"
 }
 
-// named are the keys under which a definition names what Policy checks.
+// named contains the fields of a definition whose values Policy checks.
 var named = map[string]bool{
 	"Address": true, "ClusterName": true, "Endpoint": true, "CertificateAuthority": true, "Env": true,
 	"InheritEnv": true, "Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
 }
 
-// Own returns OwnLabel's value for a definition: the values that it names as they are. Values that expressions compute are not
-// among them.
+// Own returns the value of OwnLabel for a definition: the plain strings in the fields that Policy checks. It does not include values
+// that expressions compute.
 func Own(definition []byte) string {
 	var all any
 	_ = json.Unmarshal(definition, &all) // the engine also parses it, and reports errors
 	found := map[string]bool{}
 	collect(all, found)
-	text, _ := json.Marshal(slices.Sorted(maps.Keys(found))) // strings: it cannot fail
+	text, _ := json.Marshal(slices.Sorted(maps.Keys(found))) // cannot fail for strings
 	return string(text)
 }
 
+// collect adds the values of all named fields in v, at any depth, to found.
 func collect(v any, found map[string]bool) {
 	switch v := v.(type) {
 	case []any:
@@ -213,7 +216,7 @@ func collect(v any, found map[string]bool) {
 	}
 }
 
-// addText adds a string, or the strings of a list.
+// addText adds a string, or the strings of a list, to found.
 func addText(v any, found map[string]bool) {
 	switch v := v.(type) {
 	case string:

@@ -11,14 +11,15 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// The labels of executions whose definition, or only whose input, came over the network.
+// network are the labels of an execution whose definition came over the network.
 var network = map[string]string{task.OriginLabel: task.NetworkDefinition}
 
+// input returns the labels of an execution of the owner's definition whose input came over the network.
 func input(definition string) map[string]string {
 	return map[string]string{task.OriginLabel: task.NetworkInput, task.OwnLabel: policy.Own([]byte(definition))}
 }
 
-// allowed fails the test unless err says what is expected: nil, or a refusal that names the flag.
+// allowed fails the test unless err is as expected: nil if flag is empty, otherwise a RefusedError that names the flag.
 func allowed(t *testing.T, what string, err error, flag string) {
 	t.Helper()
 	refused := (*task.RefusedError)(nil)
@@ -26,7 +27,7 @@ func allowed(t *testing.T, what string, err error, flag string) {
 	case flag == "" && err != nil:
 		t.Errorf("%s: %v", what, err)
 	case flag != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), flag)):
-		t.Errorf("%s: want a refusal that names %s: %v", what, flag, err)
+		t.Errorf("%s: got error %v, want a RefusedError that names %s", what, err, flag)
 	}
 }
 
@@ -43,7 +44,7 @@ func TestOwnExecutionsMayUseEverything(t *testing.T) {
 	allowed(t, "no process in a directory", p.ProcessDir(nil, "/"), "--no-process")
 }
 
-func TestNetworkIsLimitedToWhatIsAllowed(t *testing.T) {
+func TestNetworkDefinitionMayUseOnlyAllowedValues(t *testing.T) {
 	p := policy.Policy{Rays: []string{"http://Ray.example:8265/", "auto"}, Contexts: []string{"dev"}, Variables: []string{"HF_TOKEN"}}
 	for _, c := range []struct {
 		what string
@@ -56,7 +57,7 @@ func TestNetworkIsLimitedToWhatIsAllowed(t *testing.T) {
 		{"another port", p.Ray(network, "http://ray.example:8266"), "--allow-ray"},
 		{"another scheme", p.Ray(network, "https://ray.example:8265"), "--allow-ray"},
 		{"a user in the address", p.Ray(network, "http://ray.example:8265@evil.example"), "--allow-ray"},
-		{"a name that begins so", p.Ray(network, "http://ray.example.evil.example:8265"), "--allow-ray"},
+		{"a host name with the same prefix", p.Ray(network, "http://ray.example.evil.example:8265"), "--allow-ray"},
 		{"a path", p.Ray(network, "http://ray.example:8265/../x"), "--allow-ray"},
 		{"an allowed context", p.Context(network, "dev"), ""},
 		{"another context", p.Context(network, "prod"), "--allow-context"},
@@ -68,7 +69,7 @@ func TestNetworkIsLimitedToWhatIsAllowed(t *testing.T) {
 	}
 }
 
-func TestInputIsLimitedToWhatTheDefinitionNames(t *testing.T) {
+func TestNetworkInputMayUseOnlyValuesOfTheDefinition(t *testing.T) {
 	labels := input(`{"StartAt": "A", "States": {"A": {"Type": "Task", "Assign": {"eks": {"ClusterName": "c", "Endpoint": "https://c.example",
 		"CertificateAuthority": "Q0E="}}, "Arguments": {"Address": "http://ray.example:8265", "WorkingDir": "/srv/code",
 		"Entrypoint": "https://evil.example", "RuntimeEnv": {"py_modules": ["/srv/modules/m.py"], "env_vars": {"X": "/etc"}},
@@ -81,7 +82,7 @@ func TestInputIsLimitedToWhatTheDefinitionNames(t *testing.T) {
 	}{
 		{"the Ray", p.Ray(labels, "http://ray.example:8265"), ""},
 		{"another Ray", p.Ray(labels, "http://evil.example:8265"), "--allow-ray"},
-		{"a string that names no Ray", p.Ray(labels, "https://evil.example"), "--allow-ray"},
+		{"a string of another field", p.Ray(labels, "https://evil.example"), "--allow-ray"},
 		{"the cluster", p.Endpoint(labels, "c", "https://c.example", "Q0E="), ""},
 		{"another endpoint", p.Endpoint(labels, "c", "https://evil.example", "Q0E="), "--eks-cluster"},
 		{"another authority", p.Endpoint(labels, "c", "https://c.example", "RVZJTA=="), "--eks-cluster"},
@@ -91,23 +92,23 @@ func TestInputIsLimitedToWhatTheDefinitionNames(t *testing.T) {
 		{"the directory", p.Dir(labels, "/srv/code"), ""},
 		{"a file in it", p.Dir(labels, "/srv/code/requirements.txt"), ""},
 		{"the module", p.Dir(labels, "/srv/modules/m.py"), ""},
-		{"beside the module", p.Dir(labels, "/srv/modules/other.py"), "--allow-dir"},
+		{"a file next to the module", p.Dir(labels, "/srv/modules/other.py"), "--allow-dir"},
 		{"a parameter's directory", p.Dir(labels, "/etc"), "--allow-dir"},
 	} {
 		allowed(t, c.what, c.err, c.flag)
 	}
 }
 
-func TestDirectoryOfAProcess(t *testing.T) {
+func TestProcessDir(t *testing.T) {
 	labels := input(`{"Dir": "/srv/code"}`)
 	var p policy.Policy
-	allowed(t, "what the process could read anyway", p.ProcessDir(network, "/etc"), "")
-	allowed(t, "the definition's", p.ProcessDir(labels, "/srv/code"), "")
-	allowed(t, "the input's, where the owner's command would find files of others", p.ProcessDir(labels, "/tmp"), "--allow-dir")
+	allowed(t, "a directory that the command can read anyway", p.ProcessDir(network, "/etc"), "")
+	allowed(t, "a directory of the owner's definition", p.ProcessDir(labels, "/srv/code"), "")
+	allowed(t, "a directory of the input, where the owner's command would use files of others", p.ProcessDir(labels, "/tmp"), "--allow-dir")
 }
 
-// A caller over the network can send any text as a definition: what it names is not the owner's.
-func TestDefinitionOfTheNetworkAllowsNothing(t *testing.T) {
+// TestOwnLabelOfANetworkDefinitionIsIgnored: the values in a definition that came over the network are not the owner's.
+func TestOwnLabelOfANetworkDefinitionIsIgnored(t *testing.T) {
 	labels := map[string]string{task.OriginLabel: task.NetworkDefinition, task.OwnLabel: `["PATH"]`}
 	var p policy.Policy
 	allowed(t, "a label of another origin", p.Env(labels, "PATH"), "--allow-env")

@@ -19,35 +19,35 @@ import (
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
-// Arguments are what a definition gives to process:run.sync.
+// Arguments are the arguments of process:run.sync. Either Command or Shell is set.
 type Arguments struct {
 	jobenv.Secrets
 	ID             string            `json:"Id"`
 	Command        []string          `json:"Command"`
 	Shell          string            `json:"Shell"`
 	Dir            string            `json:"Dir"`
-	Snapshot       *Snapshot         `json:"Snapshot"` // run in a fresh copy of Dir, as it was when the execution started
+	Snapshot       *Snapshot         `json:"Snapshot"` // if set, the process runs in a new copy of Dir as it was when the execution started
 	Environment    map[string]string `json:"Environment"`
-	Params         json.RawMessage   `json:"Params"` // an object, where Environment does not hold the parameters as text
+	Params         json.RawMessage   `json:"Params"` // the parameters as an object, if they are too large for Environment
 	InheritEnv     hostenv.Inherit   `json:"InheritEnv"`
 	TimeoutSeconds *float64          `json:"TimeoutSeconds"`
 	Metadata       map[string]string `json:"Metadata"`
 }
 
-// Snapshot says how Dir is packed.
+// Snapshot configures the copy of Dir.
 type Snapshot struct {
-	Excludes []string `json:"Excludes"` // patterns of files not to pack, in addition to those in .gitignore and .rayignore files
+	Excludes []string `json:"Excludes"` // patterns of files to exclude, in addition to those in .gitignore and .rayignore files
 }
 
-// Sources returns the directories to pack that the arguments of run.sync name in a definition. A directory that is an expression is
-// known only when the state is entered.
+// Sources returns the directories that must be packed before an execution starts. arguments are the arguments of run.sync in the
+// definition. Directories that an expression computes are not included: they are known, and packed, only when the state is entered.
 func Sources(arguments json.RawMessage) []snapshot.Source {
 	var a struct {
 		Dir      any
 		Snapshot *Snapshot
 	}
 	if json.Unmarshal(arguments, &a) != nil {
-		return nil // the attempt will report the error
+		return nil // the attempt reports the error
 	}
 	if dir, ok := a.Dir.(string); ok && filepath.IsAbs(dir) && a.Snapshot != nil {
 		return []snapshot.Source{{Path: dir, Excludes: a.Snapshot.Excludes}}
@@ -55,9 +55,8 @@ func Sources(arguments json.RawMessage) []snapshot.Source {
 	return nil
 }
 
-var (
-	processID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-)
+// processID matches a DNS label. A process id is also the name of a directory.
+var processID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 func parseArguments(input []byte) (*Arguments, error) {
 	var a Arguments
@@ -72,15 +71,15 @@ func (a *Arguments) check() error {
 	case !processID.MatchString(a.ID):
 		return fmt.Errorf("the argument Id %q must be a DNS label of at most 63 characters", a.ID)
 	case (len(a.Command) == 0) == (a.Shell == ""):
-		return errors.New("either Command, a list, or Shell, a text, is expected")
+		return errors.New("exactly one of the arguments Command (a list) and Shell (a string) must be set")
 	case a.Dir != "" && !filepath.IsAbs(a.Dir):
 		return fmt.Errorf("the argument Dir %q must be an absolute path", a.Dir)
 	case a.Dir == "" && a.Snapshot != nil:
-		return errors.New("the argument Snapshot needs Dir")
+		return errors.New("the argument Snapshot requires the argument Dir")
 	case a.TimeoutSeconds != nil && (*a.TimeoutSeconds <= 0 || math.IsNaN(*a.TimeoutSeconds)):
-		return errors.New("TimeoutSeconds must be more than 0")
+		return fmt.Errorf("the argument TimeoutSeconds must be greater than 0, got %v", *a.TimeoutSeconds)
 	case slices.ContainsFunc(append([]string{a.Shell, a.Dir}, a.Command...), func(s string) bool { return strings.Contains(s, "\x00") }):
-		return errors.New("a command must not contain the character 0")
+		return errors.New("the arguments Command, Shell and Dir must not contain NUL characters")
 	}
 	return a.checkEnvironment()
 }
@@ -88,12 +87,14 @@ func (a *Arguments) check() error {
 func (a *Arguments) checkEnvironment() error {
 	for name, v := range a.Environment {
 		if !jobenv.IsVariable(name) || strings.Contains(v, "\x00") {
-			return fmt.Errorf("the argument Environment %q must name a variable, with a value without the character 0", name)
+			return fmt.Errorf("the argument Environment %q must be the name of an environment variable, and its value must not contain NUL "+
+				"characters", name)
 		}
 	}
 	return a.Secrets.Check()
 }
 
+// timeout returns the maximum run time, or 0 if there is none. It is at most 100 years, so that it does not overflow a time.Duration.
 func (a *Arguments) timeout() time.Duration {
 	if a.TimeoutSeconds == nil {
 		return 0
@@ -108,7 +109,7 @@ func (a *Arguments) argv() []string {
 	return a.Command
 }
 
-// given are the names of variables that the process gets by the arguments.
+// given returns the names of the variables that the arguments set.
 func (a *Arguments) given() map[string]bool {
 	names := map[string]bool{}
 	for name := range a.Environment {
@@ -120,15 +121,16 @@ func (a *Arguments) given() map[string]bool {
 	return names
 }
 
-// environment is what the process gets of ours and inherits, the given one over it, and the secrets over all. files are variables that
-// are too long: the process finds them in files of dir.
+// environment returns the environment of the process as NAME=VALUE, and the values to redact. From lowest to highest precedence, the
+// variables are those of hostenv.Base, inherited ones, those of the arguments, and secrets. files contains the values that are too long
+// for a variable, by variable name; the caller writes them to dir, where the process finds them.
 func (a *Arguments) environment(inheritable []string, valueOf func(string) (string, error), dir string) (env, secrets []string, files map[string]string, err error) {
 	given := map[string]string{}
 	maps.Copy(given, a.Environment)
 	if err := jobenv.AddParams(given, a.Params); err != nil {
 		return nil, nil, nil, err
 	}
-	if files, err = jobenv.TakeLong(given); err != nil {
+	if files, err = jobenv.RemoveLong(given); err != nil {
 		return nil, nil, nil, err
 	}
 	for name := range files {

@@ -8,27 +8,28 @@ import (
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
-// How long a process has run does not depend on the wall clock, unless nothing else is known.
-func TestClockStepsDoNotAgeAProcess(t *testing.T) {
+// TestRunTimeIgnoresClockSteps: the run time of a process does not depend on the wall clock, unless there is no recorded uptime of this
+// boot.
+func TestRunTimeIgnoresClockSteps(t *testing.T) {
 	boot, minute := proc.Boot(), proc.Uptime()-time.Minute
 	for _, c := range []struct {
 		name   string
 		boot   string
 		uptime time.Duration
-		start  time.Time // as the wall clock, set since, makes it look
+		start  time.Time // by the wall clock, which was set after the start
 		want   time.Duration
 	}{
-		{"set forward", boot, minute, time.Now().Add(-61 * time.Minute), time.Minute},
-		{"set back", boot, minute, time.Now().Add(time.Hour), time.Minute},
-		{"of an earlier release", "", 0, time.Now().Add(-time.Minute), time.Minute},
-		{"of another boot", "another", minute, time.Now().Add(-2 * time.Minute), 2 * time.Minute},
-		{"of another boot, set back", "another", minute, time.Now().Add(time.Hour), 0},
+		{"clock set forward", boot, minute, time.Now().Add(-61 * time.Minute), time.Minute},
+		{"clock set back", boot, minute, time.Now().Add(time.Hour), time.Minute},
+		{"record of an earlier release", "", 0, time.Now().Add(-time.Minute), time.Minute},
+		{"another boot", "another", minute, time.Now().Add(-2 * time.Minute), 2 * time.Minute},
+		{"another boot, clock set back", "another", minute, time.Now().Add(time.Hour), 0},
 	} {
 		if c.boot != "" && boot == "" {
-			continue // this system knows no boots: the wall clock is all there is
+			continue // this system has no boot id: only the wall clock is available
 		}
 		if ran := proctask.Ran(c.boot, c.uptime, c.start); (ran - c.want).Abs() > 30*time.Second {
-			t.Errorf("%s: it ran %s, want %s", c.name, ran, c.want)
+			t.Errorf("%s: got a run time of %s, want %s", c.name, ran, c.want)
 		}
 	}
 }

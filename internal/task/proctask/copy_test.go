@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
-// TestCopy runs processes in copies of a directory that is edited after the execution started.
+// TestCopy runs processes in copies of a directory that is edited after the execution has started.
 func TestCopy(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	write := func(name, text string) {
@@ -37,7 +37,7 @@ func TestCopy(t *testing.T) {
 	}
 	sources := proctask.Sources(text)
 	if len(sources) != 1 || sources[0].Path != dir {
-		t.Fatalf("the sources are %+v", sources)
+		t.Fatalf("got sources %+v, want only %s", sources, dir)
 	}
 	kept, err := snapshot.In(state).Keep(t.Context(), sources[0])
 	if err != nil {
@@ -71,40 +71,40 @@ func TestCopy(t *testing.T) {
 
 	fault, log, work := run("./main.sh; cat late.log", nil)
 	if copying != 1 {
-		t.Errorf("it was said %d times that the directory is being copied", copying)
+		t.Errorf("the copy was reported as pending %d times, want 1", copying)
 	}
 	if fault != "" || log != "old raw data late.log main.sh\n" || exists(work) {
-		t.Errorf("got %q, log %q, the copy is still there: %v", fault, log, exists(work))
+		t.Errorf("got error %q, log %q, the copy still exists: %v", fault, log, exists(work))
 	}
 	for range 2 { // each attempt has its own copy
 		fault, log, work = run("test ! -e out || exit 3; ./main.sh >out; echo x >>main.sh; exit 1", nil)
 		if fault != stepfn.JobFailed || !strings.Contains(log, "the job wrote files into its copy of the working directory: main.sh, out. They stay") || !strings.Contains(log, work) || !exists(work+"/out") {
-			t.Errorf("got %q, log %q", fault, log)
+			t.Errorf("got error %q, log %q", fault, log)
 		}
 	}
 	if fault, log, _ = run("echo more >>data/raw", nil); fault != "" || log != "" || !exists(dir+"/data/raw") {
-		t.Errorf("an excluded file is not a link to the original: %q, %q", fault, log)
+		t.Errorf("an excluded file is not a link to the original: error %q, log %q", fault, log)
 	}
 	if fault, _, _ = run("echo here >in-place", map[string]any{"Snapshot": nil}); fault != "" || !exists(dir+"/in-place") {
-		t.Errorf("without a snapshot the process does not run in the directory: %q", fault)
+		t.Errorf("without a snapshot, the process does not run in the original directory: error %q", fault)
 	}
 	if fault, _, _ = run("true", map[string]any{"Dir": ""}); fault != stepfn.JobStartFailed {
-		t.Errorf("a snapshot of no directory: %q", fault)
+		t.Errorf("Snapshot without Dir: got error %q, want %s", fault, stepfn.JobStartFailed)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	if fault, log, _ = run("sh main.sh", nil); fault != "" || !strings.Contains(log, "old") {
-		t.Errorf("the directory is gone: %q, %q", fault, log)
+		t.Errorf("after the directory was deleted: error %q, log %q", fault, log)
 	}
 	stopped = true
 	if fault, _, work = run("sh main.sh", nil); fault == "" || exists(work) || exists(work+".new") {
-		t.Errorf("a stop while the directory is copied: %q, and part of the copy stays", fault)
+		t.Errorf("after a stop during the copy: error %q; parts of the copy exist: %v, %v", fault, exists(work), exists(work+".new"))
 	}
 }
 
-// TestMarksAtTheSameTime writes the same file concurrently, as two stops do.
-func TestMarksAtTheSameTime(t *testing.T) {
+// TestConcurrentWrites writes the same file concurrently, as concurrent stops do.
+func TestConcurrentWrites(t *testing.T) {
 	dir := t.TempDir()
 	errs := make(chan error)
 	for range 8 {
@@ -122,6 +122,6 @@ func TestMarksAtTheSameTime(t *testing.T) {
 		}
 	}
 	if left, err := os.ReadDir(dir); len(left) != 1 || err != nil {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("the directory contains %v (%v), want one file", left, err)
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestInheritsLittle looks which variables of ours a process gets, and its supervisor, whose environment it can read.
-func TestInheritsLittle(t *testing.T) {
+// TestInheritedVariables checks which variables of rayorch's environment reach a process, and its supervisor, whose environment the
+// process can read.
+func TestInheritedVariables(t *testing.T) {
 	for name, v := range map[string]string{
 		"AWS_SECRET_ACCESS_KEY": "in-the-shell", "AWS_PROFILE": "dev", "OTHER_TOKEN": "in-the-shell", "LC_TEST": "C", "CUDA_TEST": "0",
 	} {
@@ -22,9 +23,9 @@ func TestInheritsLittle(t *testing.T) {
 		want    []string
 	}{
 		{"by default", nil, nil},
-		{"of a prefix", []string{"AWS_*"}, []string{"AWS_SECRET_ACCESS_KEY=in-the-shell", "AWS_PROFILE=dev"}},
+		{"by prefix", []string{"AWS_*"}, []string{"AWS_SECRET_ACCESS_KEY=in-the-shell", "AWS_PROFILE=dev"}},
 		{"all", true, []string{"AWS_SECRET_ACCESS_KEY=in-the-shell", "AWS_PROFILE=dev", "OTHER_TOKEN=in-the-shell"}},
-		{"all but the given", map[string]any{"OTHER_TOKEN": "given"}, []string{"AWS_PROFILE=dev", "OTHER_TOKEN=given"}},
+		{"all, one is overridden", map[string]any{"OTHER_TOKEN": "given"}, []string{"AWS_PROFILE=dev", "OTHER_TOKEN=given"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -53,7 +54,7 @@ func TestInheritsLittle(t *testing.T) {
 	}
 	t.Run("the supervisor", func(t *testing.T) {
 		if runtime.GOOS != "linux" {
-			t.Skip("only Linux shows the environment of a process in a file")
+			t.Skip("only Linux has the environment of a process in a file")
 		}
 		b := newBench(t)
 		got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{"Id": newID(), "Shell": `tr '\0' '\n' </proc/$PPID/environ`})
@@ -63,8 +64,8 @@ func TestInheritsLittle(t *testing.T) {
 	})
 }
 
-// TestSecretsOfOtherStepsStayHidden prints a secret that the process was not given.
-func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
+// TestSecretsOfOtherStepsAreRedacted prints a secret that is listed only in Redact.
+func TestSecretsOfOtherStepsAreRedacted(t *testing.T) {
 	b := newBench(t)
 	b.getenv = map[string]string{"HOST_KEY": "s3cr3t-value"}
 	got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{
@@ -76,7 +77,8 @@ func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
 	}
 }
 
-func TestFailsForAVariableThatIsNotInherited(t *testing.T) {
+// TestHintAboutAVariableThatIsNotInherited fails a process whose last lines name a variable that it did not inherit.
+func TestHintAboutAVariableThatIsNotInherited(t *testing.T) {
 	t.Setenv("OTHER_TOKEN", "in-the-shell")
 	for _, test := range []struct {
 		env  map[string]string

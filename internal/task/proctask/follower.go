@@ -7,25 +7,26 @@ import (
 	"strings"
 )
 
-// lineBytes bounds a line; a longer one is cut into several. Most are shorter than bufferBytes, which are read at once.
 const (
-	lineBytes   = 1 << 20
+	// lineBytes is the maximum length of a line. A longer line is split.
+	lineBytes = 1 << 20
+	// bufferBytes is the size of one read. The buffer grows up to lineBytes if a line does not fit.
 	bufferBytes = 64 << 10
 )
 
-// follower passes on a growing file's lines, from a byte on.
+// follower reads the lines of a file that another process appends to, starting at an offset.
 type follower struct {
 	path string
-	at   int64 // all before was passed on
+	at   int64 // offset of the next line, in bytes
 	emit func(line string, position []byte)
 	buf  []byte
 }
 
-// read passes on the whole lines that there are now, some of them when there are many: more says so.
+// read emits the complete lines of the next part of the file, at most a buffer. It returns true if there may be more.
 func (f *follower) read() (more bool) {
 	file, err := os.Open(f.path)
 	if err != nil {
-		return false // not made yet
+		return false // the supervisor has not created it yet
 	}
 	defer file.Close()
 	if f.buf == nil {
@@ -45,6 +46,7 @@ func (f *follower) read() (more bool) {
 	return end > 0
 }
 
+// pass emits the lines of data, with the offset that follows each.
 func (f *follower) pass(data []byte) {
 	for line := range bytes.Lines(data) {
 		f.at += int64(len(line))
@@ -53,14 +55,15 @@ func (f *follower) pass(data []byte) {
 	}
 }
 
-// some passes on what there is now, within bounds, so that the end of the process is looked for, too.
-func (f *follower) some() {
+// readSome emits the lines that the file contains now. The number of reads is limited, so that a process that prints without pause does
+// not keep the caller from checking whether the process has ended.
+func (f *follower) readSome() {
 	for n := 0; n < 64 && f.read(); n++ {
 	}
 }
 
-// rest passes on all, an unfinished last line, too: nothing more will come.
-func (f *follower) rest() {
+// readRest emits the remaining lines, including an incomplete last line. The process must have ended.
+func (f *follower) readRest() {
 	for f.read() {
 	}
 	if file, err := os.Open(f.path); err == nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
-// disk is a file that has room for some bytes.
+// disk is a file on a disk with limited space.
 type disk struct {
 	text strings.Builder
-	room int
+	room int // free bytes
 }
 
 func (d *disk) Write(p []byte) (int, error) {
@@ -28,18 +28,18 @@ func (d *disk) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestLostOutput fills the disk after each byte: the log says how much of the output is missing.
+// TestLostOutput writes a log to disks of all sizes up to 40 bytes: the log says how many bytes of the output were lost.
 func TestLostOutput(t *testing.T) {
 	for room := range 40 {
 		file := &disk{room: room}
 		log, end := proctask.NewOutput(file, nil)
 		for i := range 10 {
 			if n, err := fmt.Fprintf(log, "line %d\n", i); n != 7 || err != nil {
-				t.Fatalf("the process got %d, %v", n, err)
+				t.Fatalf("the write of the process returned %d, %v, want 7, nil", n, err)
 			}
 		}
 		if end() {
-			t.Fatalf("room for %d bytes: nothing seems to be lost", room)
+			t.Fatalf("%d bytes free: the log does not report lost bytes as pending", room)
 		}
 		kept := file.text.Len()
 		file.room = 1000
@@ -47,18 +47,18 @@ func TestLostOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !end() {
-			t.Fatal("still not said what is lost")
+			t.Fatal("the log does not contain a note about the lost bytes")
 		}
 		got := file.text.String()
-		said := strings.Contains(got, " bytes of output are lost: write log: no space left on device\n") && strings.HasSuffix(got, "later\n")
-		if !said || got[:min(room, kept)] != "line 0\nline 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\n"[:min(room, kept)] {
-			t.Errorf("room for %d bytes: got %q", room, got)
+		noted := strings.Contains(got, " bytes of output were lost: write log: no space left on device\n") && strings.HasSuffix(got, "later\n")
+		if !noted || got[:min(room, kept)] != "line 0\nline 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\n"[:min(room, kept)] {
+			t.Errorf("%d bytes free: got log %q", room, got)
 		}
 	}
 }
 
-// TestLeftBehind starts something that prints after the process has ended: it does not end for want of a reader, and the
-// job's end does not wait for it.
+// TestLeftBehind starts a child process that prints after its parent has ended. The child is not terminated by SIGPIPE, and the job ends
+// without waiting for the child.
 func TestLeftBehind(t *testing.T) {
 	b := newBench(t)
 	dir := t.TempDir()
@@ -71,7 +71,7 @@ func TestLeftBehind(t *testing.T) {
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "what was left behind has printed", func() error {
+	await(t, "the child process has printed", func() error {
 		_, err := os.Stat(through)
 		return err
 	})

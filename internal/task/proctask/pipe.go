@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// outputPipe takes what a process prints. The process does not write to the log itself, which may fail: it could not tell a
-// full disk under its log from one under its results.
+// outputPipe copies the output of a process to its log through a pipe. The process does not write to the log file itself, because it
+// would fail on a full disk although its own files may be on another one.
 type outputPipe struct {
 	read    *os.File
-	log     *hidingLog
-	drained chan struct{} // closed when all is in the log that was printed before drain
-	ended   chan struct{} // closed when nobody can print any more
+	log     *redactingLog
+	drained chan struct{} // closed when the log contains everything that was printed before drain
+	ended   chan struct{} // closed when all processes have closed their end of the pipe
 }
 
-// newOutputPipe returns the end for the process, which the caller closes once the process has it.
-func newOutputPipe(log *hidingLog) (*outputPipe, *os.File, error) {
+// newOutputPipe returns the pipe and its write end. The caller passes the write end to the process and then closes its own copy.
+func newOutputPipe(log *redactingLog) (*outputPipe, *os.File, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -28,6 +28,7 @@ func newOutputPipe(log *hidingLog) (*outputPipe, *os.File, error) {
 	return p, write, nil
 }
 
+// copy copies the output to the log until drain interrupts it. Then it discards any further output until the end of the pipe.
 func (p *outputPipe) copy() {
 	defer close(p.ended)
 	defer p.read.Close()
@@ -39,7 +40,7 @@ func (p *outputPipe) copy() {
 			continue
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			p.rest(buf)
+			p.readRest(buf)
 		}
 		close(p.drained)
 		_, _ = io.Copy(io.Discard, p.read)
@@ -47,11 +48,12 @@ func (p *outputPipe) copy() {
 	}
 }
 
-// pipeBytes is the most that a pipe holds: what comes after that was printed after the job's end, by what it left behind.
+// pipeBytes is the maximum size of a pipe's buffer. Anything after that many bytes was printed after the process ended, by child
+// processes that it left behind.
 const pipeBytes = 1 << 20
 
-// rest takes what is in the pipe without waiting for more.
-func (p *outputPipe) rest(buf []byte) {
+// readRest copies the bytes that are in the pipe's buffer to the log. It does not wait for more.
+func (p *outputPipe) readRest(buf []byte) {
 	if p.read.SetReadDeadline(time.Time{}) != nil {
 		return
 	}
@@ -75,9 +77,9 @@ func (p *outputPipe) rest(buf []byte) {
 	})
 }
 
-// drain returns when all that a process that has ended printed is in the log. What it started and left behind may print on,
-// which is not the job's output; it must not end for want of a reader.
+// drain returns when the log contains all output of the process, which has ended. Child processes that it left behind may print more:
+// that is not output of the job and is discarded, but the pipe stays open, so that they do not get SIGPIPE.
 func (p *outputPipe) drain() {
-	_ = p.read.SetReadDeadline(time.Unix(1, 0)) // fails when the pipe is at its end already
+	_ = p.read.SetReadDeadline(time.Unix(1, 0)) // interrupts Read; fails if copy has already reached the end of the pipe
 	<-p.drained
 }

@@ -1,6 +1,6 @@
-// Package proctask runs Tasks as processes of this machine, each under a supervisor that outlives rayorch: our own program
-// started again, which notes in a directory what a later rayorch must know. The engine calls the Runner; cmd/rayorch's
-// hidden subcommand calls SuperviseMain.
+// Package proctask runs Tasks as processes on this machine. Each process has a supervisor: another process of the rayorch binary, which
+// continues if rayorch exits, and records the state of the process in a directory, where a later rayorch process finds it. The engine
+// calls the Runner; a hidden subcommand of cmd/rayorch calls SuperviseMain.
 package proctask
 
 import (
@@ -20,29 +20,28 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// Config says where the processes' directories are and how the supervisor is called.
+// Config configures a Runner.
 type Config struct {
-	// Dir has a directory for each process, by its Id.
+	// Dir contains a directory for each process, named by its id.
 	Dir string
-	// Supervisor is the command that ends in SuperviseMain; the process's directory is added to it.
+	// Supervisor is a command that calls SuperviseMain. The Runner appends the directory of the process as the last argument.
 	Supervisor []string
-	// Code has the packages of directories as they were when the executions started.
+	// Code contains the packages of working directories as they were when the executions started.
 	Code *snapshot.Store
-	// Policy limits what executions that came over the network may use, and may refuse processes. Defaults to nothing that they
-	// name, and processes.
+	// Policy limits what executions that came over the network may use, and can forbid processes. The zero value allows processes.
 	Policy policy.Policy
-	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
+	// Secret returns the values of the variables that SecretEnv names. By default, no variable is set.
 	Secret task.SecretSource
-	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.
+	// Inheritable returns the environment from which InheritEnv selects variables, as NAME=VALUE. Default: os.Environ.
 	Inheritable func() []string
-	// StopGrace is what a process has between SIGTERM and SIGKILL. Defaults to 10 s.
+	// StopGrace is the time between SIGTERM and SIGKILL. Default: 10 s.
 	StopGrace time.Duration
 }
 
-// Runner is a task.Runner. It holds nothing between its calls.
+// Runner implements task.Runner. It has no state except its configuration.
 type Runner struct{ cfg Config }
 
-// New makes a runner.
+// New returns a Runner.
 func New(cfg Config) *Runner {
 	if cfg.StopGrace == 0 {
 		cfg.StopGrace = 10 * time.Second
@@ -56,7 +55,7 @@ func New(cfg Config) *Runner {
 	return &Runner{cfg}
 }
 
-// Run does one attempt.
+// Run implements task.Runner.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	switch req.Resource {
 	case stepfn.ProcessRun:
@@ -64,26 +63,28 @@ func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	case stepfn.ProcessStop:
 		return r.stopProcesses(ctx, req)
 	}
-	return task.Fail(stepfn.JobStartFailed, fmt.Sprintf("the resource %s is none of %s, %s", req.Resource, stepfn.ProcessRun, stepfn.ProcessStop))
+	return task.Fail(stepfn.JobStartFailed, fmt.Sprintf("the resource %s is not supported: it must be %s or %s",
+		req.Resource, stepfn.ProcessRun, stepfn.ProcessStop))
 }
 
-// StopArguments say which processes process:stop stops: those that all given fields hold for.
+// StopArguments are the arguments of process:stop. They select the processes that match all fields that are set.
 type StopArguments struct {
 	IDs    []string `json:"Ids"`
-	Prefix string
+	Prefix string   // of the id
 }
 
+// stopProcesses stops the selected processes that are running and returns their ids. Repeating it has no further effect.
 func (r *Runner) stopProcesses(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
 	if err := task.Decode(req.Input, &args); err != nil {
 		return task.Fail(stepfn.JobStartFailed, "the arguments of process:stop: "+err.Error())
 	}
 	if len(args.IDs) == 0 && args.Prefix == "" {
-		return task.Fail(stepfn.JobStartFailed, "process:stop needs Ids or Prefix")
+		return task.Fail(stepfn.JobStartFailed, "process:stop requires Ids or Prefix")
 	}
 	stopped := []string{}
-	places, err := r.places()
-	for _, p := range places {
+	dirs, err := r.procDirs()
+	for _, p := range dirs {
 		if ctx.Err() != nil {
 			break
 		}
@@ -114,25 +115,26 @@ func (a StopArguments) match(id string) bool {
 	return len(a.IDs) == 0
 }
 
-func (r *Runner) places() ([]place, error) {
+// procDirs returns the directories of all processes, running or not.
+func (r *Runner) procDirs() ([]procDir, error) {
 	entries, err := os.ReadDir(r.cfg.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var all []place
+	var all []procDir
 	for _, entry := range entries {
 		if entry.IsDir() {
-			all = append(all, place(filepath.Join(r.cfg.Dir, entry.Name())))
+			all = append(all, procDir(filepath.Join(r.cfg.Dir, entry.Name())))
 		}
 	}
 	return all, err
 }
 
-// Finished lists the ids of processes that ended before a time.
+// Finished returns the ids of the processes that ended before a time.
 func (r *Runner) Finished(before time.Time) ([]string, error) {
-	places, err := r.places()
+	dirs, err := r.procDirs()
 	var ids []string
-	for _, p := range places {
+	for _, p := range dirs {
 		if end, ok := p.exit(); ok && end.EndTime < before.UnixMilli() {
 			ids = append(ids, p.id())
 		}
@@ -140,14 +142,14 @@ func (r *Runner) Finished(before time.Time) ([]string, error) {
 	return ids, err
 }
 
-// Remove removes what is kept of a process that has ended.
+// Remove deletes the directory of a process that has ended.
 func (r *Runner) Remove(id string) error {
 	if !processID.MatchString(id) {
-		return fmt.Errorf("%q is no process id", id)
+		return fmt.Errorf("%q is not a valid process id", id)
 	}
-	p := place(filepath.Join(r.cfg.Dir, id))
+	p := procDir(filepath.Join(r.cfg.Dir, id))
 	if !p.ended() {
-		return fmt.Errorf("process %s still runs", id)
+		return fmt.Errorf("the process %s is still running", id)
 	}
 	return os.RemoveAll(string(p))
 }

@@ -18,9 +18,10 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
-// TestMain is also the supervisor, and a rayorch that a test kills.
+// TestMain also runs the supervisor, and an engine that a test kills, if the arguments request it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "supervise" {
 		os.Exit(proctask.SuperviseMain(os.Args[2:]))
@@ -33,39 +34,26 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// bench acts as the engine for one attempt: it stores records and the log, which a second run of the attempt gets.
 type bench struct {
-	dir     string
-	getenv  map[string]string
-	mu      sync.Mutex
-	records map[string][]byte
-	taken   int
-	log     keptLog
-	code    string            // the state directory with the snapshots
-	labels  map[string]string // of the execution
-	pending func(reason string, since time.Time)
+	dir       string
+	getenv    map[string]string // values of host variables
+	mu        sync.Mutex
+	records   map[string][]byte
+	submitted int // number of calls of Submitted
+	log       tasktest.Log
+	code      string            // the state directory with the snapshots
+	labels    map[string]string // of the execution
+	pending   func(reason string, since time.Time)
 }
 
-// keptLog is a task.Log.
-type keptLog struct {
-	bytes.Buffer
-	position []byte
-}
-
-func (l *keptLog) Append(lines, position []byte) error {
-	l.position = position
-	_, err := l.Write(lines)
-	return err
-}
-
-func (l *keptLog) Position() []byte { return l.position }
-
-// newBench makes a bench; what still runs when its test ends, as after a failure, is stopped.
+// newBench returns a bench. At the end of the test, it stops processes that are still running, as after a failed assertion.
 func newBench(t *testing.T) *bench {
 	b := newBenchAt(t.TempDir())
 	t.Cleanup(func() {
 		req := newBenchAt(b.dir).request(stepfn.ProcessStop, []byte(`{"Prefix": "p-"}`))
 		if got := b.runner(nil).Run(context.Background(), req); got.Error != "" {
-			t.Errorf("stop what is left: %+v", got)
+			t.Errorf("stop remaining processes: %+v", got)
 		}
 	})
 	return b
@@ -95,7 +83,7 @@ func (b *bench) request(resource string, input []byte) *task.Request {
 			b.records[key] = bytes.Clone(record)
 			return nil
 		},
-		Submitted: func([]byte) error { b.taken++; return nil },
+		Submitted: func([]byte) error { b.submitted++; return nil },
 	}
 }
 
@@ -121,27 +109,27 @@ func TestRun(t *testing.T) {
 	}{
 		{"shell", map[string]any{"Shell": "echo hello $WHO", "Environment": map[string]string{"WHO": "world"}}, "", "", "null", "hello world\n"},
 		{"command", map[string]any{"Command": []string{"printf", "%s|", "a b", "$HOME"}}, "", "", "null", "a b|$HOME|\n"},
-		{"output by file", map[string]any{"Shell": `echo '{"a": 1}' > "$RAYORCH_OUTPUT"`}, "", "", `{"a":1}`, ""},
-		{"output by mark", map[string]any{"Shell": `echo '::rayorch-output::[1]'; echo later`}, "", "", `[1]`, "later\n"},
-		{"output is no json", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "not JSON", "", ""},
+		{"output in a file", map[string]any{"Shell": `echo '{"a": 1}' > "$RAYORCH_OUTPUT"`}, "", "", `{"a":1}`, ""},
+		{"output in the log", map[string]any{"Shell": `echo '::rayorch-output::[1]'; echo later`}, "", "", `[1]`, "later\n"},
+		{"output is not JSON", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "not JSON", "", ""},
 		{"output too large", map[string]any{"Shell": `head -c 40000 /dev/zero | tr '\0' 1 > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "storage", "", ""},
 		{"long parameter", map[string]any{"Params": map[string]any{"big": strings.Repeat("x", 200_000), "n": 1}, "Shell": `echo "$RAYORCH_PARAM_N ${RAYORCH_PARAMS-none}"; ` +
 			`wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_BIG_FILE"`}, "", "", "null", "1 none\n200016\n200000\n"},
 		{"parameters", map[string]any{"Params": map[string]any{"a": strings.Repeat("x", 120_000)}, "Shell": `printf %s "$RAYORCH_PARAM_A" | wc -c; printf %s "$RAYORCH_PARAMS" | wc -c`},
 			"", "", "null", "120000\n120008\n"},
 		{"long variable", map[string]any{"Shell": "true", "Environment": map[string]string{"MINE": strings.Repeat("x", 131_072)}}, stepfn.JobStartFailed,
-			"the environment variable MINE has 131078 bytes with its name, more than the 131072 that Linux takes", "", ""},
+			"the environment variable MINE has 131078 bytes including its name, but Linux allows at most 131072: ", "", ""},
 		{"long script", map[string]any{"Shell": strings.Repeat(": 0000000\n", 20_000) + "echo done; exit 3"}, stepfn.JobFailed, "exit code 3\ndone", "", "done\n"},
 		{"long line", map[string]any{"Shell": "head -c 70000 /dev/zero | tr '\\0' x; echo; echo end"}, "", "", "null", strings.Repeat("x", 70_000) + "\nend\n"},
 		{"fails", map[string]any{"Shell": "echo why; exit 4"}, stepfn.JobFailed, "exit code 4\nwhy", "", "why\n"},
-		{"is killed", map[string]any{"Shell": "kill -9 $$"}, stepfn.JobFailed, "signal killed", "", ""},
+		{"is killed", map[string]any{"Shell": "kill -9 $$"}, stepfn.JobFailed, "signal: killed", "", ""},
 		{"no such program", map[string]any{"Command": []string{"/no/such/program"}}, stepfn.JobStartFailed, "no such file", "", ""},
 		{"no such directory", map[string]any{"Shell": "true", "Dir": "/no/such/dir"}, stepfn.JobStartFailed, "no such file", "", ""},
-		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "(limit 0.3 s)", "", ""},
-		{"nothing to run", map[string]any{}, stepfn.JobStartFailed, "Command", "", ""},
+		{"timeout", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "(limit 0.3 s)", "", ""},
+		{"no command", map[string]any{}, stepfn.JobStartFailed, "Command", "", ""},
 		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, stepfn.JobStartFailed, `"Comand"`, "", ""},
-		{"bad inheritance", map[string]any{"Shell": "true", "InheritEnv": "AWS_*"}, stepfn.JobStartFailed, "InheritEnv must be true or a list", "", ""},
-		{"bad redaction", map[string]any{"Shell": "true", "Redact": []any{map[string]string{}}}, stepfn.JobStartFailed, "Redact must be a list", "", ""},
+		{"invalid InheritEnv", map[string]any{"Shell": "true", "InheritEnv": "AWS_*"}, stepfn.JobStartFailed, "InheritEnv must be true or a list", "", ""},
+		{"invalid Redact", map[string]any{"Shell": "true", "Redact": []any{map[string]string{}}}, stepfn.JobStartFailed, "Redact must be a list", "", ""},
 		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, stepfn.JobStartFailed, "NOT_SET", "", ""},
 	}
 	for _, test := range tests {
@@ -155,17 +143,19 @@ func TestRun(t *testing.T) {
 			if test.wantError == "" {
 				var out proctask.Output
 				if err := json.Unmarshal(got.Output, &out); err != nil || string(out.Output) != test.wantOut || out.PID == 0 || out.EndTime < out.StartTime {
-					t.Errorf("the output is %s (%v)", got.Output, err)
+					t.Errorf("got result %s (%v), want output %s", got.Output, err, test.wantOut)
 				}
 			}
 			if b.log.String() != test.wantLog {
-				t.Errorf("the log is %q, want %q", b.log.String(), test.wantLog)
+				t.Errorf("got log %q, want %q", b.log.String(), test.wantLog)
 			}
 		})
 	}
 }
 
-func TestSecretsStayHidden(t *testing.T) {
+// TestSecretsAreRedacted looks for a secret in the result, the log, and the files of the process's directory. The job itself may write
+// it to the file of its output.
+func TestSecretsAreRedacted(t *testing.T) {
 	b := newBench(t)
 	b.getenv["HOST_KEY"] = "s3cr3t-value"
 	got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{
@@ -182,13 +172,13 @@ func TestSecretsStayHidden(t *testing.T) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if name := filepath.Base(file); err == nil && bytes.Contains(text, []byte("s3cr3t")) && name != "log" && name != "output" {
-			t.Errorf("%s holds the secret", file)
+			t.Errorf("%s contains the secret", file)
 		}
 	}
 }
 
-// TestSurvivesAKill kills the engine while the process runs, and attaches to it again.
-func TestSurvivesAKill(t *testing.T) {
+// TestProcessSurvivesTheEngine kills the engine while the process runs, and runs the attempt again: it follows the same process.
+func TestProcessSurvivesTheEngine(t *testing.T) {
 	b, work := newBench(t), t.TempDir()
 	args := map[string]any{"Id": newID(), "Shell": fmt.Sprintf("echo ran >> %s/runs; while [ ! -e %[1]s/go ]; do sleep 0.05; done; cat %[1]s/runs", work)}
 	input, err := json.Marshal(args)
@@ -203,7 +193,7 @@ func TestSurvivesAKill(t *testing.T) {
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the process is noted", func() error {
+	await(t, "the process is recorded", func() error {
 		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
 		return err
 	})
@@ -220,43 +210,44 @@ func TestSurvivesAKill(t *testing.T) {
 	}
 	again := b.run(t.Context(), t, stepfn.ProcessRun, args)
 	if !bytes.Equal(again.Output, got.Output) {
-		t.Errorf("the same id again gives %s, want %s", again.Output, got.Output)
+		t.Errorf("the same id again: got %s, want %s", again.Output, got.Output)
 	}
 	args["Shell"] = "echo other"
 	if got := b.run(t.Context(), t, stepfn.ProcessRun, args); got.Error != stepfn.JobStartFailed {
-		t.Errorf("another command of the same id gives %+v", got)
+		t.Errorf("another command with the same id: got %+v, want %s", got, stepfn.JobStartFailed)
 	}
 }
 
-// await looks until a look finds nothing missing; what names what is waited for. Only what is broken takes so many minutes.
-func await(t *testing.T, what string, look func() error) {
+// await polls until check returns nil. what describes the condition for the failure message. The timeout of 5 minutes is far longer than
+// any check takes, even on a busy machine.
+func await(t *testing.T, what string, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		err := look()
+		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting until %s: %v", what, err)
+			t.Fatalf("timeout while waiting until %s: %v", what, err)
 		}
 	}
 }
 
-// awaitText waits until a file ends with a text, and gives what it holds then.
+// awaitText waits until a file ends with end, and returns the content of the file.
 func awaitText(t *testing.T, path, end string) (text string) {
 	t.Helper()
 	await(t, fmt.Sprintf("%s ends with %q", path, end), func() error {
 		data, err := os.ReadFile(path)
 		if text = string(data); err == nil && !strings.HasSuffix(text, end) {
-			err = fmt.Errorf("it holds %q", text)
+			err = fmt.Errorf("it contains %q", text)
 		}
 		return err
 	})
 	return text
 }
 
-// TestStopEndsAll stops a process that ignores SIGTERM and has started another one in a session of its own.
-func TestStopEndsAll(t *testing.T) {
+// TestStopEndsDescendants stops a process that ignores SIGTERM and has started a child in another session.
+func TestStopEndsDescendants(t *testing.T) {
 	for _, by := range []string{"the engine", "process:stop"} {
 		t.Run(by, func(t *testing.T) {
 			b := newBench(t)
@@ -279,24 +270,25 @@ func TestStopEndsAll(t *testing.T) {
 			}
 			for _, pid := range strings.Fields(strings.TrimSuffix(running, "ready\n")) {
 				if state, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !bytes.Contains(state, []byte(") Z ")) {
-					t.Errorf("process %s is left: %s", pid, state)
+					t.Errorf("process %s is still running: %s", pid, state)
 				}
 			}
 		})
 	}
 }
 
+// newBenchAt returns a bench for the processes in dir.
 func newBenchAt(dir string) *bench {
 	return &bench{dir: dir, records: map[string][]byte{}, getenv: map[string]string{}}
 }
 
-func TestAbandonLeavesItRunning(t *testing.T) {
+func TestProcessContinuesAfterAbandon(t *testing.T) {
 	b, open := newBench(t), filepath.Join(t.TempDir(), "go")
 	args := map[string]any{"Id": newID(), "Shell": "echo one; while [ ! -e " + open + " ]; do sleep 0.05; done; echo two"}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan task.Result, 1)
 	go func() { done <- b.run(ctx, t, stepfn.ProcessRun, args) }()
-	await(t, "the process is noted", func() error {
+	await(t, "the process is recorded", func() error {
 		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
 		return err
 	})
@@ -329,8 +321,8 @@ func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"Id": "a", "Shell": "true", "TimeoutSeconds": 1e300}`))
 	f.Add([]byte(`{"Id": "a", "Command": ["x"], "SecretEnv": {"A": {"Env": "B"}}}`))
 	f.Fuzz(func(t *testing.T, input []byte) {
-		r := proctask.New(proctask.Config{Dir: filepath.Join(t.TempDir(), "none")}) // no supervisor: nothing starts
-		req := &task.Request{Resource: stepfn.ProcessRun, Input: input, Log: &keptLog{}, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
+		r := proctask.New(proctask.Config{Dir: filepath.Join(t.TempDir(), "none")}) // without a supervisor, no process starts
+		req := &task.Request{Resource: stepfn.ProcessRun, Input: input, Log: &tasktest.Log{}, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
 		if got := r.Run(t.Context(), req); got.Error != stepfn.JobStartFailed {
 			t.Errorf("got %+v", got)
 		}

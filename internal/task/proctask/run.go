@@ -25,35 +25,36 @@ import (
 
 const (
 	keySubmitted = "process.submitted"
-	keyLogged    = "process.logged" // of older releases: bytes of the log passed on
+	keyLogged    = "process.logged" // written by older releases: number of bytes of the log that were passed on
 
-	// lookEvery is how often the log and the end are looked for: two system calls.
-	lookEvery = 20 * time.Millisecond
-	// claimWait bounds the start of a program of ours, on a machine that may be busy.
+	// pollInterval is the interval at which the runner checks the log and the exit file. A check costs two system calls.
+	pollInterval = 20 * time.Millisecond
+	// claimWait is how long the supervisor may take to start and to claim the work. It usually takes milliseconds.
 	claimWait = 2 * time.Minute
 )
 
-// attempt is one run of process:run.sync.
+// attempt is one attempt of process:run.sync.
 type attempt struct {
 	r       *Runner
 	req     *task.Request
 	args    *Arguments
-	env     [][]byte
-	files   map[string]string // for the process to read: variables that are too long, and a script that is
-	place   place
+	env     [][]byte          // NAME=VALUE
+	files   map[string]string // values that are too long for a variable, and a script that is too long for an argument, by file name
+	procDir procDir
 	log     *joblog.Log
 	secrets []string
 	lines   *follower
-	before  int64         // bytes of the log that a former process passed on
-	process started       // once known
-	began   time.Duration // of the process, by proc.Uptime
+	before  int64         // number of bytes of the log that a previous rayorch process passed on
+	process started       // zero until the supervisor has recorded it
+	began   time.Duration // start of the process, as an uptime (proc.Uptime)
 }
 
+// runProcess starts the process, or finds the one that a previous rayorch process started, and waits until it ends.
 func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
 	switch err := a.prepare(ctx); {
-	case err != nil && ctx.Err() != nil: // it waited for a secret: what a former process started is stopped without
-		if !a.place.has("claimed") {
+	case err != nil && ctx.Err() != nil: // stopped while prepare waited for a secret; stopping an existing process does not need it
+		if !a.procDir.has("claimed") {
 			return task.Fail(stepfn.JobStopped, context.Cause(ctx).Error())
 		}
 	case err != nil:
@@ -71,17 +72,18 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 	return result
 }
 
+// prepare checks the arguments and collects what the process needs. It may block until the values of secrets are known.
 func (a *attempt) prepare(ctx context.Context) (err error) {
-	a.log = joblog.New(nil, joblog.Redactor{}) // until the secrets are known
+	a.log = joblog.New(nil, joblog.Redactor{}) // replaced below, when the secrets are known
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
-	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
+	a.procDir = procDir(filepath.Join(a.r.cfg.Dir, a.args.ID))
 	if err := a.permitted(); err != nil {
 		return err
 	}
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
-	env, secrets, files, err := a.args.environment(a.r.cfg.Inheritable(), valueOf, a.place.path("files"))
+	env, secrets, files, err := a.args.environment(a.r.cfg.Inheritable(), valueOf, a.procDir.path("files"))
 	if err != nil {
 		return err
 	}
@@ -95,12 +97,13 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// permitted checks what the process uses of the engine's owner. A process that a former engine started goes on.
+// permitted checks that the execution is allowed to use the owner's directories and variables that the arguments name. It does not check
+// a process that this attempt has already started, so that a change of the policy does not end it.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
 	mayRead := func(variable string) error { return may.Env(labels, variable) }
 	a.args.DropDenied(mayRead)
-	if _, ours := a.req.Records[keySubmitted]; ours { // another execution can name the id of a process, too
+	if _, ours := a.req.Records[keySubmitted]; ours { // an existing directory is no proof: another execution may use the same id
 		return nil
 	}
 	errs := []error{may.ProcessDir(labels, a.args.Dir), may.Inherit(labels, a.args.InheritEnv)}
@@ -108,7 +111,7 @@ func (a *attempt) permitted() error {
 	return errors.Join(errs...)
 }
 
-// begin starts the process, once there is room on the disk for what is kept of it.
+// begin starts the process. While the disk is full, it waits for space.
 func (a *attempt) begin(ctx context.Context) error {
 	began := time.Now()
 	defer a.req.Waits("", began)
@@ -117,24 +120,25 @@ func (a *attempt) begin(ctx context.Context) error {
 		if !isFull(err) {
 			return err
 		}
-		a.req.Waits("the disk of the state directory is full: the process waits for space", began)
+		a.req.Waits("the disk of the state directory is full: the process starts when there is space", began)
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(fullEvery):
+		case <-time.After(fullRetry):
 		}
 	}
 }
 
-// start starts a supervisor unless one has claimed the work; two of them cannot both run it.
+// start starts a supervisor unless one has already claimed the work. Even if two supervisors are started, only one claims the work and
+// starts the process.
 func (a *attempt) start(ctx context.Context) error {
-	if err := os.MkdirAll(string(a.place), 0o700); err != nil {
+	if err := os.MkdirAll(string(a.procDir), 0o700); err != nil {
 		return err
 	}
-	if err := a.same(); err != nil {
+	if err := a.checkCommand(); err != nil {
 		return err
 	}
-	if !a.place.has("claimed") {
+	if !a.procDir.has("claimed") {
 		argv, err := a.writeFiles()
 		if err != nil {
 			return err
@@ -156,21 +160,22 @@ func (a *attempt) start(ctx context.Context) error {
 	return errors.Join(a.req.Keep(keySubmitted, []byte("{}")), a.req.Submitted(out))
 }
 
-// same refuses an id that another command has.
-func (a *attempt) same() error {
+// checkCommand returns an error if a process with the same id but another command exists. Otherwise, it records the command.
+func (a *attempt) checkCommand() error {
 	var there []string
-	if a.place.read("command", &there) {
+	if a.procDir.read("command", &there) {
 		if !slices.Equal(there, a.args.argv()) {
-			return fmt.Errorf("another command has the id %s: choose another id", a.args.ID)
+			return fmt.Errorf("a process with another command already has the id %s: choose another id", a.args.ID)
 		}
 		return nil
 	}
-	return a.place.write("command", a.args.argv())
+	return a.procDir.write("command", a.args.argv())
 }
 
-// writeFiles writes values that are too long for a variable or an argument to files. argv is the command that reads them.
+// writeFiles writes the values that are too long for a variable or an argument to files. It returns the command to run: if the script is
+// too long for an argument, the command reads it from its file.
 func (a *attempt) writeFiles() (argv []string, err error) {
-	argv, dir := a.args.argv(), a.place.path("files")
+	argv, dir := a.args.argv(), a.procDir.path("files")
 	if a.args.Shell != "" && len(a.args.Shell) >= jobenv.MaxVariable {
 		argv = []string{"/bin/sh", filepath.Join(dir, "script")}
 		a.files = maps.Clone(a.files)
@@ -189,21 +194,22 @@ func (a *attempt) writeFiles() (argv []string, err error) {
 	return argv, err
 }
 
-// supervise starts the supervisor in a session of its own, so that no terminal and no end of ours reaches it.
+// supervise starts the supervisor for command. The supervisor gets its own session, so that it is not affected by the terminal or by the
+// end of this process.
 func (a *attempt) supervise(command []string) error {
-	data, err := json.Marshal(order{Argv: command, Env: a.env, Dir: a.dir(), Secrets: a.secrets})
+	data, err := json.Marshal(supervisorInput{Argv: command, Env: a.env, Dir: a.dir(), Secrets: a.secrets})
 	if err != nil {
 		return err
 	}
 	if len(a.r.cfg.Supervisor) == 0 {
 		return errors.New("no supervisor is configured")
 	}
-	argv := append(slices.Clone(a.r.cfg.Supervisor), string(a.place))
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives us
+	argv := append(slices.Clone(a.r.cfg.Supervisor), string(a.procDir))
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it must outlive this process
 	cmd.Stdin = bytes.NewReader(data)
-	cmd.Env = hostenv.Base(os.Environ()) // the process can read that of its supervisor
+	cmd.Env = hostenv.Base(os.Environ()) // minimal, because the job can read the environment of its supervisor
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	errs, err := os.OpenFile(a.place.path("supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	errs, err := os.OpenFile(a.procDir.path("supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -213,53 +219,53 @@ func (a *attempt) supervise(command []string) error {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
 	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }() // ends with the supervisor; it only takes up what that leaves behind
+	go func() { exited <- cmd.Wait() }() // ends when the supervisor exits
 	return a.awaitClaim(exited, cmd.Process.Kill)
 }
 
-// awaitClaim returns once a supervisor has taken the work. One that does not in time is killed: it must not take later what
-// has failed by then.
+// awaitClaim waits until a supervisor has claimed the work, at most claimWait. Then it kills the supervisor, so that the supervisor does
+// not start the process after the attempt has failed.
 func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 	timeout := time.After(claimWait)
 	for {
 		select {
 		case err := <-exited:
 			var exit *exec.ExitError
-			if errors.As(err, &exit) && exit.ExitCode() == exitFull && !a.place.has("claimed") {
-				return fmt.Errorf("the supervisor ended: %w", syscall.ENOSPC)
+			if errors.As(err, &exit) && exit.ExitCode() == exitDiskFull && !a.procDir.has("claimed") {
+				return fmt.Errorf("the supervisor exited: %w", syscall.ENOSPC)
 			}
-			if !a.place.has("claimed") {
-				text, _ := os.ReadFile(a.place.path("supervisor.log"))
-				return errors.Join(fmt.Errorf("the supervisor ended: %s", bytes.TrimSpace(text)), err)
+			if !a.procDir.has("claimed") {
+				text, _ := os.ReadFile(a.procDir.path("supervisor.log"))
+				return errors.Join(fmt.Errorf("the supervisor exited: %s", bytes.TrimSpace(text)), err)
 			}
 			return nil
 		case <-timeout:
 			_ = kill()
-			if err := <-exited; !a.place.has("claimed") {
-				return errors.Join(fmt.Errorf("the supervisor did not take the work within %s", claimWait), err)
+			if err := <-exited; !a.procDir.has("claimed") {
+				return errors.Join(fmt.Errorf("the supervisor did not start within %s", claimWait), err)
 			}
 			return nil
 		case <-time.After(5 * time.Millisecond):
-			if a.place.has("claimed") {
+			if a.procDir.has("claimed") {
 				return nil
 			}
 		}
 	}
 }
 
-// follow passes on the log and waits for the end.
+// follow passes the log on and waits until the process ends, runs too long, or ctx ends.
 func (a *attempt) follow(ctx context.Context) task.Result {
 	a.before = a.logged()
-	a.lines = &follower{path: a.place.path("log"), at: a.before, emit: a.log.Line}
-	ticker := time.NewTicker(lookEvery)
+	a.lines = &follower{path: a.procDir.path("log"), at: a.before, emit: a.log.Line}
+	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
-		if e, ok := a.place.exit(); ok {
-			a.lines.rest()
+		if e, ok := a.procDir.exit(); ok {
+			a.lines.readRest()
 			return a.outcome(e)
 		}
-		a.lines.some()
-		if n%50 == 49 && !a.place.supervised() {
+		a.lines.readSome()
+		if n%50 == 49 && !a.procDir.supervised() { // once a second
 			return a.orphaned()
 		}
 		if a.overdue() {
@@ -273,7 +279,7 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	}
 }
 
-// logged is how many bytes of the log a former process passed on.
+// logged returns the number of bytes of the log that a previous rayorch process passed on.
 func (a *attempt) logged() (n int64) {
 	position := a.req.Log.Position()
 	if position == nil {
@@ -283,13 +289,15 @@ func (a *attempt) logged() (n int64) {
 	return max(n, 0)
 }
 
+// overdue reports whether the process has run longer than its timeout. The time since the start is kept by the uptime of the machine, so
+// that setting the clock does not affect it.
 func (a *attempt) overdue() bool {
 	limit := a.args.timeout()
 	if limit == 0 {
 		return false
 	}
 	if a.process.StartTime == 0 {
-		a.process, _ = a.place.process()
+		a.process, _ = a.procDir.process()
 		a.began = proc.Uptime() - a.process.ran()
 	}
 	return a.process.StartTime > 0 && proc.Uptime()-a.began > limit
@@ -297,37 +305,38 @@ func (a *attempt) overdue() bool {
 
 func (a *attempt) timedOut() task.Result {
 	cause := task.TimedOut("the process", proc.Uptime()-a.began, a.args.timeout())
-	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
+	if err := a.procDir.stop(a.r.cfg.StopGrace); err != nil {
 		cause += "; " + err.Error()
 	}
-	a.lines.rest()
+	a.lines.readRest()
 	return task.Fail(stepfn.StatesTimeout, a.log.Cause(cause))
 }
 
+// interrupted handles the end of the attempt's context: it stops the process, unless the engine closes.
 func (a *attempt) interrupted(cause error) task.Result {
 	if errors.Is(cause, task.ErrAbandon) {
 		return task.Fail(stepfn.JobStopped, cause.Error())
 	}
 	result := task.Fail(stepfn.JobStopped, cause.Error())
-	result.Stopped = "the process " + a.args.ID + " does not run any more"
-	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
-		result.Stopped = a.log.Hide.Text(fmt.Sprintf("the process %s could not be stopped, and may still run: %v", a.args.ID, err))
+	result.Stopped = "the process " + a.args.ID + " is no longer running"
+	if err := a.procDir.stop(a.r.cfg.StopGrace); err != nil {
+		result.Stopped = a.log.Hide.Text(fmt.Sprintf("the process %s could not be stopped and may still be running: %v", a.args.ID, err))
 	}
-	a.lines.rest()
+	a.lines.readRest()
 	return result
 }
 
-// orphaned ends a process whose supervisor was killed: nobody will know how it ends.
+// orphaned stops a process whose supervisor was killed, because its exit status cannot be determined.
 func (a *attempt) orphaned() task.Result {
-	if e, ok := a.place.exit(); ok { // written between the looks
-		a.lines.rest()
+	if e, ok := a.procDir.exit(); ok { // the supervisor recorded the exit since the last check
+		a.lines.readRest()
 		return a.outcome(e)
 	}
-	cause := a.place.lostError()
-	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
+	cause := a.procDir.lostError()
+	if err := a.procDir.stop(a.r.cfg.StopGrace); err != nil {
 		cause += "; " + err.Error()
 	}
-	a.lines.rest()
+	a.lines.readRest()
 	return task.Fail(stepfn.JobFailed, a.log.Cause(cause))
 }
 
@@ -336,22 +345,23 @@ type Output struct {
 	ID        string          `json:"Id"`
 	PID       int             `json:"Pid"`
 	ExitCode  int             `json:"ExitCode"`
-	StartTime int64           `json:"StartTime"` // milliseconds since 1970
-	EndTime   int64           `json:"EndTime"`
-	Output    json.RawMessage `json:"Output"`
+	StartTime int64           `json:"StartTime"` // Unix time in milliseconds
+	EndTime   int64           `json:"EndTime"`   // Unix time in milliseconds
+	Output    json.RawMessage `json:"Output"`    // null if the process wrote none
 }
 
+// outcome returns the result of a process that has ended.
 func (a *attempt) outcome(e exit) task.Result {
-	s, ok := a.place.process()
+	s, ok := a.procDir.process()
 	switch {
-	case a.place.has("stop"):
+	case a.procDir.has("stop"):
 		return task.Fail(stepfn.JobStopped, a.log.Cause("the process was stopped"))
 	case e.Error != "" && !ok:
 		return task.Fail(stepfn.JobStartFailed, e.Error)
 	case e.Error != "":
 		return task.Fail(stepfn.JobFailed, a.log.Cause(e.Error))
 	case e.Signal != "":
-		return task.Fail(stepfn.JobFailed, a.log.Cause("the process was ended by the signal "+e.Signal))
+		return task.Fail(stepfn.JobFailed, a.log.Cause("the process was terminated by the signal: "+e.Signal))
 	case e.ExitCode != 0:
 		cause := a.log.Cause(fmt.Sprintf("the process ended with exit code %d", e.ExitCode))
 		return task.Fail(stepfn.JobFailed, cause+a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.args.given(), cause))
@@ -367,13 +377,14 @@ func (a *attempt) outcome(e exit) task.Result {
 	return task.Result{Output: data}
 }
 
-// output is in the log when a wrapper printed it, else in the file that RAYORCH_OUTPUT names.
+// output returns the output of the job. A pipeline's shell code prints it into the log; otherwise, it is in the file that RAYORCH_OUTPUT
+// names. It is null if there is neither.
 func (a *attempt) output() (json.RawMessage, error) {
 	a.reread()
 	if a.log.Marked() {
 		return a.log.Output()
 	}
-	file, err := os.Open(a.place.path("output"))
+	file, err := os.Open(a.procDir.path("output"))
 	if err != nil {
 		return json.RawMessage("null"), nil
 	}
@@ -382,15 +393,15 @@ func (a *attempt) output() (json.RawMessage, error) {
 	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
 		return json.RawMessage("null"), err
 	}
-	return a.log.Check(string(text))
+	return a.log.ParseOutput(string(text))
 }
 
-// reread reads the last lines again when a former process has passed them on.
+// reread reads the last lines of the log again if a previous rayorch process passed them on: they may contain the output.
 func (a *attempt) reread() {
 	if a.before == 0 {
 		return
 	}
 	a.log = joblog.New(nil, a.log.Hide)
 	again := &follower{path: a.lines.path, at: max(0, a.lines.at-2*bufferBytes), emit: a.log.Line}
-	again.rest()
+	again.readRest()
 }

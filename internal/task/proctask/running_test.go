@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
-// TestIsRunning holds the lock of a supervisor, which exits a moment after it has recorded the end of its process.
+// TestIsRunning holds the lock of a supervisor, and releases it shortly after the end of the process is recorded, as a supervisor does.
 func TestIsRunning(t *testing.T) {
 	dir := t.TempDir()
 	lock, err := os.Create(filepath.Join(dir, "lock"))
@@ -22,16 +22,16 @@ func TestIsRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !proctask.IsRunning(dir) {
-		t.Error("a process that has not ended does not run")
+		t.Error("IsRunning = false for a process that has not ended")
 	}
 	if err := proctask.WriteMark(dir, "exit"); err != nil {
 		t.Fatal(err)
 	}
 	if !proctask.IsRunning(dir) {
-		t.Error("what a process left behind does not run")
+		t.Error("IsRunning = false while child processes are left behind")
 	}
 	time.AfterFunc(20*time.Millisecond, func() { _ = lock.Close() })
 	if proctask.IsRunning(dir) {
-		t.Error("a supervisor that has exited runs")
+		t.Error("IsRunning = true after the supervisor has exited")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
-// Arguments are what a definition gives to submitJob.sync.
+// Arguments are the arguments of ray:submitJob.sync.
 type Arguments struct {
 	jobenv.Secrets
 	SubmissionID          string                 `json:"SubmissionId"`
@@ -28,18 +28,18 @@ type Arguments struct {
 	Address               string                 `json:"Address"`
 	WorkingDir            string                 `json:"WorkingDir"`
 	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
-	Params                json.RawMessage        `json:"Params"` // an object, where RuntimeEnv does not hold the parameters as text
+	Params                json.RawMessage        `json:"Params"` // the parameters as an object, if they are too large for RuntimeEnv
 	InheritEnv            hostenv.Inherit        `json:"InheritEnv"`
 	NumCPUs               float64                `json:"NumCpus"`
 	NumGPUs               float64                `json:"NumGpus"`
-	Memory                float64                `json:"Memory"`
+	Memory                float64                `json:"Memory"` // bytes
 	Resources             map[string]json.Number `json:"Resources"`
 	Metadata              map[string]string      `json:"Metadata"`
 	PendingTimeoutSeconds *float64               `json:"PendingTimeoutSeconds"`
 	TimeoutSeconds        *float64               `json:"TimeoutSeconds"`
 }
 
-// The longest id that is a DNS label with room for what a Kubernetes Job's pods add.
+// submissionID matches a DNS label of at most 47 characters: the same id can name a Kubernetes Job, whose pods add a suffix.
 var submissionID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$`)
 
 func parseArguments(input []byte) (*Arguments, error) {
@@ -56,26 +56,28 @@ func (a *Arguments) check() error {
 		return fmt.Errorf("the argument SubmissionId %q must be a DNS label of at most 47 characters", a.SubmissionID)
 	case strings.TrimSpace(a.Entrypoint) == "":
 		return errors.New("the argument Entrypoint must not be empty")
-	case bad(a.NumCPUs) || bad(a.NumGPUs) || bad(a.Memory):
+	case invalidAmount(a.NumCPUs) || invalidAmount(a.NumGPUs) || invalidAmount(a.Memory):
 		return errors.New("the arguments NumCpus, NumGpus and Memory must be 0 or more")
 	}
 	if err := a.Secrets.Check(); err != nil {
 		return err
 	}
 	for name, n := range a.Resources {
-		if f, err := n.Float64(); err != nil || bad(f) {
-			return fmt.Errorf("the argument Resources %q must be a number of 0 or more", name)
+		if f, err := n.Float64(); err != nil || invalidAmount(f) {
+			return fmt.Errorf("the argument Resources %q must be a number, 0 or more, got %s", name, n)
 		}
 	}
 	if seconds(a.TimeoutSeconds, 0) < 0 || seconds(a.PendingTimeoutSeconds, 0) < 0 {
-		return errors.New("the arguments TimeoutSeconds and PendingTimeoutSeconds must be more than 0")
+		return errors.New("the arguments TimeoutSeconds and PendingTimeoutSeconds must be greater than 0")
 	}
 	return nil
 }
 
-func bad(f float64) bool { return f < 0 || math.IsNaN(f) || f > 1<<53 }
+// invalidAmount reports whether f is not a valid amount of a resource: it must be an exact JSON number, 0 or more.
+func invalidAmount(f float64) bool { return f < 0 || math.IsNaN(f) || f > 1<<53 }
 
-// seconds is def when the field is absent, negative when it makes no sense.
+// seconds returns the duration of a field, def if the field is not set, or a negative duration if its value is not valid. It is at most
+// 100 years, so that it does not overflow a time.Duration.
 func seconds(field *float64, def time.Duration) time.Duration {
 	switch {
 	case field == nil:
@@ -86,18 +88,19 @@ func seconds(field *float64, def time.Duration) time.Duration {
 	return time.Duration(min(*field, 100*365*24*3600) * float64(time.Second))
 }
 
+// resources returns the custom resources as numbers.
 func (a *Arguments) resources() map[string]float64 {
 	if len(a.Resources) == 0 {
 		return nil
 	}
 	all := make(map[string]float64, len(a.Resources))
 	for name, n := range a.Resources {
-		all[name], _ = n.Float64() // checked
+		all[name], _ = n.Float64() // check has checked it
 	}
 	return all
 }
 
-// environment is the runtime environment to submit but for its working directory and the secrets.
+// environment returns a copy of the runtime environment in the arguments. It returns an error if env_vars is not valid.
 func (a *Arguments) environment() (map[string]any, error) {
 	env := make(map[string]any, len(a.RuntimeEnv)+2)
 	maps.Copy(env, a.RuntimeEnv)
@@ -115,8 +118,9 @@ func (a *Arguments) environment() (map[string]any, error) {
 	return env, nil
 }
 
-// Sources returns the directories and modules of this machine that the arguments of submitJob.sync name in a definition. A path that
-// is an expression is known only when the state is entered.
+// Sources returns the directories and modules on this machine that must be packed before an execution starts. arguments are the arguments
+// of submitJob.sync in the definition. Paths that an expression computes are not included: they are known, and packed, only when the
+// state is entered.
 func Sources(arguments json.RawMessage) (all []ray.Source) {
 	var a struct {
 		WorkingDir any
@@ -127,7 +131,7 @@ func Sources(arguments json.RawMessage) (all []ray.Source) {
 		}
 	}
 	if json.Unmarshal(arguments, &a) != nil {
-		return nil // the attempt will report the error
+		return nil // the attempt reports the error
 	}
 	patterns, err := excludes(map[string]any{"excludes": a.RuntimeEnv.Excludes})
 	if err != nil && a.RuntimeEnv.Excludes != nil {
@@ -146,7 +150,7 @@ func Sources(arguments json.RawMessage) (all []ray.Source) {
 	return all
 }
 
-// paths are the directories and files of this machine that are read for the job.
+// paths returns the paths of the directories and files on this machine that rayorch reads for the job.
 func (a *Arguments) paths() (all []string) {
 	given, _ := a.RuntimeEnv["working_dir"].(string)
 	dir := cmp.Or(a.WorkingDir, given)
@@ -164,7 +168,7 @@ func (a *Arguments) paths() (all []string) {
 	return all
 }
 
-// requirements is the path of a file that lists packages.
+// requirements returns the path of a requirements file. A relative name is relative to the working directory.
 func requirements(dir, name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -172,14 +176,14 @@ func requirements(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// localDir takes the working directory out of the environment: what has a scheme stays there for Ray to fetch, a path of
-// this machine is returned, to be uploaded.
+// localDir returns the working directory if it is a path on this machine, which the caller uploads, and removes it from env. A URI
+// stays in env: Ray downloads it.
 func (a *Arguments) localDir(env map[string]any) (string, error) {
 	dir := a.WorkingDir
 	if given, ok := env["working_dir"].(string); ok && dir == "" {
 		dir = given
 	} else if ok && given != dir {
-		return "", errors.New("WorkingDir and RuntimeEnv.working_dir differ: give one of them")
+		return "", fmt.Errorf("WorkingDir %q and RuntimeEnv.working_dir %q differ: set only one of them", dir, given)
 	}
 	delete(env, "working_dir")
 	switch {
@@ -194,7 +198,8 @@ func (a *Arguments) localDir(env map[string]any) (string, error) {
 	return dir, nil
 }
 
-// readRequirements puts what files list into the environment, as Ray's own client does: the cluster cannot read them.
+// readRequirements replaces the paths of requirements files in env with the packages that they list, as Ray's own client does, because the
+// cluster cannot read the files.
 func readRequirements(env map[string]any, dir string) error {
 	for _, key := range []string{"pip", "uv"} {
 		name, ok := env[key].(string)
@@ -216,8 +221,8 @@ func readRequirements(env map[string]any, dir string) error {
 	return nil
 }
 
-// localModules are the paths of this machine in py_modules, each at its place, and "" where Ray fetches an address. The list in
-// env is then a copy, which the caller may change.
+// localModules returns a list with an element for each element of py_modules: the path of a module on this machine, or "" for a URI, which
+// Ray downloads. It replaces the list in env with a copy, so that the caller can modify it.
 func localModules(env map[string]any) ([]string, error) {
 	given, ok := env["py_modules"]
 	if !ok {
@@ -242,7 +247,8 @@ func localModules(env map[string]any) ([]string, error) {
 	return paths, nil
 }
 
-// excludes are patterns for packing, which Ray itself has no use for any more.
+// excludes returns the patterns of files to exclude from packages, and removes them from env: Ray does not need them, because rayorch
+// packs the files.
 func excludes(env map[string]any) ([]string, error) {
 	given, ok := env["excludes"]
 	if !ok {

@@ -16,12 +16,14 @@ import (
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
-// Ray keeps a job's runtime environment in the job's record, which its API and its dashboard show (ray-project/ray#28276, #39502). So
-// secrets, and variables that a job inherits, get to a Ray of this machine in a file that only this user can read. The entrypoint
-// reads it and replaces it by a link to the open, deleted file, which is gone when the entrypoint ends: then nothing is on disk while
-// the job runs, and workers that Ray starts later can still read it (on Linux; elsewhere the file stays until the attempt ends).
+// Ray stores a job's runtime environment in the job's record, which its API and dashboard show (ray-project/ray#28276, #39502). So
+// rayorch passes secrets and inherited variables to a Ray on this machine in a file that only this user can read.
+//
+// The entrypoint opens the file, deletes it, and replaces it with a symbolic link to its own file descriptor (/proc/PID/fd/9). While the
+// job runs, no file contains the secrets, but workers that Ray starts later can read them through the link. When the entrypoint
+// ends, the content is gone. Systems other than Linux have no such descriptors: there, the file stays until the attempt ends.
 
-// hook is the module by which workers read the file.
+// hook is the Python module that reads the file in worker processes.
 //
 //go:embed rayorch_env.py
 var hook []byte
@@ -31,29 +33,32 @@ const (
 	keyHook    = "worker_process_setup_hook"
 )
 
-// readEnvFile starts an entrypoint. Its word is the file's path.
+// readEnvFile is the shell code at the start of an entrypoint that reads the file. The argument is the path of the file, as a shell word.
 const readEnvFile = `rayorch_env=%s
-[ -r "$rayorch_env" ] || { echo "rayorch: error: cannot read the environment variables of this job in $rayorch_env" >&2; exit 120; }
+[ -r "$rayorch_env" ] || { echo "rayorch: error: cannot read the environment variables of this job from $rayorch_env" >&2; exit 120; }
 . "$rayorch_env"
 [ ! -d "/proc/$$/fd" ] || { exec 9<"$rayorch_env" && rm -f "$rayorch_env" && ln -s "/proc/$$/fd/9" "$rayorch_env"; }
 unset rayorch_env
 `
 
-// ofRay are variables that Ray sets for a job, or the shell: those of rayorch's environment mean something else.
-var ofRay = regexp.MustCompile(`^(RAY_.*|PYTHONPATH|PYTHONHOME|PWD|OLDPWD|SHLVL|_)$`)
+// notInherited matches variables that Ray or the shell sets for a job. A job does not inherit their values from rayorch.
+var notInherited = regexp.MustCompile(`^(RAY_.*|PYTHONPATH|PYTHONHOME|PWD|OLDPWD|SHLVL|_)$`)
 
+// envFilePath returns the path of the file with the private variables of this attempt.
 func (a *attempt) envFilePath() string { return filepath.Join(a.r.cfg.EnvDir, a.args.SubmissionID) }
 
-// chooseEnvFile decides how secrets get to a job that is to be sent.
+// chooseEnvFile decides whether a new job gets its private variables from a file. That requires a Ray on this machine that can read
+// EnvDir. EnvDir becomes a part of PYTHONPATH, so it must not contain a colon.
 func (a *attempt) chooseEnvFile(ctx context.Context) {
 	a.intent.EnvFile = ""
-	wanted := len(a.args.SecretEnv) > 0 || a.args.InheritEnv.All || len(a.args.InheritEnv.Names) > 0
-	if wanted && a.r.cfg.EnvDir != "" && !strings.Contains(a.r.cfg.EnvDir, ":") && a.r.cfg.Here(ctx, a.cluster.found) {
+	needed := len(a.args.SecretEnv) > 0 || a.args.InheritEnv.All || len(a.args.InheritEnv.Names) > 0
+	if needed && a.r.cfg.EnvDir != "" && !strings.Contains(a.r.cfg.EnvDir, ":") && a.r.cfg.Here(ctx, a.cluster.found) {
 		a.intent.EnvFile = a.envFilePath()
 	}
 }
 
-// inherited are the variables that the job inherits. To a Ray elsewhere only those go that are named: the rest describes this machine.
+// inherited returns the variables that the job inherits. `InheritEnv: true` inherits all variables only on this machine. On another
+// machine, the job inherits only variables that are listed by name, because most others describe this machine.
 func (a *attempt) inherited() map[string]string {
 	inherit := a.args.InheritEnv
 	if a.intent.EnvFile == "" {
@@ -61,15 +66,15 @@ func (a *attempt) inherited() map[string]string {
 	}
 	vars := map[string]string{}
 	for _, entry := range inherit.Of(a.r.cfg.Inheritable()) {
-		if name, v, _ := strings.Cut(entry, "="); jobenv.IsVariable(name) && !ofRay.MatchString(name) {
+		if name, v, _ := strings.Cut(entry, "="); jobenv.IsVariable(name) && !notInherited.MatchString(name) {
 			vars[name] = v
 		}
 	}
 	return vars
 }
 
-// private are the variables that Ray's records do not contain where possible: secrets, and what the job inherits and the definition does not
-// set.
+// private returns the variables that Ray's records should not contain: secrets, and inherited variables that vars, the variables of the
+// definition, do not override.
 func (a *attempt) private(vars map[string]string) map[string]string {
 	all := a.inherited()
 	maps.DeleteFunc(all, func(name, _ string) bool { _, set := vars[name]; return set })
@@ -77,9 +82,10 @@ func (a *attempt) private(vars map[string]string) map[string]string {
 	return all
 }
 
-// passByFile makes the job read private variables from the file. vars are its others.
+// passByFile prepares the content of the file with the private variables, and removes them from vars, the variables in the runtime
+// environment. It adds the hook for the workers. A hook of the user is passed on in RAYORCH_ENV_HOOK.
 func (a *attempt) passByFile(vars, private map[string]string) error {
-	if _, err := jobenv.TakeLong(maps.Clone(private)); err != nil {
+	if _, err := jobenv.RemoveLong(maps.Clone(private)); err != nil {
 		return err
 	}
 	var script strings.Builder
@@ -97,7 +103,7 @@ func (a *attempt) passByFile(vars, private map[string]string) error {
 	return nil
 }
 
-// given are the names of variables that the job gets by the arguments.
+// given returns the names of the variables that the arguments set.
 func (a *attempt) given() map[string]bool {
 	names := map[string]bool{}
 	vars, _ := a.env["env_vars"].(map[string]any)
@@ -110,7 +116,7 @@ func (a *attempt) given() map[string]bool {
 	return names
 }
 
-// writeEnvFile writes the file before the job is sent.
+// writeEnvFile writes the file with the private variables, and the hook. It must be called before the job is submitted.
 func (a *attempt) writeEnvFile() error {
 	if a.intent.EnvFile == "" {
 		return nil
@@ -121,12 +127,12 @@ func (a *attempt) writeEnvFile() error {
 	return errors.Join(replaceFile(filepath.Join(a.r.cfg.EnvDir, hookModule+".py"), hook), replaceFile(a.intent.EnvFile, []byte(a.envFile)))
 }
 
-// replaceFile writes a file at once, unless it has the content.
+// replaceFile writes a file atomically, with mode 0600, unless it already has the content.
 func replaceFile(path string, data []byte) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
 		return nil
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // of mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // with mode 0600
 	if err != nil {
 		return err
 	}
@@ -137,9 +143,9 @@ func replaceFile(path string, data []byte) error {
 	return os.Rename(file.Name(), path)
 }
 
-// removeEnvFile removes what a job left that never started, and the link of one that did.
+// removeEnvFile deletes the file of a job that never started, or the link of one that did.
 func (a *attempt) removeEnvFile() {
 	if a.args != nil && a.r.cfg.EnvDir != "" && submissionID.MatchString(a.args.SubmissionID) {
-		_ = os.Remove(a.envFilePath()) // most attempts have none
+		_ = os.Remove(a.envFilePath()) // most attempts have no file
 	}
 }

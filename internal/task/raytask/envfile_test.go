@@ -24,8 +24,8 @@ import (
 
 func yes(context.Context, ray.Found) bool { return true }
 
-// answer is what the Ray answers to a request.
-func (b *bench) answer(path string) string {
+// get returns the body of Ray's response to a GET request.
+func (b *bench) get(path string) string {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.ray.Found.Address+path, nil)
 	if err != nil {
@@ -44,8 +44,8 @@ func (b *bench) answer(path string) string {
 	return string(text)
 }
 
-// workers prints the secret's length in the driver, a task, an actor with an environment of its own, and says that the hook of the
-// user was called.
+// workers is a driver that checks a secret, an inherited variable and the call of the user's hook in a task, and in an actor with its own
+// runtime environment.
 const workers = `
 import os, ray, time
 ray.init(log_to_driver=False)
@@ -66,10 +66,10 @@ want = os.environ["KEY"], "it's-inherited-6b1f", "yes"
 print("task", ray.get(task.remote()) == want, "actor", ray.get(Actor.remote().key.remote()) == want)
 `
 
-// TestSecretsStandInNoRecord gives a job a secret and an inherited variable, and looks for their values in what Ray shows while the
-// job runs, in the processes' command lines and on disk.
-func TestSecretsStandInNoRecord(t *testing.T) {
-	// No other program of the machine has these in its command line.
+// TestSecretsAreNotExposed gives a job a secret and an inherited variable. While the job runs, it searches for their values in the
+// responses of Ray's API, the command lines of all processes, and on disk.
+func TestSecretsAreNotExposed(t *testing.T) {
+	// The values are unique, so that no other program has them in its command line.
 	const inherited, first, second = "it's-inherited-6b1f", "s3cr3t-8c2e", "second-line-8c2e"
 	const secret = first + "\"va'lue\n" + second
 	t.Setenv("FROM_SHELL", inherited)
@@ -102,10 +102,10 @@ func TestSecretsStandInNoRecord(t *testing.T) {
 		_, done := b.background(args)
 		raytest.Eventually(t, "the job runs", raytest.Exists(started))
 		file = filepath.Join(b.envDir(), id)
-		b.looksClean(file, first, second, inherited)
+		b.checkNotExposed(file, first, second, inherited)
 		for _, path := range []string{"/api/jobs/", "/api/jobs/" + id} {
-			if text := b.answer(path); !strings.Contains(text, id) || strings.Contains(text, first) || strings.Contains(text, inherited) {
-				t.Errorf("%s shows the values, or nothing: %s", path, text)
+			if text := b.get(path); !strings.Contains(text, id) || strings.Contains(text, first) || strings.Contains(text, inherited) {
+				t.Errorf("%s contains the values, or does not contain the job: %s", path, text)
 			}
 		}
 		if err := os.WriteFile(leave, nil, 0o600); err != nil {
@@ -115,55 +115,56 @@ func TestSecretsStandInNoRecord(t *testing.T) {
 			t.Errorf("got %+v, log %q", got, b.log.String())
 		}
 		if _, err := os.Lstat(file); !os.IsNotExist(err) {
-			t.Errorf("%s is still there: %v", file, err)
+			t.Errorf("%s still exists: %v", file, err)
 		}
 		if r.Fake == nil {
 			for _, path := range []string{"/api/v0/tasks?detail=1", "/api/v0/actors?detail=1", "/api/v0/workers?detail=1", "/api/v0/runtime_envs?detail=1", "/api/v0/jobs?detail=1"} {
-				if text := b.answer(path); !strings.Contains(text, `"result": true`) && !strings.Contains(text, `"result":true`) || strings.Contains(text, first) {
-					t.Errorf("%s shows the secret, or nothing: %.2000s", path, text)
+				if text := b.get(path); !strings.Contains(text, `"result": true`) && !strings.Contains(text, `"result":true`) || strings.Contains(text, first) {
+					t.Errorf("%s contains the secret, or failed: %.2000s", path, text)
 				}
 			}
 		}
 		for key, record := range b.records {
 			if bytes.Contains(record, []byte(first)) {
-				t.Errorf("the record %s holds the secret", key)
+				t.Errorf("the record %s contains the secret", key)
 			}
 		}
 	})
 }
 
-// looksClean looks for texts below the state directory, and on Linux in command lines, while a job runs.
-func (b *bench) looksClean(file string, texts ...string) {
+// checkNotExposed checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and
+// that only this user can read the link to the deleted file.
+func (b *bench) checkNotExposed(file string, texts ...string) {
 	b.t.Helper()
 	if runtime.GOOS != "linux" {
-		return // there the file stays until the job ends
+		return // on other systems, the file stays until the job ends
 	}
 	found := func(where string, data []byte) {
 		for _, text := range texts {
 			if bytes.Contains(data, []byte(text)) {
-				b.t.Errorf("%s holds %q", where, text)
+				b.t.Errorf("%s contains %q", where, text)
 			}
 		}
 	}
 	if info, err := os.Lstat(file); err != nil || info.Mode().Type() != os.ModeSymlink {
-		b.t.Errorf("the file is not replaced: %v, %v", info, err)
+		b.t.Errorf("the file is not a symbolic link: %v, %v", info, err)
 	}
 	if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(texts[0])) {
-		b.t.Errorf("workers cannot read it: %v", err)
+		b.t.Errorf("workers cannot read the variables through the link: %v", err)
 	}
 	nobody := exec.CommandContext(b.t.Context(), "cat", file)
 	nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if os.Getuid() != 0 {
 		b.t.Log("SKIPPED: only root can read the file as another user")
 	} else if out, err := nobody.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("Permission denied")) {
-		b.t.Errorf("another user reads it: %s", out)
+		b.t.Errorf("another user can read the variables: %s", out)
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || info.Mode().Perm() != 0o700 {
-		b.t.Errorf("the directory is %v, %v", info, err)
+		b.t.Errorf("got directory %v, %v, want mode 0700", info, err)
 	}
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range lines {
-		data, _ := os.ReadFile(path) // it may have ended
+		data, _ := os.ReadFile(path) // fails if the process has ended
 		found(path, data)
 	}
 	err := filepath.WalkDir(b.code, func(path string, d os.DirEntry, err error) error {
@@ -179,9 +180,10 @@ func (b *bench) looksClean(file string, texts ...string) {
 	}
 }
 
-// TestSecretsOfAJobThatNeverStarts looks for the file while the job waits, and when it is over.
+// TestSecretsOfAJobThatNeverStarts checks that the file exists while the job is pending, and is deleted when the attempt ends. It must
+// stay if the attempt continues in the next rayorch process.
 func TestSecretsOfAJobThatNeverStarts(t *testing.T) {
-	for name, cause := range map[string]error{"is stopped": task.ErrStop, "is given up": nil, "is left to the next owner": task.ErrAbandon} {
+	for name, cause := range map[string]error{"stopped": task.ErrStop, "pending timeout": nil, "abandoned": task.ErrAbandon} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := fakeBench(t, "")
 			b.here, b.getenv["HOST_KEY"] = yes, "s3cr3t-value"
@@ -196,19 +198,20 @@ func TestSecretsOfAJobThatNeverStarts(t *testing.T) {
 			file := filepath.Join(b.envDir(), id)
 			if cause != nil {
 				if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-					t.Errorf("the file is %v, %v", info, err)
+					t.Errorf("got file %v, %v, want mode 0600", info, err)
 				}
 				cancel(cause)
 			}
 			<-done
-			if _, err := os.Lstat(file); os.IsNotExist(err) == (name == "is left to the next owner") {
-				t.Errorf("then, the file: %v", err)
+			if _, err := os.Lstat(file); os.IsNotExist(err) == (name == "abandoned") {
+				t.Errorf("after the attempt: got error %v for the file", err)
 			}
 		})
 	}
 }
 
-// TestSecretsAfterAKill cuts an attempt after each of its records: the job gets the secret once, whether it was sent or not.
+// TestSecretsAfterAKill ends an attempt after each of its records, as a kill would, and runs it again: the job runs exactly once, with the
+// secret.
 func TestSecretsAfterAKill(t *testing.T) {
 	for cut := 1; cut <= 3; cut++ {
 		b, fake := fakeBench(t, "")
@@ -241,8 +244,9 @@ func TestSecretsAfterAKill(t *testing.T) {
 	}
 }
 
-// TestRayElsewhere gives secrets to a Ray that does not see our files, and of the environment only what is named.
-func TestRayElsewhere(t *testing.T) {
+// TestSecretsOnARemoteRay passes a secret to a Ray that cannot read local files. Of the environment, the job inherits only variables that
+// are listed by name.
+func TestSecretsOnARemoteRay(t *testing.T) {
 	t.Setenv("FROM_SHELL", "from-the-shell")
 	for _, inherit := range []any{[]string{"FROM_SHELL"}, true} {
 		b, _ := fakeBench(t, "")
@@ -256,20 +260,20 @@ func TestRayElsewhere(t *testing.T) {
 				Vars map[string]string `json:"env_vars"`
 			} `json:"runtime_env"`
 		}
-		if err := json.Unmarshal([]byte(b.answer("/api/jobs/"+id)), &record); err != nil {
+		if err := json.Unmarshal([]byte(b.get("/api/jobs/"+id)), &record); err != nil {
 			t.Fatal(err)
 		}
 		if _, inherited := record.RuntimeEnv.Vars["FROM_SHELL"]; got.Error != "" || record.RuntimeEnv.Vars["KEY"] != "s3cr3t-value" || inherited == (inherit == true) {
 			t.Errorf("%v: got %+v, variables %v", inherit, got, record.RuntimeEnv.Vars)
 		}
 		if entries, err := os.ReadDir(b.envDir()); err == nil {
-			t.Errorf("there are files: %v", entries)
+			t.Errorf("got files %v in the directory for secrets, want none", entries)
 		}
 	}
 }
 
-// TestSecretsOfOtherStepsStayHidden prints a secret that the job was not given.
-func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
+// TestSecretsOfOtherStepsAreRedacted prints a secret that is listed only in Redact.
+func TestSecretsOfOtherStepsAreRedacted(t *testing.T) {
 	b, _ := fakeBench(t, "")
 	b.getenv["HOST_KEY"] = "s3cr3t-value"
 	got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": `echo "key ${KEY-none} s3cr3t-value"; exit 3`,

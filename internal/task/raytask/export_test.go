@@ -1,4 +1,4 @@
 package raytask
 
-// NotOfRay is notOfRay for tests.
-var NotOfRay = notOfRay
+// JobLines exports jobLines for tests.
+var JobLines = jobLines

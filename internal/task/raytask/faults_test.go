@@ -24,7 +24,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
-// fakeBench is a bench on a fake Ray, for what no real one does at will.
+// fakeBench returns a bench on a fake Ray, for situations that a real Ray cannot be forced into.
 func fakeBench(t *testing.T, token string) (*bench, *raytest.Fake) {
 	fake := raytest.NewFake(token)
 	t.Cleanup(fake.Close)
@@ -42,29 +42,29 @@ func TestBadArguments(t *testing.T) {
 		want string
 	}{
 		{"no id", map[string]any{"SubmissionId": ""}, "SubmissionId"},
-		{"an id that is no label", map[string]any{"SubmissionId": "A_b"}, "DNS label"},
-		{"an id too long", map[string]any{"SubmissionId": strings.Repeat("a", 48)}, "47 characters"},
+		{"invalid id", map[string]any{"SubmissionId": "A_b"}, "DNS label"},
+		{"id too long", map[string]any{"SubmissionId": strings.Repeat("a", 48)}, "47 characters"},
 		{"no entrypoint", map[string]any{"Entrypoint": " "}, "Entrypoint"},
-		{"unknown", map[string]any{"Entrypont": "x"}, `unknown field "Entrypont"`},
+		{"unknown argument", map[string]any{"Entrypont": "x"}, `unknown field "Entrypont"`},
 		{"negative CPUs", map[string]any{"NumCpus": -1}, "0 or more"},
-		{"no number", map[string]any{"NumCpus": "two"}, "NumCpus"},
-		{"bad resource", map[string]any{"Resources": map[string]any{"a": -1}}, `Resources "a"`},
-		{"bad timeout", map[string]any{"TimeoutSeconds": 0}, "more than 0"},
+		{"not a number", map[string]any{"NumCpus": "two"}, "NumCpus"},
+		{"negative resource", map[string]any{"Resources": map[string]any{"a": -1}}, `Resources "a"`},
+		{"zero timeout", map[string]any{"TimeoutSeconds": 0}, "greater than 0"},
 		{"missing directory", map[string]any{"WorkingDir": "/no/such/dir"}, "/no/such/dir does not exist"},
 		{"directory is a file", map[string]any{"WorkingDir": file}, "is a file"},
 		{"relative directory", map[string]any{"WorkingDir": "dir"}, "absolute path or a URI"},
-		{"two directories", map[string]any{"WorkingDir": "/a", "RuntimeEnv": map[string]any{"working_dir": "/b"}}, "differ"},
+		{"two directories", map[string]any{"WorkingDir": "/a", "RuntimeEnv": map[string]any{"working_dir": "/b"}}, `WorkingDir "/a" and RuntimeEnv.working_dir "/b" differ`},
 		{"missing secret", map[string]any{"SecretEnv": map[string]any{"A": map[string]any{"Env": "NOT_SET"}}}, "NOT_SET is not set"},
 		{"long secret", map[string]any{"SecretEnv": map[string]any{"A": map[string]any{"Env": "LONG"}}}, "the environment variable A has 131074 bytes"},
-		{"bad redaction", map[string]any{"Redact": []any{map[string]any{}}}, "Redact must be a list"},
-		{"bad inheritance", map[string]any{"InheritEnv": "AWS_*"}, "InheritEnv must be true or a list"},
-		{"bad secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
-		{"bad variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
+		{"invalid Redact", map[string]any{"Redact": []any{map[string]any{}}}, "Redact must be a list"},
+		{"invalid InheritEnv", map[string]any{"InheritEnv": "AWS_*"}, "InheritEnv must be true or a list"},
+		{"invalid secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
+		{"invalid variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
 		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
 		{"relative module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"tools"}}}, "RuntimeEnv.py_modules[0] must be an absolute path or a URI"},
 		{"missing module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"/no/such/module"}}}, "RuntimeEnv.py_modules[0]: the module /no/such/module does not exist"},
-		{"no module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "neither a directory"},
-		{"bad excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
+		{"not a module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "neither a directory"},
+		{"invalid excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestWorkingDir(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "main.sh"), []byte("echo from "+newID()+" the directory\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // packages that nothing refers to vanish
+		for range 2 { // between the jobs, Ray deletes the unused packages
 			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "sh main.sh", "WorkingDir": dir})
 			if got.Error != "" || !strings.Contains(b.log.String(), "the directory\n") {
 				t.Errorf("got %+v, log %q", got, b.log.String())
@@ -102,8 +102,9 @@ func TestWorkingDir(t *testing.T) {
 	})
 }
 
-// TestWorkingDirFrozen edits a working directory and a module after the execution started; meanwhile, Ray drops its packages.
-func TestWorkingDirFrozen(t *testing.T) {
+// TestCodeDoesNotChange edits a working directory and a module after the execution has started. An attempt and its retry run the original
+// code, even if Ray has deleted the packages.
+func TestCodeDoesNotChange(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		dir, module := t.TempDir(), filepath.Join(t.TempDir(), "helper.py")
@@ -130,7 +131,7 @@ func TestWorkingDirFrozen(t *testing.T) {
 			frozen = append(frozen, kept)
 		}
 		if len(frozen) != 2 {
-			t.Fatalf("the sources are %+v", frozen)
+			t.Fatalf("got sources %+v, want the directory and the module", frozen)
 		}
 		b.labels = map[string]string{snapshot.Label: snapshot.Encode(frozen)}
 		for range 2 { // an attempt and its retry
@@ -170,14 +171,14 @@ func TestSources(t *testing.T) {
 func TestRuntimeEnvFails(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
-		missing := "gcs://_ray_pkg_" + newID() + ".zip" // nobody uploaded it
+		missing := "gcs://_ray_pkg_" + newID() + ".zip" // was never uploaded
 		got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": missing})
 		wantError(t, got, stepfn.RayRuntimeEnvFailed, "runtime_env setup failed")
 		if r.Fake != nil || r.Found.Token != "" {
-			return // the same, and slow
+			return // a Ray with a token behaves the same, and the test is slow
 		}
 		for name, env := range map[string]any{
-			"invalid": map[string]any{"conda": "no-such-file.yaml"}, // refused before it is set up
+			"invalid": map[string]any{"conda": "no-such-file.yaml"}, // Ray rejects it before the set-up
 			"package": map[string]any{"pip": map[string]any{"packages": []string{"/no/such/wheel-1.0-py3-none-any.whl"},
 				"pip_install_options": []string{"--no-index"}}},
 		} {
@@ -190,7 +191,7 @@ func TestRuntimeEnvFails(t *testing.T) {
 	})
 }
 
-func TestSecretsStayHidden(t *testing.T) {
+func TestSecretsAreRedacted(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		b.getenv["HOST_KEY"] = "s3cr3t\"value\nsecond-line"
@@ -203,11 +204,11 @@ func TestSecretsStayHidden(t *testing.T) {
 			t.Errorf("got %+v, %s", got, got.Output)
 		}
 		if log := b.log.String(); log != "***\n***\n" {
-			t.Errorf("the log is %q", log)
+			t.Errorf("got log %q", log)
 		}
 		for key, record := range b.records {
 			if bytes.Contains(record, []byte("s3cr3t")) {
-				t.Errorf("the record %s holds the secret", key)
+				t.Errorf("the record %s contains the secret", key)
 			}
 		}
 	})
@@ -238,7 +239,7 @@ func TestUnreachable(t *testing.T) {
 	got := r.Run(t.Context(), b.request(stepfn.RaySubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
 	wantError(t, got, stepfn.RayUnreachable, "connection refused")
 	if took := time.Since(begin); took < 300*time.Millisecond {
-		t.Errorf("gave up after %s", took)
+		t.Errorf("gave up after %s, want at least 300 ms", took)
 	}
 }
 
@@ -259,7 +260,7 @@ func TestHeadLost(t *testing.T) {
 		fake.NewSession()
 		wantError(t, <-done, stepfn.RayHeadLost, "session_", id)
 	})
-	t.Run("while nobody looked", func(t *testing.T) {
+	t.Run("while no rayorch runs", func(t *testing.T) {
 		b, fake := fakeBench(t, "")
 		id := newID()
 		args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"}
@@ -274,24 +275,24 @@ func TestHeadLost(t *testing.T) {
 			t.Error("the job was submitted again")
 		}
 	})
-	t.Run("the next one is elsewhere", func(t *testing.T) {
-		for _, looked := range []bool{true, false} {
+	t.Run("the new Ray has another address", func(t *testing.T) {
+		for _, watched := range []bool{true, false} {
 			b, fake := fakeBench(t, "")
-			b.grace = 3 * time.Second // as the first one never comes back
+			b.grace = 3 * time.Second // short, because the first Ray never comes back
 			b.start()
 			id := newID()
 			args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"}
 			cancel, done := b.background(args)
 			b.await(id, ray.Running)
-			if !looked {
+			if !watched {
 				cancel(task.ErrAbandon)
 				<-done
 			}
 			next := raytest.NewFake("")
 			t.Cleanup(next.Close)
-			b.where.Store(&ray.Found{Address: next.URL, Version: ray.Version{SessionName: "session_next"}})
+			b.ownRay.Store(&ray.Found{Address: next.URL, Version: ray.Version{SessionName: "session_next"}})
 			fake.Close()
-			if !looked {
+			if !watched {
 				b.start()
 				result := b.submit(t.Context(), args)
 				wantError(t, result, stepfn.RayHeadLost, "session_next")
@@ -303,7 +304,7 @@ func TestHeadLost(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the record was deleted", func(t *testing.T) {
+	t.Run("the record of the job is deleted", func(t *testing.T) {
 		b, _ := fakeBench(t, "")
 		id := newID()
 		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"})
@@ -318,7 +319,7 @@ func TestHeadLost(t *testing.T) {
 	})
 }
 
-// TestKilledAnywhere cuts an attempt after each of its records, as a kill would, and runs it anew: the job runs once.
+// TestKilledAnywhere ends an attempt after each of its records, as a kill would, and runs it again: the job runs exactly once.
 func TestKilledAnywhere(t *testing.T) {
 	for cut := 1; cut <= 4; cut++ {
 		b, fake := fakeBench(t, "")
@@ -348,11 +349,12 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-func TestAShortBreakChangesNothing(t *testing.T) {
+// TestToleratesAShortOutage fails ten requests and cuts the log stream while a job runs: the attempt succeeds with the complete log.
+func TestToleratesAShortOutage(t *testing.T) {
 	b, fake := fakeBench(t, "")
-	var refusals atomic.Int32 // still to come
+	var failures atomic.Int32 // number of requests that still have to fail
 	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-		if refusals.Add(-1) < 0 {
+		if failures.Add(-1) < 0 {
 			return false
 		}
 		w.WriteHeader(http.StatusBadGateway)
@@ -361,11 +363,11 @@ func TestAShortBreakChangesNothing(t *testing.T) {
 	id, gate := newID(), raytest.NewGate(t)
 	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; " + gate.Wait() + "; echo b"})
 	b.await(id, ray.Running)
-	refusals.Store(10)
+	failures.Store(10)
 	fake.CutTails()
-	raytest.Eventually(t, "Ray has refused all that it should", func() error {
-		if n := refusals.Load(); n > 0 {
-			return fmt.Errorf("%d refusals are still to come", n)
+	raytest.Eventually(t, "ten requests have failed", func() error {
+		if n := failures.Load(); n > 0 {
+			return fmt.Errorf("%d requests still have to fail", n)
 		}
 		return nil
 	})
@@ -375,7 +377,7 @@ func TestAShortBreakChangesNothing(t *testing.T) {
 	}
 }
 
-func TestOutputTooLargeOrBad(t *testing.T) {
+func TestInvalidOutput(t *testing.T) {
 	for entrypoint, want := range map[string]string{
 		`printf '::rayorch-output::"'; head -c 40000 /dev/zero | tr '\0' x; echo '"'`: "storage",
 		`echo '::rayorch-output::{oops'`:                                              "not JSON",
@@ -385,12 +387,13 @@ func TestOutputTooLargeOrBad(t *testing.T) {
 	}
 }
 
-func TestOutputSeenByAFormerProcess(t *testing.T) {
+// TestOutputPassedOnByAPreviousProcess restarts rayorch after the marked line has been passed on: the output is still found.
+func TestOutputPassedOnByAPreviousProcess(t *testing.T) {
 	b, _ := fakeBench(t, "")
 	id, gate := newID(), raytest.NewGate(t)
 	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; ` + gate.Wait()}
 	cancel, done := b.background(args)
-	raytest.Eventually(t, "the line behind the output is passed on", func() error {
+	raytest.Eventually(t, "the line after the output is passed on", func() error {
 		if log := b.log.String(); log != "later\n" {
 			return fmt.Errorf("the log is %q", log)
 		}
@@ -431,7 +434,7 @@ func TestStopJobs(t *testing.T) {
 			got := b.runner.Run(t.Context(), b.request(stepfn.RayStopJobs, test.args))
 			var out struct{ Stopped []string }
 			if err := json.Unmarshal(got.Output, &out); err != nil || !slices.Equal(out.Stopped, test.want) {
-				t.Fatalf("%v: got %+v with the output %s, %v", test.args, got, got.Output, err)
+				t.Fatalf("%v: got %+v, output %s (%v), want %v", test.args, got, got.Output, err, test.want)
 			}
 		}
 		for _, id := range ids {

@@ -15,13 +15,13 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// restWait bounds how long the end of a log may take that Ray should have by then. A busy machine takes its time, and a job
-// whose output is not read has failed.
+// restWait is how long reading the end of a job's log may take. It is long because a machine may be busy, and a job fails if its output
+// cannot be read.
 const restWait = 2 * time.Minute
 
-// follow waits for the job's end. The job was accepted before, perhaps by a former process.
+// follow passes the log on and waits until the job ends. The job was submitted before, possibly by a previous rayorch process.
 func (a *attempt) follow(ctx context.Context) task.Result {
-	if err := a.resubmitted(); err != nil {
+	if err := a.confirmSubmitted(); err != nil {
 		return a.failed(ctx, err, stepfn.RaySubmitFailed)
 	}
 	job, err := a.awaitStart(ctx)
@@ -39,8 +39,8 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	return a.outcome(ctx, job)
 }
 
-// resubmitted tells the engine of a job that was found again; it ignores what it has been told.
-func (a *attempt) resubmitted() error {
+// confirmSubmitted reports the job as submitted if a previous rayorch process submitted it but exited before it could report that.
+func (a *attempt) confirmSubmitted() error {
 	if _, ok := a.req.Records[keySubmitted]; ok || !a.req.Resumed {
 		return nil
 	}
@@ -50,15 +50,16 @@ func (a *attempt) resubmitted() error {
 	return a.accepted()
 }
 
+// since returns the time since the timestamp of a record, or 0 if there is no record.
 func (a *attempt) since(key string) time.Duration {
-	var m moment
+	var m timestamp
 	if !a.recorded(key, &m) {
 		return 0
 	}
-	return max(a.r.cfg.Now().Sub(m.At), 0) // a clock that was put back starts the time anew
+	return max(a.r.cfg.Now().Sub(m.At), 0) // negative if the clock was set back: then the time starts again
 }
 
-// awaitStart waits until the driver runs, and reports why it does not run yet.
+// awaitStart waits until the job's driver runs. Meanwhile, it reports the reason why the job is pending.
 func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
 	waited := a.since(keySubmitted)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.pendingLimit()-waited, errPending)
@@ -75,8 +76,8 @@ func (a *attempt) pendingLimit() time.Duration {
 	return seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
 }
 
-// neverStarted ends an attempt whose job was not seen to run. If the job is still pending, the attempt fails immediately: the job has
-// done nothing that a cleanup or another step could conflict with, and Ray may take long to stop it.
+// neverStarted ends an attempt whose job has not started. If the job is pending, the attempt fails before the job is stopped, because Ray
+// may take long to stop it: the job has done nothing that a cleanup or another step could conflict with.
 func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task.Result {
 	switch {
 	case ctx.Err() != nil:
@@ -95,9 +96,11 @@ func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task
 	return a.timedOut(ctx, stepfn.RayPendingTimeout, cause)
 }
 
+// awaitEnd waits until the job has ended. It returns errTimeout if the job runs longer than TimeoutSeconds, counted from the time when a
+// rayorch first saw the driver run.
 func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
 	if _, ok := a.req.Records[keyRunning]; !ok {
-		if err := a.keep(keyRunning, moment{a.r.cfg.Now()}); err != nil {
+		if err := a.keep(keyRunning, timestamp{a.r.cfg.Now()}); err != nil {
 			return ray.Job{}, err
 		}
 	}
@@ -112,7 +115,7 @@ func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
 	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ended)
 }
 
-// overrun ends an attempt whose job ran too long, or whose Ray cannot be reached.
+// overrun ends an attempt whose job timed out, or whose Ray is unreachable.
 func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 	switch {
 	case ctx.Err() != nil:
@@ -124,6 +127,7 @@ func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 	return a.failed(ctx, err, stepfn.RayUnreachable)
 }
 
+// timedOut stops the job and returns a failed result.
 func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result {
 	if err := a.stop(ctx); err != nil {
 		cause += "; stopping it failed: " + err.Error()
@@ -131,7 +135,7 @@ func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result 
 	return task.Fail(name, cause)
 }
 
-// tail passes on the log as it comes until the function it returns is called.
+// tail passes the log on while the job prints it, until the returned function is called.
 func (a *attempt) tail(ctx context.Context) (stop func()) {
 	before := a.logged()
 	a.resumedLog = before > 0
@@ -140,14 +144,14 @@ func (a *attempt) tail(ctx context.Context) (stop func()) {
 	})
 	tailing, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
-	done.Go(func() { _ = a.lines.Tail(tailing) }) // what it misses, Rest brings
+	done.Go(func() { _ = a.lines.Tail(tailing) }) // if it fails, Rest reads the remaining lines
 	return func() {
 		cancel()
 		done.Wait()
 	}
 }
 
-// logged is how many lines a former process passed on.
+// logged returns the number of lines of the log that a previous rayorch process passed on.
 func (a *attempt) logged() int {
 	if n, err := strconv.Atoi(string(a.req.Log.Position())); err == nil {
 		return max(n, 0)
@@ -157,7 +161,7 @@ func (a *attempt) logged() int {
 	return max(before.Lines, 0)
 }
 
-// outcome reads the rest of the log and says how the job ended.
+// outcome reads the rest of the log and returns the result of a job that has ended.
 func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	restCtx, cancel := context.WithTimeout(ctx, restWait)
 	defer cancel()
@@ -170,7 +174,7 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 		return a.succeeded(job)
 	case ray.Stopped:
 		return task.Fail(stepfn.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
-	case ray.FailedJob, ray.Pending, ray.Running: // a failure of its own, or the job did not reach its end
+	case ray.FailedJob, ray.Pending, ray.Running: // the switch covers all statuses; failures are handled below
 	}
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
 		return task.Fail(stepfn.RayPendingTimeout, why(job, "the job did not start in time"))
@@ -179,14 +183,14 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 		return task.Fail(stepfn.RayRuntimeEnvFailed, why(job, "the runtime environment could not be set up"))
 	}
 	cause := a.log.Cause(why(job, "the job failed"))
-	if a.cluster.found.Own { // what else started a Ray had another environment
+	if a.cluster.found.Own { // only a Ray that rayorch started has rayorch's environment, which the advice is about
 		cause += a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.given(), cause)
 	}
 	return task.Fail(stepfn.RayJobFailed, cause)
 }
 
-// readEnd reads the rest of the log. A former process may have passed on the last lines: then they are read once more, for
-// the output and the cause alone.
+// readEnd reads the rest of the log. If a previous rayorch process passed a part of it on, readEnd also reads the last lines again,
+// only to find the output and for the cause of a failure.
 func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 	if err := a.lines.Rest(ctx, job); err != nil {
 		return err
@@ -199,7 +203,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 		return err
 	}
 	a.log = joblog.New(nil, a.log.Hide)
-	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
+	a.log.Own = jobLines(a.args.SubmissionID, a.entrypoint)
 	for _, line := range last {
 		a.log.Line(line, nil)
 	}
@@ -209,7 +213,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 // Output is the result of submitJob.sync.
 type Output struct {
 	SubmissionID string          `json:"SubmissionId"`
-	JobID        *string         `json:"JobId"` // null for an entrypoint that never called ray.init
+	JobID        *string         `json:"JobId"` // null if the entrypoint did not call ray.init
 	Status       ray.Status      `json:"Status"`
 	Message      string          `json:"Message"`
 	StartTime    ray.Millis      `json:"StartTime"`
@@ -220,6 +224,7 @@ type Output struct {
 	Output       json.RawMessage `json:"Output"`
 }
 
+// succeeded returns the result of a job that succeeded. The attempt fails if the job's output is not valid.
 func (a *attempt) succeeded(job ray.Job) task.Result {
 	output, err := a.log.Output()
 	if err != nil {
@@ -240,7 +245,7 @@ func (a *attempt) succeeded(job ray.Job) task.Result {
 	return task.Result{Output: data}
 }
 
-// marshal leaves <, > and & as they are: the results are no HTML.
+// marshal encodes a value as JSON without escaping <, > and &, which is only needed in HTML.
 func marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)

@@ -1,6 +1,6 @@
-"""Gives the tasks and actors of a rayorch job the variables that Ray's records do not contain.
+"""Sets the environment variables of a rayorch job that Ray's records must not contain, such as secrets, in the job's workers.
 
-Ray calls load as it starts a worker of the job (worker_process_setup_hook). The driver gets them from its entrypoint.
+Ray calls load when it starts a worker process of the job (worker_process_setup_hook). In the driver, the entrypoint sets them.
 """
 
 import importlib
@@ -10,16 +10,17 @@ import sys
 
 
 def load():
+    """Sets the variables from the file that RAYORCH_ENV_FILE names, then calls the user's own hook."""
     try:
         with open(os.environ.get("RAYORCH_ENV_FILE", ""), errors="surrogateescape") as file:
             words = shlex.split(file.read())
-    except OSError as e:  # the job has ended
-        print("rayorch: warning: the secrets of the job are not available: %s" % e, file=sys.stderr)
+    except OSError as e:  # the entrypoint has ended, and the file with it
+        print("rayorch: warning: cannot read the secrets and inherited variables of the job: %s" % e, file=sys.stderr)
         words = []
     for word in words:
         name, is_variable, value = word.partition("=")
         if is_variable:
             os.environ[name] = value
     module, _, function = os.environ.get("RAYORCH_ENV_HOOK", "").rpartition(".")
-    if module:  # the hook of the user
+    if module:  # the user's own hook
         getattr(importlib.import_module(module), function)()

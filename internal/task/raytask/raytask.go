@@ -1,6 +1,6 @@
-// Package raytask runs Tasks as Ray jobs: it submits, follows and stops them through the Jobs API, and says how they
-// ended in the closed list of errors. It keeps no state but the records of each attempt, so that the next process finds
-// the jobs of this one. The engine calls it; internal/backend/ray speaks to Ray.
+// Package raytask runs Tasks as Ray jobs: it submits, follows and stops them through Ray's Jobs API (internal/backend/ray), and reports
+// failures with the error names Ray.*. Its only state is the records of each attempt, with which the next rayorch process finds the
+// jobs of this one.
 package raytask
 
 import (
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,47 +18,47 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// Config says where jobs go.
+// Config configures a Runner.
 type Config struct {
-	// Resolve finds the Ray that an address names, "" being the engine's own. It is asked anew after a Ray was lost.
+	// Resolve finds the Ray at an address. "" is the engine's own Ray. The Runner calls it again after it has lost a Ray.
 	Resolve func(ctx context.Context, address string) (ray.Found, error)
-	// Code has the packages of working directories and modules as they were when the executions started.
+	// Code contains the packages of working directories and modules as they were when the executions started.
 	Code *snapshot.Store
-	// Policy limits what executions that came over the network may use. Defaults to nothing that they name.
+	// Policy limits what executions that came over the network may use. The zero value allows only the engine's own Ray.
 	Policy policy.Policy
-	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
+	// Secret returns the values of the variables that SecretEnv names. By default, no variable is set.
 	Secret task.SecretSource
-	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.
+	// Inheritable returns the environment from which InheritEnv selects variables, as NAME=VALUE. Default: os.Environ.
 	Inheritable func() []string
-	// EnvDir is a directory, absolute, for the secrets of jobs on a Ray of this machine: Ray's job records do not hold them then.
-	// Defaults to none.
+	// EnvDir is the absolute path of a directory for files with the secrets of jobs on a Ray of this machine. If it is empty, secrets
+	// are passed in the runtime environment, which Ray's job records contain.
 	EnvDir string
-	// Here reports whether a Ray sees EnvDir, as this user. Defaults to ray.Here.
+	// Here reports whether the jobs of a Ray can read EnvDir: the Ray runs on this machine as this user. Default: ray.Here.
 	Here func(ctx context.Context, found ray.Found) bool
-	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.
+	// Grace is how long a Ray may be unreachable before the attempt fails. Default: 60 s.
 	Grace time.Duration
-	// StopWait bounds a stop that Ray does not confirm. Defaults to 2 minutes.
+	// StopWait is how long the Runner waits until Ray confirms a stop. Default: 2 minutes.
 	StopWait time.Duration
-	// Now is the clock that pending and run times are noted by. Defaults to time.Now.
+	// Now is the clock for pending and run times. Default: time.Now.
 	Now func() time.Time
 }
 
-// Runner is a task.Runner. Close it after the engine.
+// Runner implements task.Runner. Close it after the engine is closed.
 type Runner struct {
 	cfg      Config
 	mu       sync.Mutex
-	clusters map[string]*cluster // by address as the Tasks write it
-	gone     []*cluster          // forgotten, but perhaps still waited for
+	clusters map[string]*cluster // by the address in the Task
+	lost     []*cluster          // lost Rays; attempts may still wait for their watchers
 }
 
-// cluster is one Ray: all its jobs share a watcher.
+// cluster is a Ray. All attempts on it share its watcher.
 type cluster struct {
 	found   ray.Found
 	client  *ray.Client
 	watcher *ray.Watcher
 }
 
-// New makes a runner; it reaches for no Ray before the first Task.
+// New returns a Runner. The Runner connects to a Ray when the first Task needs it.
 func New(cfg Config) *Runner {
 	if cfg.Grace == 0 {
 		cfg.Grace = time.Minute
@@ -82,21 +81,21 @@ func New(cfg Config) *Runner {
 	return &Runner{cfg: cfg, clusters: map[string]*cluster{}}
 }
 
-// Close ends the watching.
+// Close ends the watchers of all Rays.
 func (r *Runner) Close() {
 	r.mu.Lock()
-	all := r.gone
+	all := r.lost
 	for _, c := range r.clusters {
 		all = append(all, c)
 	}
-	r.clusters, r.gone = map[string]*cluster{}, nil
+	r.clusters, r.lost = map[string]*cluster{}, nil
 	r.mu.Unlock()
 	for _, c := range all {
 		c.watcher.Close()
 	}
 }
 
-// Run does one attempt.
+// Run implements task.Runner.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	switch req.Resource {
 	case stepfn.RaySubmitJob:
@@ -104,11 +103,11 @@ func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	case stepfn.RayStopJobs:
 		return r.stopJobs(ctx, req)
 	}
-	known := strings.Join([]string{stepfn.RaySubmitJob, stepfn.RayStopJobs}, ", ")
-	return task.Fail(stepfn.RaySubmitFailed, fmt.Sprintf("the resource %s is none of %s", req.Resource, known))
+	return task.Fail(stepfn.RaySubmitFailed, fmt.Sprintf("the resource %s is not supported: it must be %s or %s",
+		req.Resource, stepfn.RaySubmitJob, stepfn.RayStopJobs))
 }
 
-// cluster finds the Ray of an address, for the grace if need be.
+// cluster returns the Ray at an address. If it is unreachable, cluster retries for Config.Grace.
 func (r *Runner) cluster(ctx context.Context, address string) (*cluster, error) {
 	r.mu.Lock()
 	known := r.clusters[address]
@@ -131,7 +130,8 @@ func (r *Runner) cluster(ctx context.Context, address string) (*cluster, error) 
 	return r.share(address, &cluster{found: found, client: client}), nil
 }
 
-// share keeps the first of those made at once. Two addresses of the same Ray share a watcher.
+// share registers a new cluster for an address, and starts its watcher. If a concurrent call has already registered one for this address,
+// or for another address of the same Ray, share returns that one instead.
 func (r *Runner) share(address string, made *cluster) *cluster {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,19 +149,19 @@ func (r *Runner) share(address string, made *cluster) *cluster {
 	return made
 }
 
-// forget makes the next Task look anew for a Ray that was lost.
+// forget removes a lost Ray, so that the next Task resolves its address again.
 func (r *Runner) forget(lost *cluster) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for address, c := range r.clusters {
 		if c == lost {
 			delete(r.clusters, address)
-			r.gone = append(r.gone, c)
+			r.lost = append(r.lost, c)
 		}
 	}
 }
 
-// failure puts an error of Ray's into the closed list; otherwise names what an error is that fits none.
+// failure returns a failed result for an error of package ray. otherwise is the error name for errors that have no specific name.
 func failure(err error, otherwise string) task.Result {
 	name := otherwise
 	var lost *ray.LostError

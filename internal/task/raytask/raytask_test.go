@@ -29,23 +29,24 @@ import (
 
 func TestMain(m *testing.M) { raytest.Main(m) }
 
-// bench is a runner on one Ray, and what it tells the engine.
+// bench is a Runner on one Ray. It acts as the engine for one attempt: it stores records and the log, which a second run of the
+// attempt gets.
 type bench struct {
-	t       *testing.T
-	ray     raytest.Ray
-	client  *ray.Client
-	runner  *raytask.Runner
-	getenv  map[string]string
-	grace   time.Duration             // of the runner; as patient as the tests unless set
-	where   atomic.Pointer[ray.Found] // the engine's own Ray, once it is another one
-	engine  context.Context           // parent of the attempts; default: the test's
-	mu      sync.Mutex
-	records map[string][]byte
-	taken   [][]byte
-	log     tasktest.Log
-	code    string // the state directory with the snapshots and the files with secrets
-	here    func(context.Context, ray.Found) bool
-	labels  map[string]string // of the execution
+	t         *testing.T
+	ray       raytest.Ray
+	client    *ray.Client
+	runner    *raytask.Runner
+	getenv    map[string]string
+	grace     time.Duration             // of the runner; default: raytest.Patience
+	ownRay    atomic.Pointer[ray.Found] // the engine's own Ray, if it is not ray
+	engine    context.Context           // parent of the attempts; default: the test's
+	mu        sync.Mutex
+	records   map[string][]byte
+	submitted [][]byte
+	log       tasktest.Log
+	code      string // the state directory, with snapshots and files with secrets
+	here      func(context.Context, ray.Found) bool
+	labels    map[string]string // of the execution
 }
 
 func newBench(t *testing.T, r raytest.Ray) *bench {
@@ -56,13 +57,13 @@ func newBench(t *testing.T, r raytest.Ray) *bench {
 
 func (b *bench) envDir() string { return filepath.Join(b.code, "ray", "env") }
 
-// start makes the runner of a new process.
+// start creates a Runner, as a new rayorch process does.
 func (b *bench) start() {
 	b.runner = raytask.New(raytask.Config{
 		Code: snapshot.In(b.code),
 		Resolve: func(ctx context.Context, address string) (ray.Found, error) {
 			found := b.ray.Found
-			if now := b.where.Load(); now != nil && address == "" {
+			if now := b.ownRay.Load(); now != nil && address == "" {
 				found = *now
 			}
 			client, err := found.Client()
@@ -102,7 +103,7 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 		Submitted: func(output []byte) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.taken = append(b.taken, bytes.Clone(output))
+			b.submitted = append(b.submitted, bytes.Clone(output))
 			return nil
 		},
 	}
@@ -112,7 +113,7 @@ func (b *bench) submit(ctx context.Context, args map[string]any) task.Result {
 	return b.runner.Run(ctx, b.request(stepfn.RaySubmitJob, args))
 }
 
-// background runs an attempt that the test will interrupt.
+// background runs an attempt in the background. The test can end its context with cancel.
 func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc, result <-chan task.Result) {
 	ctx, cancel := context.WithCancelCause(cmp.Or(b.engine, b.t.Context()))
 	done := make(chan task.Result, 1)
@@ -124,7 +125,7 @@ func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc,
 
 func newID() string { return "t-" + strings.ToLower(rand.Text()) }
 
-// await polls Ray, as a person would, until a job's status is one of those.
+// await polls Ray until the status of a job is one of want.
 func (b *bench) await(id string, want ...ray.Status) (job ray.Job) {
 	b.t.Helper()
 	raytest.Eventually(b.t, fmt.Sprintf("job %s is %s", id, want), func() (err error) {
@@ -136,14 +137,15 @@ func (b *bench) await(id string, want ...ray.Status) (job ray.Job) {
 	return job
 }
 
+// wantError fails the test unless the result has this error name, and its cause contains the texts.
 func wantError(t *testing.T, got task.Result, name string, inCause ...string) {
 	t.Helper()
 	if got.Error != name {
-		t.Fatalf("got %+v (output %s), want the error %s", got, got.Output, name)
+		t.Fatalf("got %+v (output %s), want error %s", got, got.Output, name)
 	}
 	for _, text := range inCause {
 		if !strings.Contains(got.Cause, text) {
-			t.Errorf("the cause is %q, which lacks %q", got.Cause, text)
+			t.Errorf("got cause %q, want one that contains %q", got.Cause, text)
 		}
 	}
 }
@@ -170,13 +172,13 @@ func TestSucceeds(t *testing.T) {
 			t.Errorf("got %s", got.Output)
 		}
 		if log := b.log.String(); log != "hello world\ntwo\n" {
-			t.Errorf("the log is %q", log)
+			t.Errorf("got log %q", log)
 		}
-		if len(b.taken) != 1 || !strings.Contains(string(b.taken[0]), id) {
-			t.Errorf("submitted was told %q", b.taken)
+		if len(b.submitted) != 1 || !strings.Contains(string(b.submitted[0]), id) {
+			t.Errorf("Submitted was called with %q, want one call with %s", b.submitted, id)
 		}
 		if job := b.await(id, ray.Succeeded); job.Metadata["run"] != id {
-			t.Errorf("the metadata are %v", job.Metadata)
+			t.Errorf("got metadata %v, want run %s", job.Metadata, id)
 		}
 	})
 }
@@ -200,28 +202,28 @@ func TestStopIsConfirmed(t *testing.T) {
 		cancel(task.ErrStop)
 		<-done
 		if job, err := b.client.Get(t.Context(), id); err != nil || job.Status != ray.Stopped {
-			t.Errorf("after Run returned the job is %s, %v", job.Status, err)
+			t.Errorf("after Run returned: status %s, error %v, want %s", job.Status, err, ray.Stopped)
 		}
 	})
 }
 
-// TestCloseDuringStop closes the engine while a job handles SIGTERM: the attempt returns without waiting for StopWait and does
-// not report the job as stopped.
+// TestCloseDuringStop closes the engine while a job handles SIGTERM: Run returns immediately instead of waiting for StopWait, and does not
+// report the job as stopped.
 func TestCloseDuringStop(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		engine, end := context.WithCancelCause(t.Context())
 		b.engine = task.WithEngine(engine)
 		id, dir := newID(), t.TempDir()
-		ready, asked, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "asked"), filepath.Join(dir, "leave")
+		ready, terminated, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "terminated"), filepath.Join(dir, "leave")
 		cancel, done := b.background(map[string]any{"SubmissionId": id, "RuntimeEnv": map[string]any{"env_vars": map[string]string{"RAY_JOB_STOP_WAIT_TIME_S": "3600"}},
-			"Entrypoint": fmt.Sprintf(`trap 'touch %s; while [ ! -e %s ]; do sleep 0.1; done; exit 1' TERM; touch %s; while :; do sleep 0.1; done`, asked, leave, ready)})
+			"Entrypoint": fmt.Sprintf(`trap 'touch %s; while [ ! -e %s ]; do sleep 0.1; done; exit 1' TERM; touch %s; while :; do sleep 0.1; done`, terminated, leave, ready)})
 		raytest.Eventually(t, "the job handles SIGTERM", raytest.Exists(ready))
 		cancel(task.ErrStop)
-		raytest.Eventually(t, "the job got SIGTERM", raytest.Exists(asked))
+		raytest.Eventually(t, "the job got SIGTERM", raytest.Exists(terminated))
 		end(task.ErrAbandon)
 		if got := <-done; got.Stopped != "" {
-			t.Errorf("reported as stopped: %s", got.Stopped)
+			t.Errorf("the job is reported as stopped: %s", got.Stopped)
 		}
 		if err := os.WriteFile(leave, nil, 0o600); err != nil {
 			t.Error(err)
@@ -240,7 +242,7 @@ func TestTimesOut(t *testing.T) {
 	})
 }
 
-func TestNeverLeavesPending(t *testing.T) {
+func TestPendingTimeout(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id := newID()
@@ -252,17 +254,17 @@ func TestNeverLeavesPending(t *testing.T) {
 			t.Errorf("the stop failed: %s", got.Cause)
 		}
 		if job := b.await(id, ray.FailedJob, ray.Stopped); job.DriverNodeID != "" {
-			t.Errorf("the job ran after all: %+v", job)
+			t.Errorf("the job ran: %+v", job)
 		}
 		if _, err := b.client.Get(t.Context(), id+"-kill"); ray.KindOf(err) != ray.NotFound {
-			t.Errorf("the helper's record is left: %v", err)
+			t.Errorf("the record of the helper job that stopped it still exists: %v", err)
 		}
 	})
 }
 
-// TestGivesUp fails the attempt of a job that stays pending before it stops the job, which may take Ray long. It still confirms the
-// stop.
-func TestGivesUp(t *testing.T) {
+// TestGiveUp checks the order of events for a job that stays pending: the attempt fails first, because the stop may take Ray long. Run
+// returns only when the stop is confirmed.
+func TestGiveUp(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id := newID()
@@ -275,10 +277,10 @@ func TestGivesUp(t *testing.T) {
 		req.GiveUp = func(name, cause string) error {
 			gaveUp = task.Fail(name, cause)
 			if waited := time.Since(since); waited < 2*time.Second {
-				t.Errorf("gave up after %s", waited)
+				t.Errorf("gave up after %s, want at least 2 s", waited)
 			}
 			if job, err := b.client.Get(t.Context(), id); err != nil || job.Status != ray.Pending {
-				t.Errorf("when it gives up the job is %s, %v", job.Status, err)
+				t.Errorf("in GiveUp: status %s, error %v, want %s", job.Status, err, ray.Pending)
 			}
 			cancel(task.ErrStop)
 			return nil
@@ -286,17 +288,17 @@ func TestGivesUp(t *testing.T) {
 		got := b.runner.Run(ctx, req)
 		const reason = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
 		wantError(t, gaveUp, stepfn.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
-		if !strings.HasSuffix(got.Stopped, "does not run any more") {
-			t.Errorf("the stop: %q", got.Stopped)
+		if !strings.HasSuffix(got.Stopped, "is no longer running") {
+			t.Errorf("got Stopped %q", got.Stopped)
 		}
 		if !slices.Equal(reasons, []string{"Ray has accepted the job", reason, ""}) {
-			t.Errorf("the reasons are %q", reasons)
+			t.Errorf("got pending reasons %q", reasons)
 		}
 		b.await(id, ray.FailedJob, ray.Stopped)
 	})
 }
 
-func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
+func TestFollowsTheJobOfAPreviousProcess(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id, gate := newID(), raytest.NewGate(t)
@@ -312,13 +314,14 @@ func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
 			t.Fatalf("got %+v", got)
 		}
 		if log := b.log.String(); log != "ran\n" {
-			t.Errorf("the log is %q", log)
+			t.Errorf("got log %q, want one run", log)
 		}
 	})
 }
 
-// TestFollowsAJobThatIsNoLongerPermitted restarts the server with stricter flags: the job runs already, and must not run unwatched.
-func TestFollowsAJobThatIsNoLongerPermitted(t *testing.T) {
+// TestFollowsAJobThatIsNoLongerAllowed restarts the server with a stricter policy: the job already runs, and must not run unwatched. A new
+// attempt is refused.
+func TestFollowsAJobThatIsNoLongerAllowed(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id, gate := newID(), raytest.NewGate(t)
@@ -338,7 +341,9 @@ func TestFollowsAJobThatIsNoLongerPermitted(t *testing.T) {
 	})
 }
 
-func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
+// TestFollowsAJobThatAlreadyExists submits a job whose id Ray already has, as after a lost response. A job with another entrypoint is an
+// error.
+func TestFollowsAJobThatAlreadyExists(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id := newID()
@@ -355,7 +360,7 @@ func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
 	})
 }
 
-// TestModules imports modules of this machine of all kinds.
+// TestModules imports local modules of all kinds: directories, files and wheels.
 func TestModules(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b, dir := newBench(t, r), t.TempDir()
@@ -372,7 +377,7 @@ func TestModules(t *testing.T) {
 			writeWheel(t, wheel)
 			modules, command = append(modules, wheel), command+" && python3 -c 'import wheeled; print(wheeled.KIND)'"
 		}
-		for range 2 { // packages that nothing refers to vanish
+		for range 2 { // between the jobs, Ray deletes the unused packages
 			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": command, "RuntimeEnv": map[string]any{"py_modules": modules}})
 			if log := b.log.String(); got.Error != "" || !strings.Contains(log, word+"\n") || len(modules) == 3 && !strings.Contains(log, "a wheel\n") {
 				t.Fatalf("got %+v, log %q", got, log)
@@ -385,6 +390,7 @@ func TestModules(t *testing.T) {
 	})
 }
 
+// writeWheel writes a wheel with the module wheeled.
 func writeWheel(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Create(path)

@@ -11,26 +11,28 @@ import (
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
-// Ray passes a job's runtime environment as JSON to its processes, once as an argument and once, with the metadata, as a
-// variable: beyond Linux's limit for either the worker dies as it starts, and the job stays pending. The entrypoint is an argument
-// of a shell. Some room is left for what Ray adds.
+// Maximum sizes in bytes. Ray passes a job's runtime environment as JSON to its processes: in a command-line argument, and together with
+// the metadata in an environment variable. If either exceeds the limit of Linux, the worker exits as it starts and the job stays pending.
+// Ray passes the entrypoint as an argument of a shell. The sizes leave some space for what Ray adds.
 const (
 	runtimeEnvBytes = jobenv.MaxVariable - 12<<10
 	entrypointBytes = jobenv.MaxVariable - 4<<10
 )
 
-// spill is what does not fit there: it travels in a package of py_modules, which PYTHONPATH leads to, and the entrypoint reads it.
+// spill contains variables, and the entrypoint, that exceed these sizes. rayorch uploads them as a package in py_modules, so that they are
+// in a directory of PYTHONPATH, and the entrypoint reads them from there.
 type spill struct {
-	files map[string]string
-	name  string // of their directory in the package
+	files map[string]string // content by file name
+	name  string            // of the directory in the package
 }
 
-// fit takes out of the environment what is too much, the largest first but no secrets, and makes the entrypoint read it.
+// fit sets the entrypoint and the variables to submit, so that Ray can pass them to its processes: it moves variables from the runtime
+// environment to the spill, largest first. Secrets are never moved, because the package would contain them.
 func (a *attempt) fit() error {
 	vars := map[string]string{}
 	given, _ := a.env["env_vars"].(map[string]any)
 	for name, v := range given {
-		vars[name], _ = v.(string) // checked
+		vars[name], _ = v.(string) // environment has checked the type
 	}
 	private := a.private(vars)
 	if a.intent.EnvFile == "" {
@@ -41,11 +43,11 @@ func (a *attempt) fit() error {
 	if err := jobenv.AddParams(vars, a.args.Params); err != nil {
 		return err
 	}
-	long, err := jobenv.TakeLong(vars)
+	long, err := jobenv.RemoveLong(vars)
 	if err != nil {
 		return err
 	}
-	moved, err := a.tooMuch(vars)
+	moved, err := a.moveLargest(vars)
 	if err != nil {
 		return err
 	}
@@ -64,8 +66,8 @@ func (a *attempt) fit() error {
 	return nil
 }
 
-// tooMuch takes the largest variables out of vars until Ray can pass the rest on.
-func (a *attempt) tooMuch(vars map[string]string) (moved map[string]string, err error) {
+// moveLargest removes the largest variables from vars until the rest fits into runtimeEnvBytes, and returns them.
+func (a *attempt) moveLargest(vars map[string]string) (moved map[string]string, err error) {
 	rest := jsonSize(a.metadata()) + jsonSize(envWithout(a.env, "env_vars"))
 	size := rest
 	for name, v := range vars {
@@ -92,7 +94,9 @@ func (a *attempt) tooMuch(vars map[string]string) (moved map[string]string, err 
 	return moved, nil
 }
 
-// newSpill is nil where there is nothing to spill. long variables are left as files, for no variable holds them.
+// newSpill returns a spill with the moved and long variables, and the entrypoint if it is too long. It returns nil if nothing has to be
+// spilled. The entrypoint sets the moved variables. The long ones do not fit into a variable: the entrypoint sets NAME_FILE to the path
+// of their file.
 func newSpill(moved, long map[string]string, entrypoint string) *spill {
 	s := &spill{files: map[string]string{}}
 	var script strings.Builder
@@ -118,7 +122,7 @@ func newSpill(moved, long map[string]string, entrypoint string) *spill {
 	return s
 }
 
-// entrypoint is one that reads the files first.
+// entrypoint returns an entrypoint that reads the files of the spill before it runs the given one.
 func (s *spill) entrypoint(entrypoint string) string {
 	start := `IFS=:; for rayorch_dir in $PYTHONPATH; do rayorch_dir="$rayorch_dir/` + s.name + `"; [ -d "$rayorch_dir" ] && break; done; unset IFS
 . "$rayorch_dir/env.sh" || exit 120
@@ -129,6 +133,7 @@ func (s *spill) entrypoint(entrypoint string) string {
 	return start + entrypoint
 }
 
+// shellWord quotes a text for sh.
 func shellWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func anyMap(m map[string]string) map[string]any {
@@ -147,9 +152,10 @@ func envWithout(env map[string]any, key string) map[string]any {
 
 func (a *attempt) metadata() map[string]any { return anyMap(a.args.Metadata) }
 
+// variableSize returns the size of a variable in the JSON of a runtime environment, in bytes.
 func variableSize(name, v string) int { return jsonSize(name) + jsonSize(v) + 4 }
 
-// jsonSize is how many bytes a value has as Python's json.dumps writes it: in ASCII, with spaces.
+// jsonSize returns the size of a value in bytes as Python's json.dumps encodes it: in ASCII, with spaces after separators.
 func jsonSize(v any) int {
 	switch v := v.(type) {
 	case string:

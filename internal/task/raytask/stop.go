@@ -13,25 +13,25 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// StopArguments say which jobs stopJobs stops: those that all given fields hold for.
+// StopArguments are the arguments of ray:stopJobs. They select the jobs that match all fields that are set.
 type StopArguments struct {
 	Address       string
-	Prefix        string
+	Prefix        string   // of the submission id
 	SubmissionIDs []string `json:"SubmissionIds"`
 	Metadata      map[string]string
 }
 
-// stopAtOnce bounds how many stops Ray has to answer at a time.
-const stopAtOnce = 8
+// maxConcurrentStops is the maximum number of concurrent stop requests to Ray.
+const maxConcurrentStops = 8
 
-// stopJobs stops what runs of the jobs, and says which ones. It may be repeated.
+// stopJobs stops the selected jobs that have not ended and returns their ids. Repeating it has no further effect.
 func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
 	if err := task.Decode(req.Input, &args); err != nil {
 		return task.Fail(stepfn.RaySubmitFailed, "the arguments of ray:stopJobs: "+err.Error())
 	}
 	if args.Prefix == "" && len(args.SubmissionIDs) == 0 && len(args.Metadata) == 0 {
-		return task.Fail(stepfn.RaySubmitFailed, "ray:stopJobs needs Prefix, SubmissionIds or Metadata")
+		return task.Fail(stepfn.RaySubmitFailed, "ray:stopJobs requires Prefix, SubmissionIds or Metadata")
 	}
 	if err := r.cfg.Policy.Ray(req.Labels, args.Address); err != nil {
 		return task.Failure(err, stepfn.RaySubmitFailed)
@@ -51,6 +51,7 @@ func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 	return r.stopAll(ctx, cluster, slices.DeleteFunc(jobs, func(job ray.Job) bool { return !args.match(job) }))
 }
 
+// match reports whether a job is selected and has not ended.
 func (a StopArguments) match(job ray.Job) bool {
 	if job.SubmissionID == "" || job.Status.Terminal() || !strings.HasPrefix(job.SubmissionID, a.Prefix) {
 		return false
@@ -63,17 +64,18 @@ func (a StopArguments) match(job ray.Job) bool {
 	return len(a.SubmissionIDs) == 0 || slices.Contains(a.SubmissionIDs, job.SubmissionID)
 }
 
+// stopAll stops the jobs and waits until Ray confirms the stops, at most Config.StopWait.
 func (r *Runner) stopAll(ctx context.Context, c *cluster, jobs []ray.Job) task.Result {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.StopWait)
 	defer cancel()
 	errs := make([]error, len(jobs))
 	stopped := make([]string, len(jobs))
 	var all sync.WaitGroup
-	room := make(chan struct{}, stopAtOnce)
+	slots := make(chan struct{}, maxConcurrentStops)
 	for i, job := range jobs {
-		room <- struct{}{}
+		slots <- struct{}{}
 		all.Go(func() {
-			defer func() { <-room }()
+			defer func() { <-slots }()
 			stopped[i] = job.SubmissionID
 			if _, err := c.client.Stop(ctx, job.SubmissionID); err != nil && ray.KindOf(err) != ray.NotFound {
 				errs[i] = fmt.Errorf("%s: %w", job.SubmissionID, err)

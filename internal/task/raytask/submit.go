@@ -15,53 +15,54 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// The records of an attempt.
+// Keys of the records of an attempt.
 const (
-	keyIntent    = "ray.intent"    // before the job is sent: where to
-	keySubmitted = "ray.submitted" // when Ray had taken it
-	keyRunning   = "ray.running"   // when its driver was first seen to run
-	keyLogged    = "ray.logged"    // of older releases: how many lines of its log were passed on
+	keyIntent    = "ray.intent"    // intent: the Ray to which the job is about to be submitted
+	keySubmitted = "ray.submitted" // timestamp: when Ray accepted the job
+	keyRunning   = "ray.running"   // timestamp: when rayorch first saw the driver run
+	keyLogged    = "ray.logged"    // logged: written by older releases
 )
 
-// intent is what must be known to find the job again.
+// intent contains what a later rayorch process needs to find the job.
 type intent struct {
 	Address     string
 	SessionName string
 	RayVersion  string
-	EnvFile     string `json:",omitempty"` // the file with variables that Ray's records do not contain
+	EnvFile     string `json:",omitempty"` // path of the file with the private variables, if there is one
 }
 
-type moment struct{ At time.Time }
+type timestamp struct{ At time.Time }
 
-type logged struct{ Lines int }
+type logged struct{ Lines int } // number of lines of the log that were passed on
 
-const pendingTimeout = 900 * time.Second // also Ray's own
+// pendingTimeout is the default of PendingTimeoutSeconds, and the default of Ray itself.
+const pendingTimeout = 900 * time.Second
 
 var (
 	errPending = errors.New("the job stayed pending")
 	errTimeout = errors.New("the job ran too long")
 )
 
-// attempt is one run of submitJob.sync.
+// attempt is one attempt of ray:submitJob.sync.
 type attempt struct {
-	r       *Runner
-	req     *task.Request
-	args    *Arguments
-	env     map[string]any
-	secrets map[string]string // that the job gets, by variable
-	cluster *cluster
-	intent  intent
-	log     *joblog.Log
-	lines   *ray.Log // where the log's lines come from
-	// resumedLog says that a former process passed on lines of the log.
-	resumedLog bool
-	ran        time.Time // when the driver was first seen to run
+	r          *Runner
+	req        *task.Request
+	args       *Arguments
+	env        map[string]any    // the runtime environment to submit
+	secrets    map[string]string // secrets for the job, by variable
+	cluster    *cluster
+	intent     intent
+	log        *joblog.Log
+	lines      *ray.Log  // source of the log's lines
+	resumedLog bool      // whether a previous rayorch process passed on lines of the log
+	ran        time.Time // when the driver was first seen running
 
-	entrypoint string // the one to submit
-	envFile    string // the content of the file with secrets
-	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
+	entrypoint string // the entrypoint to submit, with rayorch's shell code
+	envFile    string // content of the file with the private variables
+	spill      *spill // variables and entrypoint that are too large for Ray; may be nil
 }
 
+// submitJob submits the job, or finds the one that a previous rayorch process submitted, and waits until it ends.
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
 	defer func() {
@@ -74,7 +75,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 		return task.Failure(err, stepfn.RaySubmitFailed)
 	}
 	var result task.Result
-	if err != nil { // it waited for a secret, and is stopped: a job that a former process began is stopped without
+	if err != nil { // stopped while prepare waited for a secret; stopping an existing job does not need it
 		a.recorded(keyIntent, &a.intent)
 	} else {
 		result = a.drive(ctx)
@@ -88,8 +89,9 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	return result
 }
 
+// prepare checks the arguments and reads the secrets. It may block until the values of secrets are known.
 func (a *attempt) prepare(ctx context.Context) (err error) {
-	a.log = joblog.New(nil, joblog.Redactor{}) // until the secrets are known
+	a.log = joblog.New(nil, joblog.Redactor{}) // replaced below, when the secrets are known
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
@@ -109,7 +111,8 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// permitted checks what the job uses of the engine's owner. A job that this attempt has submitted goes on.
+// permitted checks that the execution is allowed to use the owner's Ray, directories and variables that the arguments name. It does not
+// check a job that this attempt has already submitted, so that a change of the policy does not end it.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
 	mayRead := func(variable string) error { return may.Env(labels, variable) }
@@ -125,20 +128,20 @@ func (a *attempt) permitted() error {
 	return errors.Join(errs...)
 }
 
-// drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.
+// drive submits the job unless it exists, and follows it. The caller ignores the result if ctx has ended.
 func (a *attempt) drive(ctx context.Context) task.Result {
-	there, err := a.find(ctx)
+	exists, err := a.find(ctx)
 	if err != nil {
 		return a.failed(ctx, err, stepfn.RaySubmitFailed)
 	}
-	if !there {
+	if !exists {
 		a.chooseEnvFile(ctx)
 	}
 	if err := a.fit(); err != nil {
 		return task.Fail(stepfn.RaySubmitFailed, a.log.Hide.Text(err.Error()))
 	}
-	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
-	if !there {
+	a.log.Own = jobLines(a.args.SubmissionID, a.entrypoint)
+	if !exists {
 		if err := a.submit(ctx); err != nil {
 			return a.failed(ctx, err, stepfn.RaySubmitFailed)
 		}
@@ -146,7 +149,8 @@ func (a *attempt) drive(ctx context.Context) task.Result {
 	return a.follow(ctx)
 }
 
-// failed makes a Ray that was lost be looked for anew by whoever comes next.
+// failed returns a failed result for an error. If the Ray was lost, failed removes it from the Runner, so that the next attempt resolves
+// the address again.
 func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.Result {
 	result := failure(err, otherwise)
 	if a.cluster == nil || ctx.Err() != nil {
@@ -156,7 +160,7 @@ func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.
 	case result.Error == stepfn.RayUnreachable:
 		result = failure(a.replaced(ctx, err), otherwise)
 	case result.Error == stepfn.RayUnauthorized && a.cluster.found.Discovered && a.intent.SessionName != "":
-		// It took this token before: another Ray has the address now.
+		// This Ray accepted the token before, so another Ray has taken over its address.
 		result = failure(&ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: "one that does not accept the token"}, otherwise)
 	}
 	if result.Error == stepfn.RayHeadLost || result.Error == stepfn.RayUnreachable {
@@ -165,8 +169,8 @@ func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.
 	return result
 }
 
-// replaced tells of an unreachable Ray whether another one has taken its place elsewhere, as one that rayorch starts anew
-// listens on another port.
+// replaced returns a LostError if another Ray has replaced the unreachable one at another address, otherwise the error unreachable. A Ray
+// that rayorch restarts listens on another port.
 func (a *attempt) replaced(ctx context.Context, unreachable error) error {
 	if a.args.Address != "" || a.intent.SessionName == "" {
 		return unreachable
@@ -178,9 +182,9 @@ func (a *attempt) replaced(ctx context.Context, unreachable error) error {
 	return &ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: found.Version.SessionName}
 }
 
-// find looks for the job of a former process. One whose session has gone may have run there, so that it is lost, not
-// free to be sent again: no job runs twice.
-func (a *attempt) find(ctx context.Context) (there bool, err error) {
+// find looks for the job, in case a previous rayorch process submitted it. It returns a LostError if the job may have run in another
+// session of the Ray: the job must not be submitted again, because no job may run twice.
+func (a *attempt) find(ctx context.Context) (exists bool, err error) {
 	known := a.recorded(keyIntent, &a.intent)
 	address := a.args.Address
 	if known && address == "" {
@@ -199,7 +203,8 @@ func (a *attempt) find(ctx context.Context) (there bool, err error) {
 	return false, a.checkSession(ctx)
 }
 
-// reach finds the Ray; one that a former process knew may have been started anew at another address meanwhile.
+// reach returns the Ray of the attempt. If known is set, a previous rayorch process used the Ray at this address; since then, the Ray
+// may have been restarted at another address.
 func (a *attempt) reach(ctx context.Context, address string, known bool) (*cluster, error) {
 	if !known || a.args.Address != "" {
 		return a.r.cluster(ctx, a.args.Address)
@@ -214,7 +219,7 @@ func (a *attempt) reach(ctx context.Context, address string, known bool) (*clust
 	return a.r.cluster(ctx, address)
 }
 
-// checkSession tells, of a job that Ray does not know, whether it can have been sent.
+// checkSession returns nil if a job that Ray does not know was certainly never submitted, otherwise a LostError.
 func (a *attempt) checkSession(ctx context.Context) error {
 	var version ray.Version
 	err := a.retry(ctx, func(ctx context.Context) (err error) {
@@ -234,6 +239,7 @@ func (a *attempt) retry(ctx context.Context, act func(context.Context) error) er
 	return ray.Retry(ctx, a.r.cfg.Grace, act)
 }
 
+// recorded decodes a record of a previous rayorch process. It returns false if there is none.
 func (a *attempt) recorded(key string, into any) bool {
 	data, ok := a.req.Records[key]
 	return ok && json.Unmarshal(data, into) == nil
@@ -247,7 +253,7 @@ func (a *attempt) keep(key string, v any) error {
 	return a.req.Keep(key, data)
 }
 
-// submit writes down where the job goes, then sends it.
+// submit uploads the job's files, stores the intent, and submits the job.
 func (a *attempt) submit(ctx context.Context) error {
 	if err := a.upload(ctx); err != nil {
 		return err
@@ -256,9 +262,9 @@ func (a *attempt) submit(ctx context.Context) error {
 		return err
 	}
 	if err := a.writeEnvFile(); err != nil {
-		return fmt.Errorf("write the variables of the job: %w", err)
+		return fmt.Errorf("write the environment variables of the job: %w", err)
 	}
-	// A submit request that a stop cancels could still reach Ray after the stop.
+	// A stop does not cancel the request: otherwise, the request could still reach Ray after the stop.
 	ctx, cancel := task.UntilAbandoned(ctx)
 	defer cancel()
 	existed := false
@@ -277,6 +283,7 @@ func (a *attempt) submit(ctx context.Context) error {
 	return a.accepted()
 }
 
+// intend stores the Ray, including its current session, to which the job is about to be submitted.
 func (a *attempt) intend(ctx context.Context) error {
 	var version ray.Version
 	err := a.retry(ctx, func(ctx context.Context) (err error) {
@@ -290,8 +297,8 @@ func (a *attempt) intend(ctx context.Context) error {
 	return a.keep(keyIntent, a.intent)
 }
 
-// upload gives Ray the packages of what is on this machine unless Ray has them. It checks that before each submission, because Ray
-// drops packages that nothing refers to.
+// upload uploads the packages of directories and modules on this machine, unless Ray already has them. It checks that before each
+// submission, because Ray deletes packages that no job uses.
 func (a *attempt) upload(ctx context.Context) error {
 	dir, err := a.args.localDir(a.env)
 	if err != nil {
@@ -307,11 +314,11 @@ func (a *attempt) upload(ctx context.Context) error {
 	if err := errors.Join(a.uploadModules(ctx, patterns), a.uploadSpill(ctx)); err != nil || dir == "" {
 		return err
 	}
-	a.env["working_dir"], err = a.putCode(ctx, ray.Source{Path: dir, Excludes: patterns})
+	a.env["working_dir"], err = a.uploadCode(ctx, ray.Source{Path: dir, Excludes: patterns})
 	return err
 }
 
-// uploadModules does the same with the modules of this machine in py_modules; addresses stay there for Ray to fetch.
+// uploadModules uploads the modules on this machine in py_modules and replaces their paths with the URIs of the packages.
 func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
 	modules, err := localModules(a.env)
 	if err != nil {
@@ -321,7 +328,7 @@ func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
 		if path == "" {
 			continue
 		}
-		uri, err := a.putCode(ctx, ray.Source{Path: path, Module: true, Excludes: patterns})
+		uri, err := a.uploadCode(ctx, ray.Source{Path: path, Module: true, Excludes: patterns})
 		if err != nil {
 			return fmt.Errorf("RuntimeEnv.py_modules[%d]: %w", i, err)
 		}
@@ -330,7 +337,7 @@ func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
 	return nil
 }
 
-// uploadSpill puts what does not fit elsewhere into py_modules.
+// uploadSpill uploads the spill, if there is one, and adds it to py_modules.
 func (a *attempt) uploadSpill(ctx context.Context) error {
 	if a.spill == nil {
 		return nil
@@ -339,23 +346,23 @@ func (a *attempt) uploadSpill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	uri, err := a.put(ctx, pack)
+	uri, err := a.uploadPackage(ctx, pack)
 	modules, _ := a.env["py_modules"].([]any)
 	a.env["py_modules"] = append(slices.Clip(modules), uri)
 	return err
 }
 
-// putCode gives Ray the package of a source as it was when the execution started.
-func (a *attempt) putCode(ctx context.Context, of ray.Source) (uri string, err error) {
+// uploadCode uploads the package of a source as it was when the execution started.
+func (a *attempt) uploadCode(ctx context.Context, of ray.Source) (uri string, err error) {
 	pack, err := a.r.cfg.Code.Package(ctx, a.req.Labels[snapshot.Label], of)
 	if err != nil {
 		return "", err
 	}
-	return a.put(ctx, pack)
+	return a.uploadPackage(ctx, pack)
 }
 
-// put gives a package to Ray and closes it.
-func (a *attempt) put(ctx context.Context, pack *ray.Package) (uri string, err error) {
+// uploadPackage uploads a package unless Ray already has it, and closes it.
+func (a *attempt) uploadPackage(ctx context.Context, pack *ray.Package) (uri string, err error) {
 	defer pack.Close()
 	err = a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
 	return pack.URI(), err
@@ -374,7 +381,8 @@ func (a *attempt) submission() ray.Submission {
 	}
 }
 
-// checkOurs tells a submit whose first answer was lost from an id that another job has.
+// checkOurs checks a job whose id already existed when it was submitted. It is ours if an earlier submit request succeeded but its
+// response was lost; if the entrypoint differs, it is another job.
 func (a *attempt) checkOurs(ctx context.Context) error {
 	var job ray.Job
 	err := a.retry(ctx, func(ctx context.Context) (err error) {
@@ -387,9 +395,10 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 	return err
 }
 
+// accepted records and reports that Ray has accepted the job.
 func (a *attempt) accepted() error {
 	a.req.Waits("Ray has accepted the job", a.r.cfg.Now()) // otherwise, the step would be shown as running
-	if err := a.keep(keySubmitted, moment{a.r.cfg.Now()}); err != nil {
+	if err := a.keep(keySubmitted, timestamp{a.r.cfg.Now()}); err != nil {
 		return err
 	}
 	out, err := marshal(struct {
@@ -403,8 +412,8 @@ func (a *attempt) accepted() error {
 	return a.req.Submitted(out)
 }
 
-// interrupted stops the job, waits until Ray confirms that, and reports it. When the engine closes, it leaves the job alone
-// and returns immediately.
+// interrupted stops the job, waits until Ray confirms the stop, and returns the text for the cleanup report. If the engine closes, it
+// does not stop the job and returns "" immediately.
 func (a *attempt) interrupted(ctx context.Context) string {
 	if errors.Is(context.Cause(ctx), task.ErrAbandon) || a.intent.Address == "" {
 		return ""
@@ -414,12 +423,13 @@ func (a *attempt) interrupted(ctx context.Context) string {
 		return ""
 	}
 	if err != nil {
-		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped, and may still run: %v", a.args.SubmissionID, err))
+		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped and may still be running: %v", a.args.SubmissionID, err))
 	}
-	return fmt.Sprintf("the ray job %s at %s does not run any more", a.args.SubmissionID, a.intent.Address)
+	return fmt.Sprintf("the ray job %s at %s is no longer running", a.args.SubmissionID, a.intent.Address)
 }
 
-// stop is for a job that may never have been sent. It goes on when ctx has ended.
+// stop stops the job, which may never have been submitted, and waits until Ray confirms the stop, at most Config.StopWait. It continues
+// after ctx has ended.
 func (a *attempt) stop(ctx context.Context) (err error) {
 	if a.intent.Address == "" {
 		return nil
@@ -433,7 +443,7 @@ func (a *attempt) stop(ctx context.Context) (err error) {
 			err = context.Cause(on)
 		}
 	}()
-	if a.cluster == nil { // stopped while the Ray of a former process was looked for
+	if a.cluster == nil { // stopped before find had reached the Ray of a previous rayorch process
 		if a.cluster, err = a.reach(ctx, a.intent.Address, true); err != nil {
 			return err
 		}

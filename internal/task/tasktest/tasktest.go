@@ -1,4 +1,4 @@
-// Package tasktest has what the tests of several runners need of an engine.
+// Package tasktest contains test doubles for the parts of the engine that runners use.
 package tasktest
 
 import (
@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// Log is a log in memory. It may be read while the runner writes it.
+// Log is a task.Log in memory. It is safe for concurrent use.
 type Log struct {
 	mu       sync.Mutex
 	b        bytes.Buffer
 	position []byte
 }
 
-// NewLog makes an empty log with the position that a former engine kept.
+// NewLog returns an empty log with a position, as if a previous engine had stored the position.
 func NewLog(position []byte) *Log { return &Log{position: position} }
 
 // Append implements task.Log.
@@ -39,7 +39,7 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// String is all that was written.
+// String returns everything that was written.
 func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,18 +12,18 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
-// Ray is one to test with.
+// Ray is a fake or real Ray for a test.
 type Ray struct {
 	Name  string
 	Found ray.Found
-	// Fake is nil for a real one.
+	// Fake is nil for a real Ray.
 	Fake *Fake
 }
 
-// Patience bounds what tests wait for: so long that only what is broken takes longer, however busy the machine is.
+// Patience is the timeout of tests. It is so long that only a bug exceeds it, even on a busy machine.
 const Patience = 5 * time.Minute
 
-// Client makes a client with the right token, whose every request may take its time.
+// Client returns a client with the right token and with Patience as its timeout.
 func (r Ray) Client(t testing.TB) *ray.Client {
 	t.Helper()
 	client, err := ray.New(ray.Config{Address: r.Found.Address, Token: r.Found.Token, CAFile: r.Found.CAFile, Timeout: Patience})
@@ -33,8 +33,8 @@ func (r Ray) Client(t testing.TB) *ray.Client {
 	return client
 }
 
-// Each runs a test against a fake Ray and, without -short, a real one, each without and with tokens. The tests of a package
-// share the real ones; Main ends them.
+// Each runs a test against fake Rays and, without -short, real ones, each without and with token authentication. The tests of a package
+// share the real Rays; Main stops them.
 func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 	for _, token := range []bool{false, true} {
 		name := map[bool]string{false: "", true: "-token"}[token]
@@ -46,22 +46,22 @@ func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 		})
 		t.Run("real"+name, func(t *testing.T) {
 			if testing.Short() {
-				t.Skip("the real Ray is left out with -short")
+				t.Skip("-short skips tests with a real Ray")
 			}
 			test(t, Ray{Name: "real" + name, Found: Real(t, token)})
 		})
 	}
 }
 
-// shared are the real Rays of a package's tests, or of several packages'.
+// shared contains the real Rays of the package's tests. Several packages can share them (see share).
 var shared struct {
 	sync.Mutex
 	dir   string
-	heads map[bool]*ray.Head
+	heads map[bool]*ray.Head // by whether token authentication is enabled
 }
 
-// Real starts a real Ray, once a package, and says where it is. RAYORCH_TEST_RAY_PYTHON names the Python that has one;
-// else an environment is made in the user's cache directory.
+// Real returns a real Ray. It starts the Ray once per package. RAYORCH_TEST_RAY_PYTHON is the path of a Python with Ray; if it is not
+// set, Real creates an environment in the user's cache directory.
 func Real(t testing.TB, token bool) ray.Found {
 	t.Helper()
 	shared.Lock()
@@ -74,7 +74,7 @@ func Real(t testing.TB, token bool) ray.Found {
 	none := func() ([]ray.Dashboard, error) { return nil, nil }
 	var found ray.Found
 	err := ray.Retry(t.Context(), Patience, func(ctx context.Context) (err error) {
-		// Each time, as a head may end by itself on a busy machine, a moment after it was up.
+		// Start is called for each try: on a busy machine, a head may exit shortly after it has started.
 		if _, err := head.Start(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
@@ -89,12 +89,13 @@ func Real(t testing.TB, token bool) ray.Found {
 	return found
 }
 
-// takesJobs submits a job, as a new head has no agent for a while and refuses them until then.
+// takesJobs submits a job. A new head rejects jobs until its agent has registered.
 func takesJobs(ctx context.Context, t testing.TB, found ray.Found) error {
 	_, _, err := Ray{Found: found}.Client(t).Submit(ctx, ray.Submission{SubmissionID: "first", Entrypoint: "true"})
 	return err
 }
 
+// newHead returns a shared head, which is not started yet.
 func newHead(t testing.TB, token bool) *ray.Head {
 	t.Helper()
 	if err := share(); err != nil {
@@ -108,8 +109,9 @@ func newHead(t testing.TB, token bool) *ray.Head {
 	return head
 }
 
-// share makes the directory of the shared ones, which outlives the test that comes first. RAYORCH_TEST_RAYS names one that
-// packages share: who ran them stops its Rays, whose state directories are those of rayorch ray.
+// share creates the directory of the shared Rays. It is not the directory of a test, because it must exist until all tests have ended. If
+// RAYORCH_TEST_RAYS is set, it is a directory that several packages share: the caller of the tests stops its Rays with `rayorch ray stop`,
+// for which its subdirectories are state directories.
 func share() (err error) {
 	if shared.dir == "" {
 		shared.heads = map[bool]*ray.Head{}
@@ -120,7 +122,7 @@ func share() (err error) {
 	return err
 }
 
-// Python finds the Python that tests run the real Ray with.
+// Python returns a finder of the Python with which tests run a real Ray.
 func Python(t testing.TB) ray.PythonFinder {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -142,10 +144,10 @@ func Python(t testing.TB) ray.PythonFinder {
 	}
 }
 
-// Main runs a package's tests, ends the real Rays that they started, and the process.
+// Main runs the tests of a package, stops the real Rays that they started, and exits.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for a package that has more to end: it gives the exit code.
+// Run is Main for a package that has more to clean up: it returns the exit code instead of exiting.
 func Run(m *testing.M) int {
 	code := m.Run()
 	if shared.dir == os.Getenv("RAYORCH_TEST_RAYS") {
@@ -161,22 +163,22 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Eventually looks until a look finds nothing missing. When Patience is at its end it fails the test with what the last
-// one missed; what names what is waited for.
-func Eventually(t testing.TB, what string, look func() error) {
+// Eventually polls until check returns nil. After Patience, it fails the test with the last error. what describes the condition for the
+// failure message.
+func Eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {
-		err := look()
+		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting after %s until %s: %v", Patience, what, err)
+			t.Fatalf("timeout after %s while waiting until %s: %v", Patience, what, err)
 		}
 	}
 }
 
-// Exists is a look for a file.
+// Exists returns a check for Eventually that a file exists.
 func Exists(path string) func() error {
 	return func() error { _, err := os.Stat(path); return err }
 }

@@ -1,5 +1,5 @@
-// Package raytest gives tests a Ray: a fake one, quick, and the real one, so that the same suite runs against both. No
-// part of the program imports it.
+// Package raytest provides Rays for tests: a fast fake, and real ones. The same tests run against both, so that the fake behaves as the
+// real Ray does. Only tests import this package.
 package raytest
 
 import (
@@ -20,42 +20,42 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
-// FakeCPUs is what a fake Ray has: a job that asks for more stays pending, as it does on a real one.
+// FakeCPUs is the number of CPUs of a fake Ray. As on a real Ray, a job that requests more stays pending.
 const FakeCPUs = 2
 
-// Fake is a Ray's dashboard as far as jobs go. It runs entrypoints by the shell.
+// Fake implements the part of Ray's dashboard that serves the Jobs API. It runs entrypoints with sh on this machine.
 type Fake struct {
 	*httptest.Server
-	// Token is demanded when it is not empty.
+	// Token is required in requests, unless it is empty.
 	Token string
-	// Intercept sees each request first, several at once; when it returns true it has answered. It is set before the first.
+	// Intercept is called for each request, also concurrently. If it returns true, it has written the response. It must be set before the
+	// first request.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 
 	mu       sync.Mutex
 	session  string
-	jobs     map[string]*fakeJob
-	packages map[string][]byte
-	requests map[string]int
+	jobs     map[string]*fakeJob // by submission id
+	packages map[string][]byte   // by URI
+	requests map[string]int      // number of requests by method and path
 	dir      string
 	running  sync.WaitGroup
-	tails    map[*websocket.Conn]bool
+	tails    map[*websocket.Conn]bool // open log tails
 }
 
 type fakeJob struct {
 	ray.Job
-	log   *os.File
-	cmd   *exec.Cmd
-	ended chan struct{}
-	asked bool // to stop
-	// stopWait is between SIGTERM and SIGKILL: RAY_JOB_STOP_WAIT_TIME_S, or Ray's 3 s.
-	stopWait time.Duration
+	log           *os.File
+	cmd           *exec.Cmd // nil while the job is pending
+	ended         chan struct{}
+	stopRequested bool
+	stopWait      time.Duration // time between SIGTERM and SIGKILL: RAY_JOB_STOP_WAIT_TIME_S, or Ray's default of 3 s
 }
 
-// NewFake starts a fake Ray; Close ends it with all its jobs.
+// NewFake starts a fake Ray. Close stops it and all its jobs.
 func NewFake(token string) *Fake {
 	dir, err := os.MkdirTemp("", "rayorch-fake-")
 	if err != nil {
-		panic(err) // a test cannot go on
+		panic(err) // tests cannot run without it
 	}
 	f := &Fake{Token: token, dir: dir, packages: map[string][]byte{}, requests: map[string]int{}, tails: map[*websocket.Conn]bool{}}
 	f.NewSession()
@@ -63,13 +63,13 @@ func NewFake(token string) *Fake {
 	return f
 }
 
-// Client makes a client with the right token.
+// Client returns a client with the right token.
 func (f *Fake) Client(t testing.TB) *ray.Client {
 	t.Helper()
 	return Ray{Found: ray.Found{Address: f.URL, Token: f.Token}}.Client(t)
 }
 
-// NewSession forgets all jobs, as a head does that was started anew.
+// NewSession starts a new session without jobs, like a head that was restarted.
 func (f *Fake) NewSession() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -78,14 +78,14 @@ func (f *Fake) NewSession() {
 	f.jobs = map[string]*fakeJob{}
 }
 
-// Requests counts those of a method and path so far.
+// Requests returns the number of requests with a method and path so far.
 func (f *Fake) Requests(method, path string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.requests[method+" "+path]
 }
 
-// AllRequests counts all.
+// AllRequests returns the number of all requests so far.
 func (f *Fake) AllRequests() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,14 +96,14 @@ func (f *Fake) AllRequests() int {
 	return n
 }
 
-// Jobs counts the jobs that Ray holds.
+// Jobs returns the number of job records.
 func (f *Fake) Jobs() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.jobs)
 }
 
-// Close ends it.
+// Close stops the fake Ray and all its jobs.
 func (f *Fake) Close() {
 	f.CloseClientConnections()
 	f.Server.Close()
@@ -114,6 +114,7 @@ func (f *Fake) Close() {
 	_ = os.RemoveAll(f.dir)
 }
 
+// killAll kills all running jobs. The caller holds f.mu.
 func (f *Fake) killAll() {
 	for _, job := range f.jobs {
 		if job.cmd != nil && !job.Status.Terminal() {
@@ -136,6 +137,7 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
 	f.route(w, r)
 }
 
+// authorize returns the status and text of the error for a request that Ray would reject, or 0.
 func (f *Fake) authorize(r *http.Request) (int, string) {
 	if r.Method != http.MethodGet && (r.Header.Get("Origin") != "" || strings.Contains(r.UserAgent(), "Mozilla")) {
 		return http.StatusMethodNotAllowed, "Method Not Allowed for browser traffic."

@@ -40,7 +40,7 @@ func (f *Fake) submit(w http.ResponseWriter, r *http.Request) {
 	f.begin(job, s)
 }
 
-// pendingMessage is Ray's message about a job that does not run yet, whatever the job waits for.
+// pendingMessage returns Ray's message about a pending job. It depends on the submission, not on what the job waits for.
 func pendingMessage(s ray.Submission) string {
 	message := "Job has not started yet."
 	if s.NumCPUs > 0 || s.NumGPUs > 0 || s.Memory > 0 || len(s.Resources) > 0 {
@@ -52,7 +52,7 @@ func pendingMessage(s ray.Submission) string {
 	return message
 }
 
-// begin starts a job that has room. f.mu is held.
+// begin starts a job, unless the fake Ray lacks the resources. The caller holds f.mu.
 func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 	var err error
 	if job.log, err = os.Create(filepath.Join(f.dir, s.SubmissionID+".log")); err != nil {
@@ -62,7 +62,7 @@ func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 		return
 	}
 	vars, _ := s.RuntimeEnv["env_vars"].(map[string]any)
-	if victim, ok := vars["RAYORCH_KILL"].(string); ok { // how ray.Client stops a pending job
+	if victim, ok := vars["RAYORCH_KILL"].(string); ok { // the helper job with which ray.Client stops a pending job
 		f.killPending(victim)
 		s.Entrypoint = "true"
 	}
@@ -79,7 +79,7 @@ func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 	if s, err := strconv.Atoi(fmt.Sprint(vars["RAY_JOB_STOP_WAIT_TIME_S"])); err == nil {
 		job.stopWait = time.Duration(s) * time.Second
 	}
-	job.cmd = exec.Command("/bin/sh", "-c", s.Entrypoint) //nolint:noctx // ends with the job, or with Close
+	job.cmd = exec.Command("/bin/sh", "-c", s.Entrypoint) //nolint:noctx // ends with the job, or by Close
 	job.cmd.Dir, job.cmd.Stdout, job.cmd.Stderr = dir, job.log, job.log
 	job.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	job.cmd.Env = append(os.Environ(), "PYTHONPATH="+modules)
@@ -99,19 +99,20 @@ func (f *Fake) killPending(id string) {
 	}
 }
 
-// end ends a job's record. f.mu is held.
+// end updates the record of a job that has ended. The caller holds f.mu.
 func (f *Fake) end(job *fakeJob, status ray.Status, message string) {
 	job.Status, job.Message, job.EndTime = status, message, ray.Millis(time.Now().UnixMilli())
 	close(job.ended)
 }
 
+// wait waits until the process of a job has ended, and updates its record.
 func (f *Fake) wait(job *fakeJob) {
 	_ = job.cmd.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	code := job.cmd.ProcessState.ExitCode()
 	switch {
-	case job.asked:
+	case job.stopRequested:
 		f.end(job, ray.Stopped, "Job was intentionally stopped.")
 		return
 	case code == 0:
@@ -126,17 +127,17 @@ func (f *Fake) wait(job *fakeJob) {
 	job.DriverExitCode = &code
 }
 
-// stop asks as Ray does: a pending job's supervisor does not hear it.
+// stop stops a job as Ray does. It has no effect on a pending job, whose supervisor does not receive the request.
 func (f *Fake) stop(job *fakeJob) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if job.Status.Terminal() {
 		return false
 	}
-	if job.cmd == nil || job.asked {
+	if job.cmd == nil || job.stopRequested {
 		return true
 	}
-	job.asked = true
+	job.stopRequested = true
 	_ = syscall.Kill(-job.cmd.Process.Pid, syscall.SIGTERM)
 	f.running.Go(func() {
 		select {

@@ -42,7 +42,7 @@ func (f *Fake) tailing(conn *websocket.Conn, open bool) {
 	}
 }
 
-// CutTails closes all log tails, as Ray does at times, though their jobs run on.
+// CutTails closes all log tails although their jobs continue, as Ray sometimes does.
 func (f *Fake) CutTails() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +51,7 @@ func (f *Fake) CutTails() {
 	}
 }
 
-// tail sends what was written since the last look, and closes some time after the job's end.
+// tail sends the log of a job while the job prints it, and closes the connection after the job has ended.
 func (f *Fake) tail(w http.ResponseWriter, r *http.Request, job *fakeJob) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {

@@ -30,20 +30,21 @@ func (f *Fake) pack(w http.ResponseWriter, r *http.Request, uri string) {
 	}
 }
 
-// Package is what was uploaded, nil without it.
+// Package returns the content of an uploaded package, or nil if it does not exist.
 func (f *Fake) Package(uri string) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.packages[uri]
 }
 
-// DropPackages forgets all packages, as Ray does with those that nothing refers to.
+// DropPackages deletes all packages, as Ray does with packages that no job uses.
 func (f *Fake) DropPackages() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.packages)
 }
 
+// workingDir unpacks the working directory of a job and returns its path.
 func (f *Fake) workingDir(s ray.Submission) (string, error) {
 	uri, _ := s.RuntimeEnv["working_dir"].(string)
 	if uri == "" {
@@ -57,7 +58,7 @@ func (f *Fake) workingDir(s ray.Submission) (string, error) {
 	return dir, unzip(data, dir)
 }
 
-// modules are the directories of the job's py_modules, as PYTHONPATH has them. Wheels are only looked for.
+// modules unpacks the py_modules of a job and returns the value of PYTHONPATH. Wheels must exist but are not installed.
 func (f *Fake) modules(s ray.Submission) (string, error) {
 	list, _ := s.RuntimeEnv["py_modules"].([]any)
 	var dirs []string

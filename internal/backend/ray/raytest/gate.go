@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Gate is a file that jobs wait for, so that they last until the test has looked. They end with the test, too.
+// Gate is the path of a file that jobs wait for, so that a test controls when they end. Jobs also stop waiting when the test ends.
 type Gate string
 
-// NewGate makes a gate that is closed.
+// NewGate returns a closed gate.
 func NewGate(t testing.TB) Gate { return Gate(filepath.Join(t.TempDir(), "open")) }
 
-// Wait is a shell command that returns when the gate is open or the test has ended.
+// Wait returns a shell command that waits until the gate is open or the test has ended.
 func (g Gate) Wait() string {
 	return fmt.Sprintf("while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done", filepath.Dir(string(g)), string(g))
 }
 
-// Open lets the jobs go on.
+// Open opens the gate, so that jobs continue.
 func (g Gate) Open(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile(string(g), nil, 0o600); err != nil {
@@ -30,8 +30,8 @@ func (g Gate) Open(t testing.TB) {
 	}
 }
 
-// Refusing returns an address of this machine where nobody listens until the test ends: its port is bound, so that no
-// other program gets it, but refuses connections.
+// Refusing returns a loopback address HOST:PORT that refuses connections until the test ends: the port is bound, so that no other
+// program can use it, but nobody listens on it.
 func Refusing(t testing.TB) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -49,7 +49,7 @@ func Refusing(t testing.TB) string {
 	}
 	at, ok := bound.(*unix.SockaddrInet4)
 	if !ok {
-		t.Fatalf("bound to %v", bound)
+		t.Fatalf("the socket is bound to %v, want an IPv4 address", bound)
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.Port))
 }

@@ -18,7 +18,7 @@ import (
 // dashboardWait is how long a dashboard may take to answer. The dashboards of a run are queried concurrently.
 const dashboardWait = time.Second
 
-// linkDashboards gives the steps links to Ray's dashboard, where the Ray that ran the job still answers.
+// linkDashboards adds links to Ray's dashboard to the steps whose Ray still answers.
 func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.View) {
 	ctx, cancel := context.WithTimeout(ctx, dashboardWait)
 	defer cancel()
@@ -29,17 +29,17 @@ func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.
 		}
 	}
 	var mu sync.Mutex
-	var asking sync.WaitGroup
+	var queries sync.WaitGroup
 	up := map[string]bool{}
 	for key, job := range jobs {
-		asking.Go(func() {
+		queries.Go(func() {
 			is := !s.stopsRay(ctx, job.Address) && answers(ctx, job)
 			mu.Lock()
 			defer mu.Unlock()
 			up[key] = is
 		})
 	}
-	asking.Wait()
+	queries.Wait()
 	for i, st := range v.Steps() {
 		if up[rayOf(st.Job)] {
 			sum.Steps[i].Dashboard = st.Job.Dashboard()
@@ -47,6 +47,7 @@ func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.
 	}
 }
 
+// rayOf identifies the Ray session that a job ran in: a restarted Ray has the same address, but does not know the job.
 func rayOf(j progress.Job) string { return j.Address + " " + j.SessionName }
 
 // answers reports whether the Ray that ran a job serves its dashboard. A server that requires a token, or whose certificate
@@ -67,14 +68,14 @@ func answers(ctx context.Context, j progress.Job) bool {
 		Session string `json:"session_name"`
 	}
 	if resp.StatusCode == http.StatusOK {
-		_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&version) // an answer that is not Ray's has no session
+		_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&version) // the response of another server has no session
 		return version.Session != "" && (j.SessionName == "" || version.Session == j.SessionName)
 	}
 	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden
 }
 
-// stopsRay reports whether this command stops the Ray of an address when it ends: one that was started for runs, when no run
-// is open.
+// stopsRay reports whether this command stops the Ray at an address when it exits: a Ray that was started for runs is stopped when no
+// run is open.
 func (s *session) stopsRay(ctx context.Context, address string) bool {
 	if s.owner == nil || s.owner.runners == nil {
 		return false

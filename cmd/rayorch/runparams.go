@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/user"
 	"time"
@@ -19,19 +18,20 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// begunSummary is what a run started with, in the JSON of run, resume and describe.
-type begunSummary struct {
+// runParams is what a run started with: parameters with their defaults, and storage. It is part of the JSON of run, resume and describe.
+type runParams struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Defaults []string        `json:"defaults,omitempty"`
 	Storage  string          `json:"storage,omitempty"`
 }
 
-func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
-	out := begunSummary{Params: b.Params, Storage: b.Storage}
+// runParamsOf adds the names of the parameters that have their defaults because the input does not set them.
+func runParamsOf(b progress.Begun, input json.RawMessage) runParams {
+	out := runParams{Params: b.Params, Storage: b.Storage}
 	params, _ := value.ParseObject(b.Params)
 	given, _ := value.ParseObject(input)
 	if params == nil {
-		return begunSummary{Storage: b.Storage}
+		return runParams{Storage: b.Storage}
 	}
 	for i := range params.Len() {
 		if name, _ := params.At(i); given == nil || !given.Has(name) {
@@ -41,8 +41,8 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	return out
 }
 
-// printBegun prints one parameter per line and marks defaults.
-func (b *begunSummary) printBegun(w io.Writer) {
+// printParams prints the parameters, one per line, and marks defaults.
+func (b *runParams) printParams(p *printer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"
 	for i := 0; params != nil && i < params.Len(); i++ {
@@ -53,15 +53,15 @@ func (b *begunSummary) printBegun(w io.Writer) {
 				line += " (default)"
 			}
 		}
-		fmt.Fprintln(w, line)
+		p.printf("%s\n", line)
 		label = ""
 	}
 	if b.Storage != "" {
-		fmt.Fprintf(w, "storage %s\n", terminal.Clean(b.Storage))
+		p.printf("storage %s\n", terminal.Clean(b.Storage))
 	}
 }
 
-// timedOutCause is the cause of an execution that exceeded its own timeout: the API does not have one.
+// timedOutCause returns a cause for an execution that exceeded its own timeout, for which the API has none; "" if it cannot be read.
 func (s *session) timedOutCause(ctx context.Context, x *sfn.DescribeExecutionOutput) string {
 	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
 		ExecutionArn: x.ExecutionArn, IncludedData: types.IncludedDataAllData,

@@ -10,7 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// readKeys reads files with one access key each, FILE[=ROLE]: everybody could read a secret on the command line.
+// readKeys reads files with one access key each; an argument is FILE[=ROLE]. Keys are not flags themselves because other users can see the
+// command line of a process.
 func readKeys(files []string) (access.Keys, error) {
 	keys := access.Keys{}
 	for _, arg := range files {
@@ -20,16 +21,17 @@ func readKeys(files []string) (access.Keys, error) {
 			return nil, err
 		}
 		if _, twice := keys[id]; twice {
-			return nil, fmt.Errorf("the access key %s in %s is a duplicate", id, file)
+			return nil, fmt.Errorf("duplicate access key %s in %s", id, file)
 		}
 		keys[id] = access.Key{Secret: secret, Role: role}
 	}
 	return keys, nil
 }
 
-// minSecret is the length of the shortest secret that is accepted. AWS's have 40 characters.
+// minSecret is the minimum length of a secret. AWS's secrets have 40 characters.
 const minSecret = 16
 
+// readKey reads an access key from a file that only this user can read.
 func readKey(file string) (id, secret string, err error) {
 	text, err := readPrivate(file)
 	if err != nil {
@@ -45,8 +47,8 @@ func readKey(file string) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// readPrivate reads a file that others cannot read or replace. It checks the file that it has opened, because another
-// file can replace it under the same name.
+// readPrivate reads a file that other users cannot read or write. It checks the opened file instead of the name, because the file of that
+// name could be replaced between the check and the read.
 func readPrivate(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -57,20 +59,20 @@ func readPrivate(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read an access key: %w", err)
 	}
-	if isShared(info) {
-		return "", fail(exitError, "chmod 600 "+file+", or defaultMode: 0400 for a Secret in Kubernetes",
-			"other users can read or write the access key %s: its mode is %04o", file, info.Mode().Perm())
+	if isShared(info) { // as ssh does with private keys
+		return "", fail(exitError, "run chmod 600 "+file+"; for a Secret in Kubernetes, set defaultMode: 0400",
+			"other users can read or write the access key file %s: its mode is %04o", file, info.Mode().Perm())
 	}
-	const most = 1 << 16
-	text, err := io.ReadAll(io.LimitReader(f, most))
+	const maxSize = 1 << 16 // a key is far shorter; the file may be a pipe that never ends
+	text, err := io.ReadAll(io.LimitReader(f, maxSize))
 	if err != nil {
 		return "", fmt.Errorf("read an access key: %w", err)
 	}
 	return string(text), nil
 }
 
-// isShared says that others can read or write a file. The group may read what root owns: Kubernetes mounts a Secret
-// (mode 0400) like this for a pod with an fsGroup, and packages do it for a service's group.
+// isShared reports whether other users can read or write a file. A file that root owns may be readable for its group: Kubernetes mounts a
+// Secret (mode 0400) this way in a pod with an fsGroup, and Linux packages install files this way for the group of a service.
 func isShared(info fs.FileInfo) bool {
 	const groupReads, rest = 0o040, 0o037
 	perm := info.Mode().Perm()
