@@ -71,7 +71,7 @@ func (p *fixture) published(t *testing.T, image, claim, mode string) {
 		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=60",
 		"SEEDFARMER_PARAMETER_SUBMIT="+mode, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the module's deploy: %v\n%s", err, out)
 	}
 	p.grantAccess(t, seedModule)
 	x := p.run(t, m.metadata(t)["StateMachineArn"], seedModule, `{"gpus": 0, "workers": 1, "prompt": "It's $HOME"}`)
@@ -79,7 +79,7 @@ func (p *fixture) published(t *testing.T, image, claim, mode string) {
 		t.Errorf("status %s, error %s, cause %s, want SUCCEEDED with the prompt and the arguments in the output\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if out, err := m.phases(t, "destroy"); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("the module's destroy: %v\n%s", err, out)
 	}
 	clustertest.Until(clustertest.Context(t), t, "the end of all jobs", func() error {
 		res, err := p.cluster.Do(t.Context(), kube.Request{Path: kube.JobsPath(p.namespace)})
@@ -90,8 +90,8 @@ func (p *fixture) published(t *testing.T, image, claim, mode string) {
 	})
 }
 
-// workload writes the published pipeline with programs for a CPU, and without runtimeEnv, because tests cannot download packages. It returns
-// the path of the pipeline file.
+// workload writes the published pipeline with programs for a CPU, and without runtimeEnv, because tests cannot download packages.
+// It returns the path of the pipeline file.
 func workload(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

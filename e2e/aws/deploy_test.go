@@ -1,5 +1,5 @@
-// Package aws_test deploys to emulators of AWS and to a real Kubernetes behind a fake EKS. The table in docs/aws.md lists what is tested with
-// which of them.
+// Package aws_test deploys to emulators of AWS and to a real Kubernetes behind a fake EKS. The table in docs/aws.md lists what is
+// tested with which of them.
 package aws_test
 
 import (
@@ -311,8 +311,8 @@ func (p *fixture) runs(t *testing.T, plan deploy.Plan, module, arn string) {
 	p.destroy(t, deploy.Removal{Stack: name, StopRuns: true})
 }
 
-// planLong returns a plan whose executions still run when destroy is called. With moto, it does not change the plan, because update does not
-// work, and executions never end.
+// planLong returns a plan whose executions still run when destroy is called. With moto, it does not change the plan, because
+// update does not work, and executions never end.
 func (p *fixture) planLong(t *testing.T, module string) deploy.Plan {
 	if p.e.Name == "moto" {
 		return p.plan(t, module, 1, map[string]any{"data_bucket_name": "data-bucket"})

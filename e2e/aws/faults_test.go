@@ -48,8 +48,8 @@ func denying(t *testing.T, e *awstest.Emulator, roles ...string) string {
 	return s.URL
 }
 
-// TestRoles checks that deploy assumes the admin role through the handler role if it may not assume it directly, and that the error suggests
-// how to fix the policies if both are denied.
+// TestRoles checks that deploy assumes the admin role through the handler role if it may not assume it directly, and that the
+// error suggests how to fix the policies if both are denied.
 func TestRoles(t *testing.T) {
 	e := awstest.Moto(t)
 	t.Run("through the handler", func(t *testing.T) {

@@ -51,7 +51,7 @@ func (m *module) sum(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", "cd bin && sha256sum rayorch-linux-* >../SHA256SUMS")
 	cmd.Dir = m.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("sha256sum: %v: %s", err, out)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestModule(t *testing.T) {
 	m := newModule(t, p)
 	for range 2 {
 		if out, err := m.phases(t, "deploy"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("deploy: %v\n%s", err, out)
 		}
 	}
 	all := m.metadata(t)
@@ -167,7 +167,7 @@ func TestModule(t *testing.T) {
 	m.env = slices.DeleteFunc(m.env, func(v string) bool { return strings.HasPrefix(v, "SEEDFARMER_PARAMETER_") })
 	for range 2 {
 		if out, err := m.phases(t, "destroy"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("destroy: %v\n%s", err, out)
 		}
 	}
 	if got := p.status(t, "p-d-"+seedModule); got != "" && got != "DELETE_COMPLETE" {

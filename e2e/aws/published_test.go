@@ -68,9 +68,9 @@ func publishedTemplates(t *testing.T, name, module, suffix string) [2]*published
 	return out
 }
 
-// emulate replaces the resources that LocalStack cannot create without Docker: functions, their layers, the nested stacks that contain them,
-// and the values that they compute. Roles replace them, because other resources refer to their ARNs. Custom resources keep their types,
-// without a function.
+// emulate replaces the resources that LocalStack cannot create without Docker: functions, their layers, the nested stacks that
+// contain them, and the values that they compute. Roles replace them, because other resources refer to their ARNs. Custom
+// resources keep their types, without a function.
 func (p *publishedTemplate) emulate() {
 	computed := map[string]any{}
 	for id, r := range p.Resources {

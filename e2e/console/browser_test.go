@@ -1,5 +1,5 @@
-// Package console_test tests the console with a real Chromium: its pages and actions with a real engine, a real Ray, and servers with access
-// keys.
+// Package console_test tests the console with a real Chromium: its pages and actions with a real engine, a real Ray, and servers
+// with access keys.
 package console_test
 
 import (
@@ -63,8 +63,8 @@ func needsBrowser(t *testing.T) {
 	}
 }
 
-// startChrome starts the browser. It does not set a directory for the profile, because chromedp kills all processes of the browser before it
-// removes the directory that it created.
+// startChrome starts the browser. It does not set a directory for the profile, because chromedp kills all processes of the
+// browser before it removes the directory that it created.
 func startChrome(path string) error {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
 		// By default, Chromium's processes wait only seconds for each other, which is too short on a busy machine.

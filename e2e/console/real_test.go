@@ -112,8 +112,8 @@ for step in range(1, steps + 1):
 json.dump({"checkpoint": f"checkpoint-{steps}"}, open(os.environ["RAYORCH_OUTPUT"], "w"))
 `
 
-// TestOnRay starts a pipeline on a real Ray from its form, and checks the graph, the log, the metrics and the link to the dashboard while it
-// runs. Then it stops and redrives the execution, and compares the page with the output of rayorch describe.
+// TestOnRay starts a pipeline on a real Ray from its form, and checks the graph, the log, the metrics and the link to the
+// dashboard while it runs. Then it stops and redrives the execution, and compares the page with the output of rayorch describe.
 func TestOnRay(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || find() == "" {

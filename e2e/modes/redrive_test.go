@@ -8,8 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// redriveFailed redrives a run whose step failed for good and ran its onFailure job. The redrive must restart the failed step with attempt 1
-// and a new id, and must not run the previous step again.
+// redriveFailed redrives a run whose step failed for good and ran its onFailure job. The redrive must restart the failed step
+// with attempt 1 and a new id, and must not run the previous step again.
 func (w *shared) redriveFailed(t *testing.T) {
 	if !w.Here {
 		t.Skip("SKIPPED: the files of the claim are not on this machine")

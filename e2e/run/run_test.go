@@ -44,11 +44,12 @@ type summary struct {
 	}
 }
 
+// read decodes the output of a command that prints a run as JSON.
 func read(t *testing.T, res command.Result) summary {
 	t.Helper()
 	var s summary
 	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil {
-		t.Fatalf("%v: %+v", err, res)
+		t.Fatalf("the output is not the JSON of a run: %v: %+v", err, res)
 	}
 	return s
 }

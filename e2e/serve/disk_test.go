@@ -30,16 +30,17 @@ func disk(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
 	return dir
 }
 
+// remount mounts the file system again, read-only (ro) or writable (rw).
 func remount(t *testing.T, dir, how string) {
 	t.Helper()
 	if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("remount: %v: %s", err, out)
 	}
 }
 
