@@ -77,7 +77,7 @@ func spread(d []time.Duration) string {
 
 func newBench(t *testing.T) *bench {
 	c := clustertest.Start(t)
-	if !c.Here {
+	if !c.Local {
 		t.Skip("SKIPPED: the cluster must run on this machine, so that the clocks are the same")
 	}
 	b := &bench{Sandbox: command.New(t, nil), c: c, namespace: c.Namespace(t)}

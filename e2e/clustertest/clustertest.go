@@ -33,13 +33,13 @@ import (
 type Cluster struct {
 	*kube.Client
 	Kubeconfig string
-	// Here reports whether it is the cluster of e2e/cluster, whose node is this machine.
-	Here bool
+	// Local reports whether it is the cluster of e2e/cluster, whose node is this machine.
+	Local bool
 }
 
 // Busybox returns the name of an image with a shell and httpd.
 func (c *Cluster) Busybox() string {
-	if c.Here {
+	if c.Local {
 		return "local/busybox:1"
 	}
 	return "busybox:1"
@@ -69,8 +69,8 @@ func Start(t testing.TB) *Cluster {
 	case started.err != nil:
 		t.Fatal(started.err)
 	}
-	c := &Cluster{Kubeconfig: named, Here: named == ""}
-	if c.Here {
+	c := &Cluster{Kubeconfig: named, Local: named == ""}
+	if c.Local {
 		c.Kubeconfig = started.kubeconfig
 	}
 	var err error
@@ -249,7 +249,7 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 // for the pods.
 func (c *Cluster) Open(t testing.TB, server string) string {
 	t.Helper()
-	if !c.Here {
+	if !c.Local {
 		t.Skip("SKIPPED: the pods of another cluster cannot reach this machine")
 	}
 	at, err := url.Parse(server)
@@ -280,7 +280,7 @@ func (c *Cluster) Open(t testing.TB, server string) string {
 // the same time, so resume soon. Only one test at a time can pause a component.
 func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	t.Helper()
-	if !c.Here {
+	if !c.Local {
 		t.Skip("cannot pause components of another cluster: needs the cluster of e2e/cluster")
 	}
 	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")

@@ -25,7 +25,7 @@ func TestRayCluster(t *testing.T) {
 	if err != nil || !strings.Contains(string(pods.Body), "/data") {
 		t.Errorf("no pod mounts the claim: %v", err)
 	}
-	if c.Here {
+	if c.Local {
 		if err := os.WriteFile(filepath.Join(claim.Dir, "here"), nil, 0o600); err != nil {
 			t.Error(err)
 		}
@@ -35,7 +35,7 @@ func TestRayCluster(t *testing.T) {
 // TestEnvironment checks that the parent of the cluster's first process did not inherit the environment of the test run that
 // started it: tools/check identifies the processes of a run by their environment, and the cluster outlives the run.
 func TestEnvironment(t *testing.T) {
-	if !clustertest.Start(t).Here {
+	if !clustertest.Start(t).Local {
 		t.Skip("needs the cluster of e2e/cluster")
 	}
 	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")

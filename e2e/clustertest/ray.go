@@ -26,7 +26,7 @@ var rayImage struct {
 // RAYORCH_TEST_RAY_IMAGE (default: rayproject/ray).
 func (c *Cluster) RayImage(t testing.TB) string {
 	t.Helper()
-	if !c.Here {
+	if !c.Local {
 		if name := os.Getenv("RAYORCH_TEST_RAY_IMAGE"); name != "" {
 			return name
 		}

@@ -15,7 +15,7 @@ import (
 // countingStep returns a step that prints a line per second until release is called, for at most an hour, and then returns an output. If
 // the test has no access to the storage, the step ends after the given number of seconds. more is added to the step.
 func (w *world) countingStep(name string, seconds int, more string) string {
-	if w.c.Here {
+	if w.c.Local {
 		seconds = 3600
 	}
 	return fmt.Sprintf("  - name: %s\n    ray: {entrypoint: 'for i in $(seq %d); do echo line $i; sleep 1; [ ! -e \"$RAYORCH_STORAGE/go\" ] || break; done; "+
@@ -164,7 +164,7 @@ func (w *world) checkCleanupReport(t *testing.T, mode, stopOutput string) {
 
 // hangs pauses a component of the cluster for a while. The run must wait and then continue with the same attempt.
 func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
-	if !w.c.Here {
+	if !w.c.Local {
 		t.Skip("SKIPPED: only components of the cluster of e2e/cluster can be paused")
 	}
 	name := strings.ReplaceAll(part, "-", "")

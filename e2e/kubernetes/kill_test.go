@@ -93,7 +93,7 @@ func (w *world) checkRanOnce(t *testing.T, x execution, mode string) {
 			t.Errorf("got %d Jobs, want one for each of the two steps", len(jobs.Items))
 		}
 	}
-	if w.c.Here {
+	if w.c.Local {
 		effects, err := os.ReadFile(filepath.Join(w.claim.Dir, "kills", x.Name, "effects"))
 		if string(effects) != "first\nsecond\n" {
 			t.Errorf("the steps wrote %q, want each line once: %v", effects, err)

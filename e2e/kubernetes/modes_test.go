@@ -78,7 +78,7 @@ func (w *world) checkShakespeare(t *testing.T, name string) {
 	if len(infer.Texts) != 2 || infer.Texts[1].Prompt != "It's $(me)" {
 		t.Errorf("got the texts %+v, want one for each of the two prompts", infer.Texts)
 	}
-	if w.c.Here {
+	if w.c.Local {
 		if _, err := os.Stat(filepath.Join(w.claim.Dir, strings.TrimPrefix(train.Checkpoint, "/data/"))); err != nil {
 			t.Errorf("the checkpoint is not on the claim: %v", err)
 		}

@@ -32,7 +32,7 @@ import (
 // first is killed during a run, the second must resume the run, and must not create a Job twice.
 func TestServer(t *testing.T) {
 	c := clustertest.Start(t)
-	if !c.Here {
+	if !c.Local {
 		t.Skip("SKIPPED: the server's image can only be loaded into the cluster of e2e/cluster")
 	}
 	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}

@@ -328,7 +328,7 @@ func failed(t *testing.T, x execution, name string, texts ...string) {
 // release ends the steps of a run that wait (see countingStep), if the test has access to their storage.
 func (w *world) release(t *testing.T, pipeline, run string) {
 	t.Helper()
-	if !w.c.Here {
+	if !w.c.Local {
 		return
 	}
 	dir := filepath.Join(w.claim.Dir, pipeline, run)

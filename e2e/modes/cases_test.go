@@ -119,7 +119,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 
 // redrive aborts a run and redrives it: the stop does not count as an attempt, and the new job has a different id.
 func (w *shared) redrive(t *testing.T) {
-	if !w.Here {
+	if !w.Local {
 		t.Skip("SKIPPED: the files of the claim are not on this machine")
 	}
 	w.eachMode(t, `

@@ -11,7 +11,7 @@ import (
 // redriveFailed redrives a run whose step failed for good and ran its onFailure job. The redrive must restart the failed step
 // with attempt 1 and a new id, and must not run the previous step again.
 func (w *shared) redriveFailed(t *testing.T) {
-	if !w.Here {
+	if !w.Local {
 		t.Skip("SKIPPED: the files of the claim are not on this machine")
 	}
 	w.eachMode(t, `
