@@ -27,6 +27,7 @@ func TestSecurityTable(t *testing.T) {
 
 var securityName = regexp.MustCompile("`([a-z0-9/]+)`|((?:Test|Fuzz)\\w+)|script (\\w+)")
 
+// checkSecurityRow checks the names in the second cell of a row: packages, tests of the package before them, and scripts.
 func checkSecurityRow(t *testing.T, tests string) {
 	t.Helper()
 	pkg, named := "", 0
@@ -49,6 +50,7 @@ func checkSecurityRow(t *testing.T, tests string) {
 	}
 }
 
+// hasTest reports whether a package has a test or fuzz target with this name.
 func hasTest(t *testing.T, pkg, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))

@@ -23,6 +23,7 @@ func newCaller(endpoint string) *caller {
 	return &caller{endpoint: endpoint, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
 }
 
+// call sends a request for an action and decodes the response into out.
 func (c *caller) call(action string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {

@@ -263,6 +263,7 @@ func executeIn(e *engine.Engine, r engine.StartRequest) error {
 // resident returns the resident memory of this process in MB.
 func resident() int { return residentOf("self") }
 
+// residentOf returns the resident memory of a process in MB, or 0 if /proc does not have it.
 func residentOf(pid string) int {
 	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {

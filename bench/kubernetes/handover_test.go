@@ -38,6 +38,7 @@ type bench struct {
 	stages    *stages
 }
 
+// TestHandOver measures all submission modes and the published module, and logs the results as a table.
 func TestHandOver(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("RAYORCH_BENCH_ROUNDS"))
 	if rounds == 0 {
@@ -75,6 +76,7 @@ func spread(d []time.Duration) string {
 	return fmt.Sprintf("%.1f (%.1f)", d[len(d)/2].Seconds(), d[len(d)-1].Seconds())
 }
 
+// newBench creates a namespace with a Ray, and runs a job on it, so that the first measurement is not slower than the others.
 func newBench(t *testing.T) *bench {
 	c := clustertest.Start(t)
 	if !c.Local {
@@ -147,6 +149,7 @@ type rayJob struct {
 func (j rayJob) start() time.Time { return time.UnixMilli(j.Start) }
 func (j rayJob) end() time.Time   { return time.UnixMilli(j.End) }
 
+// job returns Ray's record of a job.
 func (b *bench) job(t *testing.T, id string) rayJob {
 	t.Helper()
 	res, err := b.c.Do(clustertest.Context(t), kube.Request{Path: b.ray.API + "api/jobs/" + id})

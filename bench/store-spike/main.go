@@ -169,6 +169,7 @@ var bucket = []byte("b")
 func openBolt(dir string) (db, error)      { return openBoltAs(dir, false) }
 func openBoltBatch(dir string) (db, error) { return openBoltAs(dir, true) }
 
+// openBoltAs opens bbolt. With batch, concurrent commits are combined into one transaction.
 func openBoltAs(dir string, batch bool) (db, error) {
 	d, err := bolt.Open(filepath.Join(dir, "bolt"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
 	if err != nil {

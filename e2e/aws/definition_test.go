@@ -161,6 +161,7 @@ func (p *fixture) grantAccess(t *testing.T, module string) {
 	p.eks.Grant("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
 }
 
+// role returns the name of the state machine's role in a deployment of the module.
 func role(module string) string { return "p-d-" + module + "-states-" + awstest.Region }
 
 // run runs the definition of a deployed state machine with our engine, and returns the execution after its end.

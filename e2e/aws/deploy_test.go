@@ -54,6 +54,8 @@ func (p *fixture) admin() string {
 	return "arn:aws:sts::" + p.e.Account + ":assumed-role/eks-admin"
 }
 
+// newFixture creates a namespace, and a fake EKS in which the admin role has all permissions. env contains additional environment
+// variables, such as the endpoint of a service.
 func newFixture(t *testing.T, e *awstest.Emulator, env ...string) *fixture {
 	t.Helper()
 	p := &fixture{e: e, cluster: clustertest.Start(t)}

@@ -55,6 +55,7 @@ func TestShakespeare(t *testing.T) {
 	}
 }
 
+// checkShakespeare checks that the example succeeded, and that inference used the checkpoint of the training.
 func checkShakespeare(t *testing.T, x engine.Execution) {
 	t.Helper()
 	var out struct {

@@ -80,6 +80,7 @@ func TestRoles(t *testing.T) {
 	})
 }
 
+// TestDescribe checks what deploy reads from DescribeCluster.
 func TestDescribe(t *testing.T) {
 	p := newFixture(t, awstest.Moto(t))
 	c, err := p.Describe(t.Context(), p.eks.Name, p.caller)

@@ -80,6 +80,7 @@ func Start(t testing.TB) *Cluster {
 	return c
 }
 
+// start starts the cluster of e2e/cluster, or sets the reason why tests that need it are skipped.
 func start() {
 	switch {
 	case os.Getenv("RAYORCH_TEST_NO_CLUSTER") != "":

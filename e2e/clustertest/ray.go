@@ -153,6 +153,7 @@ func (c *Cluster) rayToken(t testing.TB, namespace, name string) (string, error)
 	return string(token), err
 }
 
+// rayCluster returns the manifest of a RayCluster.
 func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.Object {
 	image := c.RayImage(t)
 	group := func(params map[string]any) map[string]any {
@@ -173,6 +174,7 @@ func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.
 	return Object("ray.io/v1", "RayCluster", namespace, o.Name, kube.Object{"spec": spec})
 }
 
+// rayPod returns the pod spec of the head and the worker, which the Pod Security Standard "restricted" admits.
 func rayPod(image string, o RayOptions) map[string]any {
 	env := []any{}
 	for name, v := range o.Env {

@@ -33,6 +33,7 @@ steps:
 
 func TestMain(m *testing.M) { m.Run(); command.Clean() }
 
+// TestKill measures a run without a kill, and then kills rayorch at random points of other runs.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a Ray, which -short leaves out")
@@ -58,6 +59,7 @@ type world struct {
 	bin, state, storage, pipeline, address string
 }
 
+// newWorld writes the pipeline file and starts a Ray with rayorch ray start.
 func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
 	// A short path, because it contains sockets.

@@ -61,6 +61,8 @@ func (w *world) modes(t *testing.T) {
 	w.unapply(t, dir)
 }
 
+// checkShakespeare checks the outputs of the example, its checkpoint on the claim, its steps, and that its log is available after the pods
+// are deleted.
 func (w *world) checkShakespeare(t *testing.T, name string) {
 	t.Helper()
 	x := w.describe(t, name)

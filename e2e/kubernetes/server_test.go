@@ -194,6 +194,7 @@ func (w *world) notReady(pods []kube.Pod) error {
 	return errors.New(text)
 }
 
+// scale sets the number of servers.
 func (w *world) scale(t *testing.T, n int) {
 	t.Helper()
 	_, err := w.c.Do(clustertest.Context(t), kube.Request{

@@ -53,6 +53,7 @@ func (w *shared) eachMode(t *testing.T, steps, input string, check func(t *testi
 	}
 }
 
+// outputs passes a parameter with quotes, shell syntax and JSONata syntax through steps: no mode may interpret or change it.
 func (w *shared) outputs(t *testing.T) {
 	w.eachMode(t, `
 params: {text: {type: string}}
@@ -90,6 +91,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 	})
 }
 
+// pending runs a job that needs more CPUs than Ray has.
 func (w *shared) pending(t *testing.T) {
 	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
@@ -99,6 +101,7 @@ steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout:
 	})
 }
 
+// abort stops an execution while its job runs: the cleanup machine must stop the job.
 func (w *shared) abort(t *testing.T) {
 	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
@@ -140,6 +143,7 @@ steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then ec
 	})
 }
 
+// noRay runs a step on a RayCluster that does not exist.
 func (w *shared) noRay(t *testing.T) {
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {

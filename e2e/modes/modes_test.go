@@ -121,6 +121,7 @@ func (p *fixture) start(t *testing.T, text, dir, mode, input string) *run {
 	return &run{x, p}
 }
 
+// apply creates the ConfigMaps of a compiled pipeline.
 func (p *fixture) apply(t *testing.T, files []compile.ConfigMap) {
 	t.Helper()
 	var objects []kube.Object

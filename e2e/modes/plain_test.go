@@ -84,6 +84,7 @@ func (w *shared) plain(t *testing.T) {
 	}
 }
 
+// plainAbort stops an execution while a plain job runs: the cleanup machine must delete the Job and its pod.
 func (w *shared) plainAbort(t *testing.T) {
 	p := w.open(t)
 	r := p.start(t, head+`

@@ -137,6 +137,7 @@ func until(path string) string {
 	return "while [ ! -e " + path + " ]; do sleep 0.1; done"
 }
 
+// TestInterruptStopsTheJob checks that Ctrl-C stops the job before the command exits, and leaves nothing to resume.
 func TestInterruptStopsTheJob(t *testing.T) {
 	p, client := newSandbox(t)
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))
@@ -197,6 +198,7 @@ func TestSecondInterruptExitsImmediately(t *testing.T) {
 	}
 }
 
+// TestStopFromAnotherTerminal stops a run with rayorch stop while another command watches it.
 func TestStopFromAnotherTerminal(t *testing.T) {
 	p, client := newSandbox(t)
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))

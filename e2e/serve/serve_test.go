@@ -73,6 +73,7 @@ steps:
     job: {shell: "until [ -e ${{ params.until }} ] || [ ! -d \"$RAYORCH_STORAGE\" ]; do sleep 0.1; done; echo hello"}
 `
 
+// TestServerAndItsClients uses a server over the socket of its state directory and over TCP, and restarts it while a job runs.
 func TestServerAndItsClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the command, which -short leaves out")

@@ -113,6 +113,7 @@ func (s *summary) goTests(data []byte) {
 	s.count(&t)
 }
 
+// add records an event. The names of tests are "PACKAGE TEST", those of packages "PACKAGE".
 func (t *tests) add(s *summary, e event) {
 	pkg := e.Package + e.ImportPath // a failed build has only ImportPath
 	name := strings.TrimSpace(strings.TrimPrefix(pkg, "github.com/rayorch/rayorch/") + " " + e.Test)

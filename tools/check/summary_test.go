@@ -77,6 +77,7 @@ func TestBothEnds(t *testing.T) {
 	}
 }
 
+// TestPackageThatFails checks packages that fail although none of their tests does: a build error, and a panic in TestMain.
 func TestPackageThatFails(t *testing.T) {
 	for name, events := range map[string]string{
 		"undefined: y": `{"ImportPath":"m/x [m/x.test]","Action":"build-output","Output":"x.go:3: undefined: y\n"}

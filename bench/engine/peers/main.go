@@ -117,6 +117,7 @@ type loop struct {
 	clients, steps int
 }
 
+// run runs the loop for the duration d and prints its figures. pid is the server, whose memory is printed.
 func (l loop) run(c client.Client, d time.Duration, pid int) error {
 	execute := func() error {
 		run, err := c.ExecuteWorkflow(context.Background(), client.StartWorkflowOptions{TaskQueue: queue}, Chain, l.steps)
