@@ -223,7 +223,7 @@ func Until(ctx context.Context, t testing.TB, what string, check func() error) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s: %v", what, last)
+			t.Fatalf("timed out waiting for %s: %v", what, last)
 		case <-time.After(max(50*time.Millisecond, time.Since(begin))): // checks take at most half of the time, even on a busy machine
 		}
 	}

@@ -241,7 +241,7 @@ func (p *page) wait(js string) {
 	defer cancel()
 	loop := `new Promise((done) => { const poll = () => { let ok = false; try { ok = ` + js + ` } catch {} if (ok) done(true); else setTimeout(poll, 20); }; poll(); })`
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](loop, chromedp.EvalAwaitPromise)); err != nil {
-		p.t.Fatalf("waited in vain for %s: %v\n%s", js, err, p.shown())
+		p.t.Fatalf("timed out waiting for %s: %v\n%s", js, err, p.shown())
 	}
 }
 

@@ -167,7 +167,7 @@ func (w *world) unapply(t *testing.T, dir string) {
 	}
 	out := w.must(t, "unapply", dir, "-t", "kubernetes").Stdout
 	if !strings.Contains(out, "ConfigMap "+w.namespace+"/foreign left as it is") || !strings.Contains(out, "Role "+w.namespace+"/rayorch-shakespeare deleted") {
-		t.Errorf("unapply printed, without the foreign ConfigMap or the deleted Role:\n%s", out)
+		t.Errorf("unapply: want the foreign ConfigMap left as it is and the Role deleted, got:\n%s", out)
 	}
 	for _, resource := range []string{"configmaps", "serviceaccounts"} {
 		var left struct{ Items []kube.Object }

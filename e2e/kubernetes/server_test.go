@@ -59,7 +59,7 @@ func TestServer(t *testing.T) {
 	})
 	first := w.pods(t, "app.kubernetes.io/name=rayorch")
 	w.scale(t, 2)
-	w.waits(t, first[0])
+	w.awaitStandby(t, first[0])
 	w.deletePods(t, first, 0)
 	w.release(t, "counted", arn[strings.LastIndex(arn, ":")+1:])
 	clustertest.Until(ctx, t, "the end of the run", func() error {
@@ -206,8 +206,8 @@ func (w *world) scale(t *testing.T, n int) {
 	}
 }
 
-// waits waits until the other server logs that it waits for the Lease of the holder, and checks the Lease.
-func (w *world) waits(t *testing.T, holder string) {
+// awaitStandby waits until the other server logs that it waits for the Lease of the holder, and checks the Lease.
+func (w *world) awaitStandby(t *testing.T, holder string) {
 	t.Helper()
 	ctx := clustertest.Context(t)
 	clustertest.Until(ctx, t, "a second server that waits", func() error {

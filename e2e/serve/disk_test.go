@@ -214,7 +214,7 @@ func TestServerOnAFullDisk(t *testing.T) {
 		}
 	}
 	if status, text := ask(http.MethodGet, "/readyz", "", nil); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
-		t.Errorf("readyz: got %d %q, want 503 and \"refusing new work\"", status, text)
+		t.Errorf("readyz: got %d %q, want 503 and that it rejects new work", status, text)
 	}
 	if status, _ := ask(http.MethodGet, "/healthz", "", nil); status != http.StatusOK {
 		t.Errorf("healthz: got %d, want 200", status)
