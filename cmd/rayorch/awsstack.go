@@ -79,13 +79,16 @@ func (f *paramFlag) Type() string {
 	return "json"
 }
 
-// paramUsage makes the usage of a flag out of a parameter's documentation, whose back quotes are for Markdown.
+// paramUsage makes the usage of a flag from a parameter's documentation: the sentence without its article, then the valid values and
+// the default. Back quotes are for Markdown.
 func paramUsage(p stack.Param) string {
-	doc := lowerFirst(strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", ""))
-	if p.Default != "" {
-		return doc + " (" + p.Want + "; default: " + p.Default + ")"
+	doc := strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", "")
+	doc, ending, _ := strings.Cut(doc, " (default: ")
+	doc = lowerFirst(strings.TrimPrefix(doc, "The "))
+	if ending == "" {
+		return doc + " (" + p.Want + ")"
 	}
-	return doc + " (" + p.Want + ")"
+	return doc + " (" + p.Want + "; default: " + ending
 }
 
 // awsStack is a stack, and what it was built from.

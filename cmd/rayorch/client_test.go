@@ -38,7 +38,7 @@ func TestServerOfAnotherRelease(t *testing.T) {
 		var errs bytes.Buffer
 		a := testApp("", &errs)
 		code := a.run(t.Context(), []string{"start", "fails", "--watch", "--endpoint", srv.URL})
-		want := "rayorch: hint: the server at " + srv.URL + " is rayorch 0.0.1 and this command is rayorch " + version + ": use the same release of both"
+		want := "rayorch: hint: the server at " + srv.URL + " is rayorch 0.0.1 and this command is rayorch " + version + ": use the same release for both"
 		if code != exitFailed || strings.Contains(errs.String(), want) != hinted {
 			t.Errorf("with a server of release %s, the exit code is %d\n%s", release, code, errs.String())
 		}

@@ -97,7 +97,7 @@ func flagUsages(flags []*pflag.Flag) string {
 }
 
 // properNouns are the words that keep their capital at the beginning of a usage.
-var properNouns = []string{"Amazon", "CloudFormation", "CloudWatch", "EventBridge", "Kubernetes", "Ray", "Seed-Farmer", "Step"}
+var properNouns = []string{"Amazon", "CloudFormation", "CloudWatch", "EventBridge", "Kubernetes", "Ray", "Seed-Farmer", "Step", "PersistentVolumeClaim", "Service"}
 
 // lowerFirst makes a sentence the beginning of a phrase: its first word starts in lower case, unless it is a name or an abbreviation.
 func lowerFirst(text string) string {

@@ -31,6 +31,7 @@ func logsCommand(a *app) *cobra.Command {
 	c.Flags().StringVarP(&q.State, "step", "s", "", "name of the step (default: the step that started last)")
 	c.Flags().IntVar(&q.Attempt, "attempt", 0, "number of the attempt, starting at 1 (default: the newest)")
 	c.Flags().BoolVarP(&q.Follow, "follow", "f", false, "wait for new output until the step ends")
+	c.Flags().StringVar(&q.Task, "task", "", "task whose log to print, instead of --step: for logs of earlier releases, which logs lists with their tasks")
 	return c
 }
 
@@ -77,6 +78,13 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 // namedLog turns a query with the name of a step, "" for the step that started last, into a query with a task. In a forEach, the name ends
 // with the index, [i]. If the step has no log, the task is empty; with Follow, namedLog waits for a log until the step ends.
 func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (engine.LogQuery, error) {
+	switch {
+	case q.Task == "":
+	case q.State != "" || q.Attempt != 0:
+		return q, fail(exitUsage, "", "--task cannot be combined with --step or --attempt")
+	default:
+		return q, s.checkTask(ctx, arn, q.Task)
+	}
 	v := progress.New(nil)
 	if err := s.catchUp(ctx, arn, v); err != nil {
 		return q, err
@@ -121,8 +129,8 @@ func ambiguous(arn string, st *progress.Entry, attempt int, logs []engine.LogInf
 	for _, l := range logs {
 		list += fmt.Sprintf("\n  task %s, started %s, %d bytes", l.Task, l.Started.UTC().Format(eventTime), l.Size)
 	}
-	return fail(exitError, "to read one of them: GET /rayorch/v1/log?execution="+arn+"&task=TASK",
-		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each of them belongs to:%s", len(logs), attempt, st.State, list)
+	return fail(exitError, "to print one of them: rayorch logs "+arn+" --task TASK",
+		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each belongs to:%s", len(logs), attempt, st.State, list)
 }
 
 // namedAttempt returns the step and the attempt that a query names.
@@ -156,4 +164,13 @@ func stepNamed(steps []*progress.Entry, name string) *progress.Entry {
 		}
 	}
 	return nil
+}
+
+// checkTask returns an error if the execution has no log of a task.
+func (s *session) checkTask(ctx context.Context, arn, task string) error {
+	logs, err := s.logsOf(ctx, arn)
+	if err == nil && !slices.ContainsFunc(logs, func(l engine.LogInfo) bool { return l.Task == task }) {
+		err = fail(exitError, "", "the execution %s has no log of the task %s", nameOf(arn), task)
+	}
+	return err
 }

@@ -47,7 +47,7 @@ func everyPage(s *site, p *page, name string, visit func(name string)) {
 	})
 	for name, at := range pages(s, "every-"+name) {
 		p.to("#/none")
-		p.sees(".problem", "no such page")
+		p.sees(".problem", "This page does not exist")
 		p.to(at[0])
 		p.wait(fmt.Sprintf("document.querySelector(%s) !== null", js(at[1])))
 		if strings.HasSuffix(name, "logs") {

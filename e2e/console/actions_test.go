@@ -105,7 +105,7 @@ func TestMissing(t *testing.T) {
 	p.to("#/machine/arn:aws:states:us-east-1:123456789012:stateMachine:none")
 	p.sees(".problem", "StateMachineDoesNotExist")
 	p.to("#/nothing/at/all")
-	p.sees(".problem", "no such page")
+	p.sees(".problem", "This page does not exist")
 	p.to("#/executions")
 	p.sees(".empty", "No executions yet")
 	p.to("#/machines")

@@ -49,14 +49,14 @@ func TestLongLog(t *testing.T) {
 	arn := s.start(s.machine("talker", machine("talk", object{"talk": work("")})), "long", "{}")
 	p := open(t, s.URL)
 	p.to(execution(arn, "?tab=logs"))
-	p.sees(".logs .tools", "Nothing was printed yet")
+	p.sees(".logs .tools", "No output yet")
 	give(s, "talk", more, 100_000)
 	p.sees(".logs .tools", "100,000 lines")
 	p.sees(".log .row", "line 99999 of the job") // the page follows the end of the log, and removes colors
 	p.bounded("100,000 lines")
 	give(s, "talk", more, 20_000)
 	p.sees(".log .row", "line 119999 of the job")
-	p.sees(".logs .tools", "older ones are not shown")
+	p.sees(".logs .tools", "older lines are not shown")
 	p.bounded("120,000 lines")
 	p.do(`document.querySelector(".log").scrollTop = 0`)
 	p.wait(`document.querySelector(".toggle").getAttribute("aria-pressed") === "false"`)
@@ -154,7 +154,7 @@ func TestMarkup(t *testing.T) {
 	p.sees(".box-name", markup)
 	safe("the state machine")
 	p.to("#/executions?name=" + "%3Cb%3Ebold%3C%2Fb%3E")
-	p.sees(".empty", "Nothing fits")
+	p.sees(".empty", "No matches")
 	safe("a search")
 	p.to("#/machine/%3Cimg%20src=x%20onerror=alert(1)%3E")
 	p.allow("400")
@@ -187,7 +187,7 @@ func TestManyExecutions(t *testing.T) {
 	p.wait(`document.querySelectorAll(".list-panel .scroller .row").length === 1`)
 	p.sees(".row-name", "run-004242")
 	p.sees(".chip[data-status=SUCCEEDED]", "1")
-	p.sees(".summary", "all there are")
+	p.sees(".summary", "Showing all")
 }
 
 // fill starts n executions, eight at a time.

@@ -116,7 +116,7 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.clickState("item")
 	p.sees(".definition-panel .row.active", `"item"`)
 	p.sees(".state-panel h2", "item[2]")
-	p.fill("Which time the state was entered", "0")
+	p.fill("Entry of the state", "0")
 	p.sees(".state-panel h2", "item[0]")
 }
 
@@ -164,9 +164,9 @@ func TestLongInput(t *testing.T) {
 	p.to(execution(arn, "?state=b"))
 	p.sees(".state-panel h2", "b")
 	p.sees(".state-panel .state-body section", "Output")
-	p.button("Show the input")
+	p.button("Show input")
 	p.sees(".state-panel", "here it ends")
 	p.clickState("a")
-	p.button("Show the output")
+	p.button("Show output")
 	p.sees(".state-panel", "here it ends")
 }

@@ -80,7 +80,7 @@ func TestReadKey(t *testing.T) {
 	p := open(t, s.URL)
 	p.allow("401", "403")
 	p.to("#/machines")
-	p.fill("Access key id", "READER")
+	p.fill("Access key ID", "READER")
 	p.fill("Secret", "the-secret-of-the-reader")
 	p.button("Sign in")
 	p.sees("#main", "guarded")
@@ -94,7 +94,7 @@ func TestReadKey(t *testing.T) {
 		t.Errorf("StopExecution: got %s, want 403 and the key READER", got)
 	}
 	p.button("Sign out")
-	p.fill("Access key id", "ADMIN")
+	p.fill("Access key ID", "ADMIN")
 	p.fill("Secret", "the-secret-of-the-admin")
 	p.button("Sign in")
 	p.button("Stop")

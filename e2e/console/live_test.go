@@ -97,7 +97,7 @@ func TestListIsLive(t *testing.T) {
 	p.do(`document.querySelector(".chip[data-status=FAILED]").click()`)
 	p.wait(`document.querySelectorAll(".list-panel .scroller .row").length === 1`)
 	p.fill("Search by name", "nobody")
-	p.sees(".empty", "Nothing fits")
+	p.sees(".empty", "No matches")
 	p.fill("Search by name", "")
 	p.do(`document.querySelector(".chip[data-status=ALL]").click()`)
 	p.fill("State machine", other)
@@ -105,7 +105,7 @@ func TestListIsLive(t *testing.T) {
 	p.sees(".row-name", "second")
 	p.fill("Started", "custom")
 	p.fill("Started before", "2001-01-01T00:00")
-	p.sees(".empty", "Nothing fits")
+	p.sees(".empty", "No matches")
 	if got := eval[string](p, "location.hash"); !strings.Contains(got, "span=custom") || !strings.Contains(got, "machine=") {
 		t.Errorf("the address is %s, without the filter: a reload would lose it", got)
 	}

@@ -22,7 +22,7 @@ func TestLogin(t *testing.T) {
 	p.to(execution(arn, ""))
 	p.sees("h1", "Sign in")
 	p.wait(`document.getElementById("nav").hidden`)
-	p.fill("Access key id", "AKIDEXAMPLE")
+	p.fill("Access key ID", "AKIDEXAMPLE")
 	p.fill("Secret", "wrong")
 	p.button("Sign in")
 	p.sees(".problem", "the access key or its secret is wrong")

@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// Guesses are bounded on every way in, and lock nobody out but their own address.
+// Guessing is limited for each authentication method, and locks out only the address of the guesser.
 func TestGuesses(t *testing.T) {
 	const guesses = 3000
 	now := time.Now().Truncate(time.Second)
@@ -57,11 +57,11 @@ func TestGuesses(t *testing.T) {
 				counts[do(h, "192.0.2.1:1", guess(t))]++
 			}
 			if counts[http.StatusTooManyRequests] != guesses-5 || counts[http.StatusUnauthorized]+counts[http.StatusForbidden] != 5 {
-				t.Errorf("the guesses are answered by %v", counts)
+				t.Errorf("responses to the guesses, by status: %v", counts)
 			}
 			for _, r := range []*http.Request{basic(t, "secret"), list(t, "secret")} {
 				if status := do(h, "192.0.2.1:2", r); status != http.StatusTooManyRequests {
-					t.Errorf("%s is looked at meanwhile: %d", r.URL, status)
+					t.Errorf("%s during the wait: got %d, want 429", r.URL, status)
 				}
 			}
 			for _, r := range []*http.Request{basic(t, "secret"), list(t, "secret")} {
@@ -74,23 +74,23 @@ func TestGuesses(t *testing.T) {
 				do(h, "127.0.0.1:1", guess(t))
 			}
 			if status := do(h, "127.0.0.1:2", list(t, "secret")); status != http.StatusOK {
-				t.Errorf("signed, beside a local attacker: %d", status)
+				t.Errorf("signed request while a local attacker guesses: %d", status)
 			}
 			if status := do(h, "127.0.0.1:1", guess(t)); status != http.StatusTooManyRequests {
-				t.Errorf("the local attacker: %d", status)
+				t.Errorf("local attacker: %d", status)
 			}
 			r := basic(t, "secret")
 			r.RemoteAddr = "192.0.2.2:1"
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if way := map[bool]string{true: "signature", false: "password"}[name == "signature" || name == "unknown key"]; !strings.Contains(w.Body.String(), `rayorch_failed_attempts_total{way="`+way+`"} 30`) {
+			if method := map[bool]string{true: "signature", false: "password"}[name == "signature" || name == "unknown key"]; !strings.Contains(w.Body.String(), `rayorch_failed_attempts_total{method="`+method+`"} 30`) {
 				t.Errorf("not counted: %s", w.Body)
 			}
 		})
 	}
 }
 
-// Who sends no credential guesses nothing: probes and browsers that still have to sign in.
+// A request without credentials, such as that of a probe or of a browser before sign-in, does not count as a failed attempt.
 func TestNoCredentialIsNoGuess(t *testing.T) {
 	url := signedServer(t)
 	for range 20 {
@@ -99,6 +99,6 @@ func TestNoCredentialIsNoGuess(t *testing.T) {
 		}
 	}
 	if status, _ := get(t, url+"/metrics", func(r *http.Request) { r.SetBasicAuth("AKID", "secret") }); status != http.StatusOK {
-		t.Errorf("then, with the secret: %d", status)
+		t.Errorf("after that, with the secret: %d", status)
 	}
 }

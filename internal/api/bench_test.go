@@ -10,7 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 )
 
-// BenchmarkStartExecution starts executions of one Pass over HTTP, closed loop; -cpu sets how many clients per core.
+// BenchmarkStartExecution starts executions with a single Pass state over HTTP. Each of 16 clients per CPU (-cpu) sends its next
+// request after the response to the previous one.
 func BenchmarkStartExecution(b *testing.B) {
 	srv := newServerIn(b, b.TempDir(), nil, "", func(*api.Config) {})
 	arn := callAPI(b, srv.URL, "CreateStateMachine", map[string]any{

@@ -9,10 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 )
 
-// The AWS SDK for Go closes a request's body when the answer begins, which over loopback is about when net/http is done
-// with it. Where net/http is late, it takes the closed body for broken (smithy-go's safeWriteToReadCloser.WriteTo returns
-// io.EOF) and cuts off an answer that it has not read to the end; the SDK then tries again. Whatever the size of question
-// and answer, no call may fail.
+// Calls of the AWS SDK for Go succeed for all sizes of requests and responses. The SDK closes the body of a request when the response
+// begins, which over loopback is about when net/http has finished sending it. If net/http is late, it considers the closed body
+// broken (smithy-go's safeWriteToReadCloser.WriteTo returns io.EOF) and aborts a response that it has not read completely. The SDK
+// then retries.
 func TestSDKBodies(t *testing.T) {
 	const calls = 1600
 	url := serve(t, "")

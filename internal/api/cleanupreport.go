@@ -6,7 +6,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 )
 
-// cleanupReport tells what the engine did for an execution and its history does not show, oldest first: ?execution=ARN.
+// cleanupReport returns the work that the engine stopped, and the cleanup executions that it started, oldest first:
+// ?execution=ARN. The execution's history does not contain them.
 func (s *Server) cleanupReport(w http.ResponseWriter, r *http.Request) {
 	done, err := s.eng.CleanupReport(r.URL.Query().Get("execution"))
 	if err != nil {
@@ -20,7 +21,7 @@ func (s *Server) cleanupReport(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"aftermath": out})
 }
 
-// cleanupJSON is shaped as an event of GetExecutionHistory is. It has no id: it is none of the history's.
+// cleanupJSON converts an entry to the form of an event in GetExecutionHistory. It has no id, because it is not in the history.
 func cleanupJSON(a *engine.CleanupEntry) map[string]any {
 	out := map[string]any{"type": a.Type, "timestamp": a.Time}
 	switch a.Type {

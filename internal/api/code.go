@@ -7,17 +7,17 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
-// Code has the snapshots of the code that executions run.
+// Code stores the code that executions run, as snapshots of directories.
 type Code interface {
-	// Code is the code of an execution.
+	// Code returns the snapshots of an execution.
 	Code(execution string) ([]snapshot.Snapshot, error)
-	// Users are the executions that use each package.
+	// Users returns, for each package, the executions that use it.
 	Users() (map[string][]string, error)
-	// Name records directories that belong to the code of an execution that is about to start.
+	// Name records the directories that belong to the code of an execution that is about to start.
 	Name(execution string, sources []snapshot.Source) error
 }
 
-// code lists the snapshots of an execution: ?execution=ARN. Without one it lists the executions that use each package.
+// code lists the snapshots of an execution: ?execution=ARN. Without execution, it lists the executions that use each package.
 func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 	var answer any
 	var err error
@@ -35,14 +35,14 @@ func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, answer)
 }
 
-// maxSources bounds a request that names directories, in bytes.
+// maxSources is the maximum size of a request that names directories, in bytes.
 const maxSources = 1 << 20
 
-// nameCode records the directories that belong to the code of an execution that is about to start: ?execution=ARN.
-func (s *Server) nameCode(w http.ResponseWriter, r *http.Request) {
+// recordSources records the directories that belong to the code of an execution that is about to start: ?execution=ARN.
+func (s *Server) recordSources(w http.ResponseWriter, r *http.Request) {
 	var sources []snapshot.Source
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSources)).Decode(&sources); err != nil {
-		http.Error(w, "the body must be a JSON list of sources of at most 1 MiB", http.StatusBadRequest)
+		http.Error(w, "the body must be a JSON list of sources, at most 1 MiB", http.StatusBadRequest)
 		return
 	}
 	if err := s.cfg.Code.Name(r.URL.Query().Get("execution"), sources); err != nil {

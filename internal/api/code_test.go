@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
-// keptCode is an api.Code, and an api.Secrets that keeps nothing.
+// keptCode implements api.Code, and api.Secrets, which must be set for the endpoint that names directories.
 type keptCode struct{ named map[string][]snapshot.Source }
 
 func (k keptCode) Code(execution string) ([]snapshot.Snapshot, error) {
@@ -67,11 +67,11 @@ func TestCode(t *testing.T) {
 		t.Errorf("%d, %+v", status, kept.named)
 	}
 	if status := post(base, `{"path": 1}`); status != http.StatusBadRequest {
-		t.Errorf("not a list: %d", status)
+		t.Errorf("body that is not a list: %d", status)
 	}
-	// A server that others can reach does not read directories for them.
+	// A server that other users can reach must not read directories for them.
 	open := newServer(t, "123456789012", func(c *api.Config) { c.Code = kept }).URL
 	if status := post(open, `[]`); status == http.StatusNoContent {
-		t.Error("a server that anybody can reach accepts directories")
+		t.Error("a server that other users can reach accepts directories")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// A damaged block in the database fails the requests that need it, with an error that names the execution. The server goes on,
-// and its metrics count the failures.
+// Requests that need a damaged block of the database fail, with an error that names the execution. The server continues, and its
+// metrics count the failures.
 func TestDamagedBlock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	machine := "arn:aws:states:us-east-1:123456789012:stateMachine:m"
@@ -52,21 +52,21 @@ func TestDamagedBlock(t *testing.T) {
 		}
 	}
 	if bad == 0 || bad > 10 {
-		t.Errorf("%d of %d histories cannot be read, expected those of one block", bad, len(names))
+		t.Errorf("%d of %d histories cannot be read, want those in one block", bad, len(names))
 	}
 	resp, body := post(t, url, "StartExecution", fmt.Sprintf(`{"stateMachineArn":%q,"name":"new","input":"{}"}`, machine), nil)
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("a start: %s", body)
+		t.Errorf("StartExecution: %s", body)
 	}
 	if n := metric(t, url, "rayorch_store_read_errors_total"); n == "" || n == "0" {
-		t.Errorf("%q read errors are counted", n)
+		t.Errorf("counted %q read errors", n)
 	}
 	if code, _ := get(t, url+"/healthz", nil); code != http.StatusOK {
 		t.Errorf("/healthz: %d", code)
 	}
 }
 
-// damageLargest moves what the log holds to sorted files, and flips a bit in the middle of the largest.
+// damageLargest compacts the database, so that all data is in sorted files (SSTs), and flips a bit in the largest file.
 func damageLargest(t *testing.T, dir string) {
 	t.Helper()
 	s, err := store.Open(dir, store.Options{})
@@ -96,6 +96,7 @@ func damageLargest(t *testing.T, dir string) {
 	}
 }
 
+// metric returns the value of a metric without labels, "" if it is missing.
 func metric(t *testing.T, url, name string) string {
 	t.Helper()
 	_, text := get(t, url+"/metrics", nil)

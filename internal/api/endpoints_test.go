@@ -17,8 +17,7 @@ import (
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /[^`]*)` \\| (\\S+) \\|")
 
-// TestEndpointsAreDocumented compares the endpoints with those of docs/serve.md, in both directions, and their roles. The console's
-// are compared in internal/view/console.
+// The endpoints and their roles are exactly those in docs/serve.md. A test in internal/view/console compares the console's.
 func TestEndpointsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/serve.md")
 	if err != nil {
@@ -43,7 +42,7 @@ func TestEndpointsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestFeatures holds the features of /rayorch/v1/info to what the server answers: clients of earlier releases read them.
+// The features of /rayorch/v1/info are exactly the server's endpoints, and include those that clients of earlier releases look for.
 func TestFeatures(t *testing.T) {
 	_, body := get(t, serve(t, "")+"/rayorch/v1/info", nil)
 	var info struct{ Features []string }
@@ -52,13 +51,13 @@ func TestFeatures(t *testing.T) {
 	}
 	for _, known := range []string{"aftermath", "changes", "counts", "executions", "log", "logs", "pending", "resting", "resume", "watch"} {
 		if !slices.Contains(info.Features, known) {
-			t.Errorf("the feature %s is missing, which clients know", known)
+			t.Errorf("the feature %s is missing, which clients of earlier releases look for", known)
 		}
 	}
 	want := map[string]bool{}
 	for _, e := range api.Endpoints() {
 		name, ours := strings.CutPrefix(e.Pattern[strings.Index(e.Pattern, " ")+1:], "/rayorch/v1/")
-		if socketOnly := name == "code" || name == "secrets" || name == "console"; ours && !socketOnly { // this server has neither
+		if socketOnly := name == "code" || name == "secrets" || name == "console"; ours && !socketOnly { // this server does not have these
 			want[name] = true
 		}
 	}

@@ -22,30 +22,30 @@ import (
 func init() {
 	register(
 		action{"StartExecution", startMembers, (*Server).startExecution},
-		action{"StartSyncExecution", append(startMembers, may("includedData", included)), (*Server).startSyncExecution},
-		action{"StopExecution", structure{must("executionArn", anARN), may("error", anError), may("cause", aCause)},
+		action{"StartSyncExecution", append(startMembers, optional("includedData", included)), (*Server).startSyncExecution},
+		action{"StopExecution", structure{required("executionArn", anARN), optional("error", anError), optional("cause", aCause)},
 			(*Server).stopExecution},
-		action{"RedriveExecution", structure{must("executionArn", anARN), may("clientToken", aClientToken)},
+		action{"RedriveExecution", structure{required("executionArn", anARN), optional("clientToken", aClientToken)},
 			(*Server).redriveExecution},
-		action{"DescribeExecution", structure{must("executionArn", anARN), may("includedData", included)},
+		action{"DescribeExecution", structure{required("executionArn", anARN), optional("includedData", included)},
 			(*Server).describeExecution},
 		action{"ListExecutions", structure{
-			may("stateMachineArn", anARN), may("statusFilter", executionStatus), may("maxResults", aPageSize),
-			may("nextToken", stringShape{min: 1, max: 3096}), may("mapRunArn", aLongARN),
-			may("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
+			optional("stateMachineArn", anARN), optional("statusFilter", executionStatus), optional("maxResults", aPageSize),
+			optional("nextToken", stringShape{min: 1, max: 3096}), optional("mapRunArn", aLongARN),
+			optional("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
 		}, (*Server).listExecutions},
 		action{"GetExecutionHistory", paging.with(
-			must("executionArn", anARN), may("reverseOrder", aBoolean), may("includeExecutionData", aBoolean),
+			required("executionArn", anARN), optional("reverseOrder", aBoolean), optional("includeExecutionData", aBoolean),
 		), (*Server).getExecutionHistory},
 	)
 }
 
-// What StartExecution and StartSyncExecution have in common.
+// startMembers are the members that StartExecution and StartSyncExecution share.
 var startMembers = structure{
-	must("stateMachineArn", anARN), may("name", aName), may("input", aPayload), may("traceHeader", aTrace),
+	required("stateMachineArn", anARN), optional("name", aName), optional("input", aPayload), optional("traceHeader", aTrace),
 }
 
-// The order is the one in AWS's messages.
+// executionStatus lists the statuses in the order of AWS's error messages.
 var executionStatus = statusShape(stepfn.Succeeded, stepfn.TimedOut, stepfn.PendingRedrive, stepfn.Aborted, stepfn.Failed, stepfn.Running)
 
 func statusShape(all ...stepfn.Status) (s stringShape) {
@@ -55,14 +55,14 @@ func statusShape(all ...stepfn.Status) (s stringShape) {
 	return s
 }
 
-// Machines lets the engine start what the catalog holds.
+// Machines adapts a catalog to the interface through which the engine finds state machines for nested executions.
 func Machines(c *catalog.Catalog) engine.Machines { return resolver{c} }
 
-// resolver is the catalog as the engine sees it: an unknown machine is an error of the engine's own type, so that a
-// task fails with the name that AWS gives it.
+// resolver implements engine.Machines. It reports an unknown state machine as the engine's own error type, so that the task
+// that started it fails with AWS's error name.
 type resolver struct{ cat *catalog.Catalog }
 
-// Resolve finds a machine, version or alias.
+// Resolve finds a state machine, version or alias by its ARN.
 func (r resolver) Resolve(arn string) (engine.StartRequest, error) {
 	t, err := r.cat.Resolve(arn)
 	if err != nil {
@@ -71,13 +71,14 @@ func (r resolver) Resolve(arn string) (engine.StartRequest, error) {
 	return startRequest(t), nil
 }
 
-// HasActivity lets the engine fail a state whose activity was deleted.
+// HasActivity reports whether an activity exists. The engine fails a state whose activity was deleted.
 func (r resolver) HasActivity(arn string) bool {
 	_, err := r.cat.Activity(arn)
 	return err == nil
 }
 
-// startRequest copies what the engine keeps with the execution: a later update of the machine must not reach it.
+// startRequest copies the settings that the engine stores with the execution, so that a later update of the state machine does
+// not change a running execution.
 func startRequest(t catalog.Target) engine.StartRequest {
 	r := engine.StartRequest{
 		MachineARN: t.Machine.ARN, MachineName: t.Machine.Name, Type: t.Machine.Type,
@@ -91,7 +92,8 @@ func startRequest(t catalog.Target) engine.StartRequest {
 	return r
 }
 
-// toStart turns a request into the engine's.
+// toStart converts the input of StartExecution or StartSyncExecution to a request of the engine. Unless the owner makes the
+// call, it labels the execution as started over the network, which limits the resources that its tasks may use.
 func (s *Server) toStart(ctx context.Context, in *value.Object) (engine.StartRequest, error) {
 	name, named := in.Get("name")
 	if n, ok := name.(string); ok && named {
@@ -112,30 +114,31 @@ func (s *Server) toStart(ctx context.Context, in *value.Object) (engine.StartReq
 	return r, err
 }
 
-// executionInput is the input's JSON as it was given: AWS keeps white space and order.
+// executionInput returns the input's JSON unchanged, because AWS preserves white space and the order of keys. A missing input
+// is an empty object.
 func executionInput(in *value.Object) ([]byte, error) {
-	given := given(in, "input")
-	if given == nil {
+	input := textPtr(in, "input")
+	if input == nil {
 		return []byte("{}"), nil
 	}
-	if strings.TrimSpace(*given) == "" {
+	if strings.TrimSpace(*input) == "" {
 		return nil, badInput("Invalid execution input.")
 	}
-	data := []byte(*given)
+	data := []byte(*input)
 	if _, err := value.Parse(data); err != nil {
-		message, _ := check.SyntaxMessage(*given, err)
+		message, _ := check.SyntaxMessage(*input, err)
 		return nil, badInput(message)
 	}
 	return data, nil
 }
 
-// badInput wraps the JSON parser's sentence as AWS does.
+// badInput wraps a message of the JSON parser as AWS does.
 func badInput(why string) error {
 	return refusal("InvalidExecutionInput", "Invalid State Machine Execution Input: '"+why+"'")
 }
 
-// startExecution answers once the engine has the execution on disk (or found the same one running: the start is then
-// repeated without effect, as AWS promises for Standard machines).
+// startExecution responds after the engine has written the execution to disk. If an execution with the same name and input is
+// already running, it returns that one: StartExecution is idempotent for Standard state machines, as on AWS.
 func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r, err := s.toStart(ctx, in)
 	if err != nil {
@@ -151,7 +154,7 @@ func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.O
 	return out, nil
 }
 
-// startSyncExecution holds the connection until the Express execution ends; a client that goes away ends it.
+// startSyncExecution responds when the Express execution has ended. If the client disconnects, the execution is stopped.
 func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r, err := s.toStart(ctx, in)
 	if err != nil {
@@ -167,7 +170,7 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 	out := value.Obj("executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name,
 		"startDate", history.Seconds(x.Started), "stopDate", history.Seconds(x.Stopped), "status", string(x.Status))
 	payloads(out, in, &x)
-	if !out.Has("outputDetails") { // shown of a failed execution, too, unlike DescribeExecution
+	if !out.Has("outputDetails") { // unlike DescribeExecution, also for a failed execution
 		out.Set("outputDetails", value.Obj("included", !metadataOnly(in)))
 	}
 	setText(out, "traceHeader", x.TraceHeader)
@@ -175,17 +178,18 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 	return out, nil
 }
 
-// The sentence stands for every action that a machine's type rules out.
+// errNotSupported is returned for each action that the state machine's type does not support.
 var errNotSupported = refusal("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
 
-// billing is what AWS would have counted: time in steps of 100 ms, and memory in steps of 64 MB.
+// billing returns what AWS would bill for an Express execution: the duration, rounded up to 100 ms, and the smallest amount of
+// memory, 64 MB.
 func billing(d time.Duration) *value.Object {
 	const step = 100 // milliseconds
 	steps := max(1, (d.Milliseconds()+step-1)/step)
 	return value.Obj("billedMemoryUsedInMB", value.Int(64), "billedDurationInMilliseconds", value.Int(steps*step))
 }
 
-// payloads adds what an execution took and gave.
+// payloads adds an execution's input, output, error and cause, which the member includedData can leave out.
 func payloads(out, in *value.Object, x *engine.Execution) {
 	shown := !metadataOnly(in)
 	details := value.Obj("included", shown)
@@ -205,22 +209,22 @@ func payloads(out, in *value.Object, x *engine.Execution) {
 	}
 }
 
-// executionARN is the ARN of a Standard execution, or of one that a distributed Map started.
+// executionARN returns the member executionArn if it is the ARN of a Standard execution or of a distributed Map's child.
 func executionARN(in *value.Object) (string, error) {
 	arn := text(in, "executionArn")
 	_, err := catalog.ExpectARN(arn, stepfn.KindExecution)
 	return arn, err
 }
 
-// about puts an engine's error about an execution into AWS's words, which name the execution.
-func (s *Server) about(arn string, err error) error {
+// executionError adds the execution's ARN to the error of an unknown execution, as AWS does. It returns other errors unchanged.
+func (s *Server) executionError(arn string, err error) error {
 	if errors.Is(err, engine.ErrExecutionDoesNotExist) {
 		return refusal("ExecutionDoesNotExist", "Execution Does Not Exist: '"+arn+"'")
 	}
 	return err
 }
 
-// engineFault puts what the engine refuses into AWS's words; nil for what is no refusal.
+// engineFault converts the engine's errors to AWS's codes and messages. It returns nil for an error that has no counterpart.
 func engineFault(err error) *fault {
 	var exists *engine.AlreadyExistsError
 	var stuck *engine.NotRedrivableError
@@ -260,7 +264,7 @@ func engineFault(err error) *fault {
 	return nil
 }
 
-// stopExecution is idempotent: of an execution that has ended it tells when.
+// stopExecution is idempotent: for an execution that has ended, it returns when it ended.
 func (s *Server) stopExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -268,12 +272,12 @@ func (s *Server) stopExecution(_ context.Context, in *value.Object) (*value.Obje
 	}
 	stopped, err := s.eng.Stop(arn, text(in, "error"), text(in, "cause"))
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	return value.Obj("stopDate", history.Seconds(stopped)), nil
 }
 
-// redriveExecution answers a repeated client token with what it answered first, whatever became of the execution.
+// redriveExecution returns the first answer again if the client token is repeated, whatever the execution's status is now.
 func (s *Server) redriveExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -281,12 +285,12 @@ func (s *Server) redriveExecution(_ context.Context, in *value.Object) (*value.O
 	}
 	date, err := s.eng.RedriveOnce(arn, text(in, "clientToken"))
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	return value.Obj("redriveDate", history.Seconds(date)), nil
 }
 
-// describeExecution is the action that clients poll most: it touches no catalog.
+// describeExecution reads only the engine, not the catalog, because clients poll it.
 func (s *Server) describeExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -294,7 +298,7 @@ func (s *Server) describeExecution(_ context.Context, in *value.Object) (*value.
 	}
 	x, err := s.eng.Describe(arn)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	out := value.NewObject(20)
 	summary(out, &x)
@@ -306,7 +310,7 @@ func (s *Server) describeExecution(_ context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
-// summary is what both a description and a list show.
+// summary sets the members that DescribeExecution and ListExecutions share.
 func summary(out *value.Object, x *engine.Execution) {
 	out.Set("executionArn", x.ARN)
 	out.Set("stateMachineArn", x.MachineARN)
@@ -324,7 +328,7 @@ func summary(out *value.Object, x *engine.Execution) {
 	}
 }
 
-// listExecutions hands the engine's own page token on, wrapped so that it is safe in a URL.
+// listExecutions returns the engine's page token, encoded so that it is safe in a URL.
 func (s *Server) listExecutions(_ context.Context, in *value.Object) (*value.Object, error) {
 	f := engine.ListFilter{
 		MachineARN: text(in, "stateMachineArn"), MapRunARN: text(in, "mapRunArn"), Status: stepfn.Status(text(in, "statusFilter")),
@@ -362,7 +366,8 @@ func (s *Server) listExecutions(_ context.Context, in *value.Object) (*value.Obj
 	return out, nil
 }
 
-// listable checks what is asked for: one of machine and map run.
+// listable checks the parameters of ListExecutions: exactly one of state machine and Map run, and a redrive filter only for
+// the latter.
 func (s *Server) listable(f *engine.ListFilter) error {
 	switch {
 	case f.MapRunARN != "" && f.MachineARN != "":
@@ -382,25 +387,25 @@ func (s *Server) listable(f *engine.ListFilter) error {
 	return err
 }
 
-// getExecutionHistory pages by event id, so that a page token stays good while the execution goes on.
+// getExecutionHistory uses event ids in its page tokens, so that a token stays valid while the execution adds events.
 func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err
 	}
 	q := engine.HistoryQuery{Reverse: flag(in, "reverseOrder"), Limit: pageSize(in)}
-	question := []string{"history", arn, strconv.FormatBool(q.Reverse)}
-	after, err := pageAfter(in, question...)
+	scope := []string{"history", arn, strconv.FormatBool(q.Reverse)}
+	after, err := pageAfter(in, scope...)
 	if err != nil {
 		return nil, err
 	}
 	q.After, _ = strconv.ParseInt(after, 10, 64)
 	events, err := s.eng.History(arn, q)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
-	v, said := in.Get("includeExecutionData")
-	data := !said || v != false
+	v, set := in.Get("includeExecutionData")
+	data := !set || v != false
 	items := make([]any, len(events))
 	for i := range events {
 		items[i] = history.ToAPI(&events[i], data)
@@ -409,16 +414,17 @@ func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*valu
 	if n := len(events); n == q.Limit {
 		x, err := s.eng.Describe(arn)
 		if err != nil {
-			return nil, s.about(arn, err)
+			return nil, s.executionError(arn, err)
 		}
 		if !lastEvent(&x, events[n-1].ID, q.Reverse) {
-			out.Set("nextToken", pageToken(strconv.FormatInt(events[n-1].ID, 10), question...))
+			out.Set("nextToken", pageToken(strconv.FormatInt(events[n-1].ID, 10), scope...))
 		}
 	}
 	return out, nil
 }
 
-// lastEvent says that no event follows on the next page. Its type does not tell: a redriven execution failed before.
+// lastEvent reports whether no event can follow the one with this id. The event's type does not decide this: the history of a
+// redriven execution contains an ExecutionFailed event in the middle.
 func lastEvent(x *engine.Execution, id int64, reverse bool) bool {
 	if reverse {
 		return id <= 1

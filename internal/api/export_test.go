@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// Actions are the names of all actions.
+// Actions returns the names of all actions.
 func Actions() []string { return slices.Sorted(maps.Keys(actions)) }
 
-// Endpoint is an endpoint that is no action: its pattern, and whether it answers without a key.
+// Endpoint is an HTTP endpoint that is not an action. Open is true if it needs no key.
 type Endpoint struct {
 	Pattern string
 	Open    bool
 }
 
-// Endpoints are all that a server may have.
+// Endpoints returns all endpoints that a server can have.
 func Endpoints() []Endpoint {
 	var all []Endpoint
 	for _, e := range endpoints() {
@@ -23,5 +23,5 @@ func Endpoints() []Endpoint {
 	return all
 }
 
-// Stream is stream.
+// Stream exports stream.
 var Stream = stream

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,18 +24,18 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// endpoint is what the server answers that is no action of the Step Functions API. docs/serve.md documents each; the role that it needs is in
-// the table of package access.
+// endpoint is an HTTP endpoint that is not an action of the Step Functions API. docs/serve.md documents all of them; package
+// access has the role that each needs. Tests compare the three lists.
 type endpoint struct {
-	pattern string // of http.ServeMux
+	pattern string // for http.ServeMux
 	serve   func(*Server, http.ResponseWriter, *http.Request)
-	// open endpoints answer without a key.
+	// open endpoints need no key.
 	open bool
-	// on says whether a server has the endpoint. Defaults to yes.
+	// on reports whether a server with this configuration has the endpoint. Defaults to true.
 	on func(*Config) bool
 }
 
-// endpoints are all that a server may have.
+// endpoints returns all endpoints that a server can have.
 func endpoints() []endpoint {
 	return []endpoint{
 		{pattern: "GET /healthz", serve: (*Server).healthz, open: true},
@@ -57,15 +58,16 @@ func endpoints() []endpoint {
 		{pattern: "GET /rayorch/v1/watch", serve: (*Server).watch},
 		{pattern: "POST /rayorch/v1/resume", serve: (*Server).resume},
 
-		{pattern: "GET /rayorch/v1/secrets", serve: (*Server).wantedSecrets, on: hasSecrets},
-		{pattern: "POST /rayorch/v1/code", serve: (*Server).nameCode, on: func(c *Config) bool { return hasCode(c) && hasSecrets(c) }}, // it reads directories
+		{pattern: "GET /rayorch/v1/secrets", serve: (*Server).missingSecrets, on: hasSecrets},
+		// Like the secrets, only for the user: the server reads the directories that the request names.
+		{pattern: "POST /rayorch/v1/code", serve: (*Server).recordSources, on: func(c *Config) bool { return hasCode(c) && hasSecrets(c) }},
 		{pattern: "POST /rayorch/v1/console", serve: (*Server).consoleLink, on: func(c *Config) bool { return c.ConsoleLink != nil }},
-		{pattern: "POST /rayorch/v1/secrets", serve: (*Server).giveSecrets, on: hasSecrets},
+		{pattern: "POST /rayorch/v1/secrets", serve: (*Server).putSecrets, on: hasSecrets},
 
-		{pattern: "GET /debug/pprof/", serve: without(pprof.Index), on: hasPprof},
-		{pattern: "GET /debug/pprof/profile", serve: without(pprof.Profile), on: hasPprof},
-		{pattern: "GET /debug/pprof/symbol", serve: without(pprof.Symbol), on: hasPprof},
-		{pattern: "GET /debug/pprof/trace", serve: without(pprof.Trace), on: hasPprof},
+		{pattern: "GET /debug/pprof/", serve: ignoringServer(pprof.Index), on: hasPprof},
+		{pattern: "GET /debug/pprof/profile", serve: ignoringServer(pprof.Profile), on: hasPprof},
+		{pattern: "GET /debug/pprof/symbol", serve: ignoringServer(pprof.Symbol), on: hasPprof},
+		{pattern: "GET /debug/pprof/trace", serve: ignoringServer(pprof.Trace), on: hasPprof},
 	}
 }
 
@@ -73,15 +75,16 @@ func hasCode(c *Config) bool    { return c.Code != nil }
 func hasSecrets(c *Config) bool { return c.Secrets != nil }
 func hasPprof(c *Config) bool   { return c.Pprof }
 
-// without is a handler that needs no server.
-func without(h http.HandlerFunc) func(*Server, http.ResponseWriter, *http.Request) {
+// ignoringServer adapts a handler that does not use the Server.
+func ignoringServer(h http.HandlerFunc) func(*Server, http.ResponseWriter, *http.Request) {
 	return func(_ *Server, w http.ResponseWriter, r *http.Request) { h(w, r) }
 }
 
-// has says whether this server has an endpoint.
+// has reports whether this server has an endpoint.
 func (s *Server) has(e endpoint) bool { return e.on == nil || e.on(&s.cfg) }
 
-// newExtras routes everything that is no action of the Step Functions API.
+// newExtras returns the handler of all endpoints. It needs two muxes, because every path that is not open needs authentication,
+// even one that does not exist: unauthenticated callers cannot find out what a server has.
 func (s *Server) newExtras() http.Handler {
 	open, closed := http.NewServeMux(), http.NewServeMux()
 	for _, e := range endpoints() {
@@ -101,8 +104,8 @@ func (s *Server) newExtras() http.Handler {
 	return open
 }
 
-// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured; and a role that may
-// use the endpoint.
+// withKeys requires a signature, Basic authentication with the key and its secret, or a session, if keys are configured. It
+// also checks that the caller's role is sufficient for the endpoint.
 func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := s.admit(r)
@@ -110,7 +113,7 @@ func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 			s.refuseExtra(w, r, err)
 			return
 		}
-		if _, endpoint := next.Handler(r); endpoint != "" { // none: the answer is 404 or 405
+		if _, endpoint := next.Handler(r); endpoint != "" { // if empty, next answers with 404 or 405
 			if err := caller.May(endpoint); err != nil {
 				http.Error(w, err.Error(), http.StatusForbidden)
 				return
@@ -120,14 +123,15 @@ func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 	})
 }
 
-// admit returns an authenticated caller.
+// admit authenticates the caller of an endpoint. A signature must not cover a body: endpoints with a body exist only on the
+// socket, where nothing is signed.
 func (s *Server) admit(r *http.Request) (access.Caller, error) {
 	if key, secret, ok := r.BasicAuth(); ok {
 		if caller, open := s.callerWithoutSignature(r); open {
 			return caller, s.admitConn(r)
 		}
 		var caller access.Caller
-		err := s.checked(r, limit.Password, key, func() (ok bool) {
+		err := s.checkAttempt(r, limit.Password, key, func() (ok bool) {
 			caller, ok = s.cfg.Keys.Check(key, secret)
 			return ok
 		})
@@ -140,7 +144,7 @@ func (s *Server) admit(r *http.Request) (access.Caller, error) {
 	if err != nil {
 		return access.Caller{}, err
 	}
-	if err := s.prove(c, r, nil); err != nil {
+	if err := s.verify(c, r, nil); err != nil {
 		return access.Caller{}, err
 	}
 	if r.Method == http.MethodPost {
@@ -151,7 +155,8 @@ func (s *Server) admit(r *http.Request) (access.Caller, error) {
 	return c.caller, s.admitConn(r)
 }
 
-// refuseExtra answers who was not admitted. The console has a form of its own: a browser must not ask as well.
+// refuseExtra answers a request that admit rejected. Requests of scripts in a browser (Sec-Fetch-Mode) get no WWW-Authenticate
+// header: the browser would open its own password dialog in addition to the console's sign-in form.
 func (s *Server) refuseExtra(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusUnauthorized
 	var f *fault
@@ -163,20 +168,20 @@ func (s *Server) refuseExtra(w http.ResponseWriter, r *http.Request, err error) 
 	http.Error(w, err.Error(), status)
 }
 
-// consoleLink answers the owner's `rayorch console` with a link to the console that this process serves.
+// consoleLink returns a link that signs a browser in at the console of this process. `rayorch console` requests it.
 func (s *Server) consoleLink(w http.ResponseWriter, _ *http.Request) {
 	link, ok := s.cfg.ConsoleLink()
 	if !ok {
-		http.Error(w, "this process serves no console", http.StatusNotFound)
+		http.Error(w, "this process does not serve a console", http.StatusNotFound)
 		return
 	}
 	writeJSON(w, map[string]string{"link": link})
 }
 
-// healthz says that the process answers; an orchestrator restarts it when it does not.
+// healthz is the liveness probe: it succeeds while the process can answer requests.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// readyz asks the store for something: a server that cannot read its disk is not ready, nor is one that has no disk space for new work.
+// readyz is the readiness probe: it fails if the database cannot be read, or if there is no disk space for new work.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	why := "not ready: "
 	_, err := s.eng.List(engine.ListFilter{Limit: 1})
@@ -194,14 +199,14 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
-// info lets a client tell this server from AWS, and see its release and what else it answers.
+// info identifies the server as rayorch rather than AWS, with its release and its endpoints.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23", "features": s.features(),
 	})
 }
 
-// features are the endpoints of this server below /rayorch/v1/, without the path, in alphabetical order.
+// features returns the names of this server's endpoints below /rayorch/v1/, sorted, each once.
 func (s *Server) features() []string {
 	var names []string
 	for _, e := range endpoints() {
@@ -215,10 +220,10 @@ func (s *Server) features() []string {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(v) // fails only if the client has disconnected
 }
 
-// failExtra answers an error outside of the Step Functions API: a status and one line.
+// failExtra answers an endpoint's request with an error: a status and one line of text.
 func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 	err = store.Of(r.URL.Query().Get("execution"), err)
 	switch {
@@ -228,14 +233,14 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case errors.Is(err, engine.ErrInvalidPage), errors.Is(err, engine.ErrExpress):
 		http.Error(w, err.Error(), http.StatusBadRequest)
-	case r.Context().Err() != nil: // nobody is there to read an answer
+	case r.Context().Err() != nil: // the client has disconnected
 	default:
 		s.cfg.Logger.Error("request failed", "path", r.URL.Path, "error", err)
 		http.Error(w, s.reasonOf(err), http.StatusInternalServerError)
 	}
 }
 
-// reasonOf is what the caller may know of an error. The owner of the state directory reads the log itself, and may be this process.
+// reasonOf returns what the caller may know about an internal error. The owner of the state directory gets the error itself.
 func (s *Server) reasonOf(err error) string {
 	var damaged *store.DamagedError
 	if s.cfg.Owner && !errors.As(err, &damaged) {
@@ -244,7 +249,7 @@ func (s *Server) reasonOf(err error) string {
 	return reason(err)
 }
 
-// logs lists the kept logs of an execution: ?execution=ARN.
+// logs lists the stored logs of an execution: ?execution=ARN.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	kept, err := s.eng.Logs(r.URL.Query().Get("execution"))
 	if err != nil {
@@ -265,14 +270,14 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"logs": out})
 }
 
-// log sends one log: ?execution=ARN, and task=ID, event=ID of the TaskScheduled event, or state=NAME[&attempt=N]; follow=true goes on
-// until the task has ended.
+// log sends one log: ?execution=ARN, and task=ID, event=ID (of the TaskScheduled event), or state=NAME[&attempt=N]. With
+// follow=true, the response continues until the task has ended.
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	attempt, err := strconv.Atoi(or(q.Get("attempt"), "0"))
-	event, eventErr := strconv.ParseInt(or(q.Get("event"), "0"), 10, 64)
+	attempt, err := strconv.Atoi(cmp.Or(q.Get("attempt"), "0"))
+	event, eventErr := strconv.ParseInt(cmp.Or(q.Get("event"), "0"), 10, 64)
 	if err != nil || eventErr != nil {
-		http.Error(w, "attempt and event must be numbers", http.StatusBadRequest)
+		http.Error(w, "attempt and event must be integers", http.StatusBadRequest)
 		return
 	}
 	r, stop := s.untilClosing(r)
@@ -286,18 +291,19 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	}
 	defer log.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff") // a browser shall not take a job's output for a page
+	w.Header().Set("X-Content-Type-Options", "nosniff") // or a browser could render a job's output as a page
 	stream(r.Context(), w, log)
 }
 
-// untilClosing is a request that also ends when the server is about to: a browser would listen on for hours.
+// untilClosing returns the request with a context that also ends when the server is about to stop. Otherwise, a browser that
+// follows an execution would keep the server from exiting. The caller must call the returned function.
 func (s *Server) untilClosing(r *http.Request) (*http.Request, func()) {
 	ctx, cancel := context.WithCancel(r.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
-		case <-s.cfg.Closing: // for ever, where it is nil
+		case <-s.cfg.Closing: // if nil, never
 			cancel()
 		case <-ctx.Done():
 		}
@@ -305,14 +311,8 @@ func (s *Server) untilClosing(r *http.Request) (*http.Request, func()) {
 	return r.WithContext(ctx), func() { cancel(); <-done }
 }
 
-func or(s, without string) string {
-	if s == "" {
-		return without
-	}
-	return s
-}
-
-// stream copies what comes as it comes. A failed read cuts the response off: its end would look like the end of what is read.
+// stream copies from to the response, and flushes after each read. If a read fails, it aborts the connection: a regular end
+// would look as if the client had received everything.
 func stream(ctx context.Context, w http.ResponseWriter, from io.Reader) {
 	flush := http.NewResponseController(w)
 	flush.Flush()
@@ -334,19 +334,19 @@ func stream(ctx context.Context, w http.ResponseWriter, from io.Reader) {
 	}
 }
 
-// maxWatch bounds a long poll; the client asks again.
+// maxWatch is the longest duration of a long poll; a client that wants to wait longer sends another request.
 const maxWatch = time.Minute
 
-// watch waits for news of an execution: ?execution=ARN&after=EVENT. By default it answers once, when there is an event later
+// watch waits for events of an execution: ?execution=ARN&after=EVENT. By default it responds once: when there is an event later
 // than after, when the execution is closed, or after timeout seconds. With Accept: text/event-stream it sends every event.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	r, stop := s.untilClosing(r)
 	defer stop()
 	q := r.URL.Query()
-	after, err1 := strconv.ParseInt(or(q.Get("after"), "0"), 10, 64)
-	seconds, err2 := strconv.ParseFloat(or(q.Get("timeout"), "20"), 64)
+	after, err1 := strconv.ParseInt(cmp.Or(q.Get("after"), "0"), 10, 64)
+	seconds, err2 := strconv.ParseFloat(cmp.Or(q.Get("timeout"), "20"), 64)
 	if err1 != nil || err2 != nil || seconds < 0 {
-		http.Error(w, "after and timeout must be numbers", http.StatusBadRequest)
+		http.Error(w, "after must be an integer, and timeout a number of seconds", http.StatusBadRequest)
 		return
 	}
 	arn := q.Get("execution")
@@ -361,7 +361,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		s.failExtra(w, r, err)
 		return
 	}
-	if err != nil { // nothing new in time: say how it stands
+	if err != nil { // timeout: return the current state
 		x, err := s.eng.Describe(arn)
 		if err != nil {
 			s.failExtra(w, r, err)
@@ -372,10 +372,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"lastEventId": news.LastEventID, "status": news.Status, "closed": news.Closed})
 }
 
-// sendEvents sends an execution's events as server-sent events, with their ids, until it is closed.
+// sendEvents sends an execution's events as server-sent events, with their ids, until the execution is closed. A browser that
+// reconnects continues after the last event that it received (Last-Event-ID).
 func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, arn string, after int64) {
 	if id, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
-		after = id // a browser that comes back
+		after = id
 	}
 	if _, err := s.eng.History(arn, engine.HistoryQuery{Limit: 1}); err != nil {
 		s.failExtra(w, r, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A server without disk space for new work says so at /readyz, refuses it, and answers requests that need no space.
-func TestLittleRoom(t *testing.T) {
+// A server without disk space for new work is not ready and rejects new work, but answers requests that need no space.
+func TestLowDiskSpace(t *testing.T) {
 	disk := vfs.NewMem()
 	srv := newServerIn(t, "state", disk, "", nil)
 	machine := `{"name":"m","roleArn":"arn:aws:iam::123456789012:role/r","definition":"{\"StartAt\":\"W\",\"States\":{\"W\":{\"Type\":\"Wait\",\"Seconds\":9,\"End\":true}}}"}`
@@ -17,7 +17,7 @@ func TestLittleRoom(t *testing.T) {
 		t.Fatal(body)
 	}
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
-	for { // the free space is read once a second
+	for { // the server reads the free space once per second
 		status, body := get(t, srv.URL+"/readyz", nil)
 		if status == http.StatusOK {
 			continue
@@ -32,9 +32,9 @@ func TestLittleRoom(t *testing.T) {
 	}
 	arn := `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:m"}`
 	if resp, body := post(t, srv.URL, "StartExecution", arn, nil); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "InsufficientStorage") {
-		t.Errorf("a start: %d %s", resp.StatusCode, body)
+		t.Errorf("StartExecution: %d %s", resp.StatusCode, body)
 	}
 	if resp, body := post(t, srv.URL, "ListExecutions", arn, nil); resp.StatusCode != http.StatusOK {
-		t.Errorf("a list: %d %s", resp.StatusCode, body)
+		t.Errorf("ListExecutions: %d %s", resp.StatusCode, body)
 	}
 }

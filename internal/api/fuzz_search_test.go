@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzSearch asks for executions in every way that an address can hold: the answer is a page or a refusal, never the
-// server's own fault.
+// FuzzSearch checks that a search with any query returns a page or status 400, but never an internal error.
 func FuzzSearch(f *testing.F) {
 	srv := newServer(f, "", nil)
 	machineWith(f, srv.URL, "m", "one", "two")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What is deep, huge or no text at all is refused, or fails a state: the server answers the next request all the same.
+// Definitions that are deeply nested, huge or not valid text are rejected, or fail a state. They do not affect the server.
 func TestHostileInputs(t *testing.T) {
 	url := serve(t, "")
 	deep := func(open, middle, shut string, n int) string {
@@ -48,14 +48,14 @@ func TestHostileInputs(t *testing.T) {
 		"huge JSONata pad":     jsonata("$pad('', 2000000000, 'x')"),
 		"JSONata regex":        jsonata(`$match("` + strings.Repeat("a", 5000) + `", /(a*)*b/)`),
 		"deep machine":         machine(2000),
-		"no UTF-8":             "{\"Type\":\"Pass\",\"Result\":\"\xff\xfe\",\"End\":true}",
-		"a lone surrogate":     state(`"Result":"\ud800"`),
-		"a zero":               state(`"Result":"\u0000"`),
+		"invalid UTF-8":        "{\"Type\":\"Pass\",\"Result\":\"\xff\xfe\",\"End\":true}",
+		"lone surrogate":       state(`"Result":"\ud800"`),
+		"NUL character":        state(`"Result":"\u0000"`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, action := range []string{"ValidateStateMachineDefinition", "TestState"} {
 				body := `{"definition":` + quoted(definition) + `}`
-				if name == "no UTF-8" {
+				if name == "invalid UTF-8" {
 					body = `{"definition":"` + strings.ReplaceAll(definition, `"`, `\"`) + `"}`
 				}
 				if resp, text := post(t, url, action, body, nil); resp.StatusCode >= http.StatusInternalServerError {
@@ -63,7 +63,7 @@ func TestHostileInputs(t *testing.T) {
 				}
 			}
 			if resp, text := post(t, url, "ListStateMachines", "{}", nil); resp.StatusCode != http.StatusOK {
-				t.Errorf("afterwards: %d %s", resp.StatusCode, text)
+				t.Errorf("next request: %d %s", resp.StatusCode, text)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// counting counts what a server reads from its connections.
+// counting is a listener that counts the bytes that a server reads from its connections.
 type counting struct {
 	net.Listener
 	read *atomic.Int64
@@ -45,7 +45,7 @@ func (c countingConn) Read(p []byte) (int, error) {
 
 func (c countingConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
-// limitedServer is a server with the key AKID behind limits, as serve has it.
+// limitedServer starts a server with the key AKID and limits, as rayorch serve does.
 func limitedServer(t *testing.T, limits *limit.Limits) (address string, read *atomic.Int64) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func announce(t *testing.T, address, authorization string, body int) net.Conn {
 	return c
 }
 
-// status reads an answer's first line.
+// status returns the status line of a response.
 func status(c net.Conn) string {
 	line, _ := bufio.NewReader(c).ReadString('\n')
 	return strings.TrimSpace(line)
@@ -91,8 +91,8 @@ func health(t *testing.T, address string) {
 	}
 }
 
-// Without a known key nothing of a body is read, however much is announced and sent.
-func TestBodiesOfStrangersAreNotRead(t *testing.T) {
+// The server does not read the body of a request without a known key.
+func TestBodiesOfUnknownKeysAreNotRead(t *testing.T) {
 	const conns, size = 200, 6 << 20
 	address, read := limitedServer(t, limit.New(limit.Config{Logger: slog.New(slog.DiscardHandler)}))
 	unknown := "AWS4-HMAC-SHA256 Credential=NOBODY/20261130/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
@@ -110,9 +110,9 @@ func TestBodiesOfStrangersAreNotRead(t *testing.T) {
 	}
 	health(t, address)
 	wg.Wait()
-	// net/http reads the header by 4 KiB.
+	// net/http reads the header in blocks of 4 KiB.
 	if got := read.Load(); got > (conns+10)*4096 {
-		t.Errorf("the server read %d bytes of %d connections", got, conns)
+		t.Errorf("the server read %d bytes from %d connections", got, conns)
 	}
 }
 
@@ -123,8 +123,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// With a known key, whose id is no secret, all bodies together are bounded; small requests pass nevertheless.
-func TestBodiesAreBoundedTogether(t *testing.T) {
+// With a known key id, which is not a secret, the memory for all bodies together is limited, and small requests still succeed.
+func TestTotalOfBodiesIsLimited(t *testing.T) {
 	const conns, size, most = 16, 1 << 20, 4 << 20
 	limits := limit.New(limit.Config{Bodies: most})
 	address, _ := limitedServer(t, limits)
@@ -132,15 +132,15 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	answers := make(chan string, conns)
 	for range conns {
 		c := announce(t, address, known, size)
-		go func() { _, _ = io.CopyN(c, zeros{}, size-1) }() // and holds it
+		go func() { _, _ = io.CopyN(c, zeros{}, size-1) }() // never the last byte, so that the server holds the body
 		go func() { answers <- status(c) }()
 	}
 	for range conns - most/size - 1 {
 		if got := <-answers; !strings.Contains(got, " 503 ") {
-			t.Errorf("a body over the bound: %q", got)
+			t.Errorf("body that exceeds the limit: %q", got)
 		}
 		if u := limits.Usage(); u.BodyBytes > most {
-			t.Errorf("bodies take %d", u.BodyBytes)
+			t.Errorf("bodies use %d bytes, want at most %d", u.BodyBytes, most)
 		}
 	}
 	if u := limits.Usage(); u.BodyBytes < most/2 || u.BodiesRefused == 0 {
@@ -148,7 +148,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	}
 	c := sdkClient("http://"+address, "AKID", "secret")
 	if _, err := c.ListStateMachines(t.Context(), &sfn.ListStateMachinesInput{}); err != nil {
-		t.Errorf("a small request meanwhile: %v", err)
+		t.Errorf("small request at the limit: %v", err)
 	}
 	if _, body := get(t, "http://"+address+"/metrics", func(r *http.Request) { r.SetBasicAuth("AKID", "secret") }); !strings.Contains(body, "\nrayorch_request_body_bytes ") ||
 		strings.Contains(body, "rayorch_request_bodies_refused_total 0\n") {
@@ -157,8 +157,8 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	health(t, address)
 }
 
-// A caller with an unknown key reads why, although the server does not read what it sends.
-func TestRefusalOfALargeRequestArrives(t *testing.T) {
+// A client with an unknown key receives the error although the server does not read the body that the client sends.
+func TestClientReceivesErrorForLargeRequest(t *testing.T) {
 	address, _ := limitedServer(t, limit.New(limit.Config{Logger: slog.New(slog.DiscardHandler)}))
 	for range 4 {
 		c := announce(t, address, "AWS4-HMAC-SHA256 Credential=NOBODY/20261130/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00", 300_000)
@@ -177,8 +177,8 @@ func TestRefusalOfALargeRequestArrives(t *testing.T) {
 	}
 }
 
-// A connection whose bodies are read is used again, also after a refusal.
-func TestConnectionsAreUsedAgain(t *testing.T) {
+// A connection on which the server read all bodies stays open for further requests, also after a rejected one.
+func TestConnectionsAreReused(t *testing.T) {
 	address, _ := limitedServer(t, limit.New(limit.Config{Logger: slog.New(slog.DiscardHandler)}))
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 	if err != nil {

@@ -14,35 +14,36 @@ import (
 func init() {
 	register(
 		action{"CreateStateMachine", structure{
-			must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
-			may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
-			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+			required("name", aName), required("definition", aDefinition), required("roleArn", anARN), optional("type", aMachineType),
+			optional("loggingConfiguration", logging), optional("tags", tagList), optional("tracingConfiguration", tracing),
+			optional("publish", aBoolean), optional("versionDescription", aDescription), optional("encryptionConfiguration", encryption),
 		}, (*Server).createStateMachine},
 		action{"UpdateStateMachine", structure{
-			must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
-			may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
-			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+			required("stateMachineArn", anARN), optional("definition", aDefinition), optional("roleArn", anARN),
+			optional("loggingConfiguration", logging), optional("tracingConfiguration", tracing),
+			optional("publish", aBoolean), optional("versionDescription", aDescription), optional("encryptionConfiguration", encryption),
 		}, (*Server).updateStateMachine},
-		action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
-		action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
+		action{"DeleteStateMachine", structure{required("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
+		action{"DescribeStateMachine", structure{required("stateMachineArn", anARN), optional("includedData", included)},
 			(*Server).describeStateMachine},
-		action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
+		action{"DescribeStateMachineForExecution", structure{required("executionArn", anARN), optional("includedData", included)},
 			(*Server).describeStateMachineForExecution},
 		action{"ListStateMachines", paging, (*Server).listStateMachines},
 		action{"ValidateStateMachineDefinition", structure{
-			must("definition", aDefinition), may("type", aMachineType),
-			may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
+			required("definition", aDefinition), optional("type", aMachineType),
+			optional("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), optional("maxResults", numberShape{max: 100}),
 		}, (*Server).validateStateMachineDefinition},
 	)
 }
 
-// The configurations as they are kept: compact JSON, complete with AWS's defaults.
+// Default configurations, in the form in which the catalog stores configurations: compact JSON that includes AWS's defaults.
 const (
 	defaultTracing    = `{"enabled":false}`
 	defaultEncryption = `{"type":"AWS_OWNED_KEY"}`
 )
 
-// loggingText completes a logging configuration; a level that is not OFF needs one destination.
+// loggingText returns the stored form of a logging configuration, with AWS's defaults; o may be nil. Any level except OFF needs
+// exactly one destination.
 func loggingText(o *value.Object) (string, error) {
 	level, _ := o.Get("level")
 	destinations, _ := o.Get("destinations")
@@ -55,16 +56,16 @@ func loggingText(o *value.Object) (string, error) {
 			"Invalid Logging Configuration: Must specify exactly one Log Destination.")
 	}
 	out := value.Obj("level", level, "includeExecutionData", flag(o, "includeExecutionData"))
-	if destinations != nil { // an empty list is kept as it was given
+	if destinations != nil { // AWS preserves an empty list
 		out.Set("destinations", destinations)
 	}
 	return value.Text(out), nil
 }
 
-// tracingText completes a tracing configuration.
+// tracingText returns the stored form of a tracing configuration; o may be nil.
 func tracingText(o *value.Object) string { return value.Text(value.Obj("enabled", flag(o, "enabled"))) }
 
-// createStateMachine leaves to the catalog whether this is a new machine, the same again, or a conflict.
+// createStateMachine is idempotent for the same name and settings, as on AWS. The catalog compares them.
 func (s *Server) createStateMachine(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r := catalog.CreateMachine{
 		Name: text(in, "name"), Type: text(in, "type"), Tags: tags(in), Publish: flag(in, "publish"),
@@ -82,16 +83,17 @@ func (s *Server) createStateMachine(ctx context.Context, in *value.Object) (*val
 	if r.Settings.Logging, err = loggingText(object(in, "loggingConfiguration")); err != nil {
 		return nil, err
 	}
-	made, err := s.cat.CreateMachine(r)
+	created, err := s.cat.CreateMachine(r)
 	if err != nil {
 		return nil, err
 	}
-	out := value.Obj("stateMachineArn", made.ARN, "creationDate", history.Seconds(made.Date))
-	setText(out, "stateMachineVersionArn", made.VersionARN)
+	out := value.Obj("stateMachineArn", created.ARN, "creationDate", history.Seconds(created.Date))
+	setText(out, "stateMachineVersionArn", created.VersionARN)
 	return out, nil
 }
 
-// encryptionText keeps a key's name as it is given: nothing is encrypted with it here.
+// encryptionText returns the stored form of the encryption configuration. rayorch stores it only to return it again: it does not
+// encrypt anything with the key.
 func encryptionText(in *value.Object) string {
 	if o := object(in, "encryptionConfiguration"); o != nil {
 		return value.Text(o)
@@ -99,17 +101,17 @@ func encryptionText(in *value.Object) string {
 	return defaultEncryption
 }
 
-// setText adds a member that AWS leaves out where it is empty.
+// setText sets a member that AWS omits if it is empty.
 func setText(o *value.Object, name, s string) {
 	if s != "" {
 		o.Set(name, s)
 	}
 }
 
-// updateStateMachine tells members that are absent from those that are given: only the latter make a new revision.
+// updateStateMachine changes only the members that the request contains.
 func (s *Server) updateStateMachine(ctx context.Context, in *value.Object) (*value.Object, error) {
 	u := catalog.UpdateMachine{
-		ARN: text(in, "stateMachineArn"), Definition: given(in, "definition"), RoleARN: given(in, "roleArn"),
+		ARN: text(in, "stateMachineArn"), Definition: textPtr(in, "definition"), RoleARN: textPtr(in, "roleArn"),
 		Publish: flag(in, "publish"), VersionDescription: text(in, "versionDescription"), FromNetwork: !s.owner(ctx),
 	}
 	if o := object(in, "loggingConfiguration"); o != nil {
@@ -127,28 +129,28 @@ func (s *Server) updateStateMachine(ctx context.Context, in *value.Object) (*val
 		t := encryptionText(in)
 		u.Encryption = &t
 	}
-	done, err := s.cat.UpdateMachine(u)
+	updated, err := s.cat.UpdateMachine(u)
 	if err != nil {
 		return nil, err
 	}
-	out := value.Obj("updateDate", history.Seconds(done.Date))
-	setText(out, "revisionId", done.RevisionID)
-	setText(out, "stateMachineVersionArn", done.VersionARN)
+	out := value.Obj("updateDate", history.Seconds(updated.Date))
+	setText(out, "revisionId", updated.RevisionID)
+	setText(out, "stateMachineVersionArn", updated.VersionARN)
 	return out, nil
 }
 
-// deleteStateMachine succeeds for what is not there, as AWS does.
+// deleteStateMachine succeeds even if the state machine does not exist, as on AWS.
 func (s *Server) deleteStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	return empty, s.cat.DeleteMachine(text(in, "stateMachineArn"))
 }
 
-// empty is the answer of actions that answer nothing. Nobody changes it.
+// empty is the answer of actions that return no members. It is shared: do not modify it.
 var empty = &value.Object{}
 
-// metadataOnly says that a description shall leave out what executions and definitions carry.
+// metadataOnly reports whether the request wants definitions, inputs and outputs left out.
 func metadataOnly(in *value.Object) bool { return text(in, "includedData") == "METADATA_ONLY" }
 
-// describeStateMachine shows a machine, or under its own ARN a version.
+// describeStateMachine describes a state machine, or a version if the ARN is a version's.
 func (s *Server) describeStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, v, err := s.cat.Machine(text(in, "stateMachineArn"))
 	if err != nil {
@@ -167,7 +169,7 @@ func (s *Server) describeStateMachine(_ context.Context, in *value.Object) (*val
 	return out, nil
 }
 
-// describeSettings adds what a revision consists of.
+// describeSettings sets the members that belong to a revision: definition, role and configurations.
 func describeSettings(out, in *value.Object, s *catalog.Settings, revision string) {
 	out.Set("definition", s.Definition)
 	out.Set("roleArn", s.RoleARN)
@@ -184,7 +186,7 @@ func describeSettings(out, in *value.Object, s *catalog.Settings, revision strin
 	}
 }
 
-// parsed reads a configuration that was kept as JSON.
+// parsed converts a stored configuration back to JSON.
 func parsed(text string) any {
 	v, err := value.Parse([]byte(text))
 	if err != nil {
@@ -193,7 +195,8 @@ func parsed(text string) any {
 	return v
 }
 
-// variableReferences is worked out when it is asked for: it costs a pass over the definition and is rarely read.
+// variableReferences returns the variables that each state refers to. It is computed for each request rather than stored: it
+// takes a pass over the definition, and clients rarely read it.
 func variableReferences(definition string) *value.Object {
 	o := &value.Object{}
 	for _, r := range check.References(definition) {
@@ -202,8 +205,8 @@ func variableReferences(definition string) *value.Object {
 	return o
 }
 
-// describeStateMachineForExecution shows the definition as it was when the execution started, whatever became of the
-// machine.
+// describeStateMachineForExecution returns the definition with which the execution started, even if the state machine has been
+// updated or deleted since.
 func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -211,14 +214,17 @@ func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.O
 	}
 	x, err := s.eng.Describe(arn)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	definition, err := s.eng.Definition(arn)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
-	// The engine keeps what ran; what has no effect on it is shown as it stands at the machine, if there still is one.
-	settings := catalog.Settings{Logging: `{"level":"OFF","includeExecutionData":false}`, Tracing: defaultTracing, Encryption: defaultEncryption}
+	// The engine stores only settings that affect the execution. The others are the state machine's current ones, or the defaults
+	// if it has been deleted.
+	settings := catalog.Settings{
+		Logging: `{"level":"OFF","includeExecutionData":false}`, Tracing: defaultTracing, Encryption: defaultEncryption,
+	}
 	updated := x.Started
 	if m, _, err := s.cat.Machine(x.MachineARN); err == nil {
 		settings, updated = m.Settings, m.RevisionDate(x.RevisionID, x.Started)
@@ -233,14 +239,15 @@ func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.O
 	return out, nil
 }
 
-// labelOf is the label within a map run's ARN: arn:...:mapRun:MACHINE/LABEL:ID.
+// labelOf returns the label in the ARN of a Map run: arn:...:mapRun:MACHINE/LABEL:ID.
 func labelOf(mapRunARN string) string {
 	_, rest, _ := strings.Cut(mapRunARN, "/")
 	label, _, _ := strings.Cut(rest, ":")
 	return label
 }
 
-// listStateMachines goes by name, so that machines that come and go between two pages shift nothing.
+// listStateMachines sorts by name, so that a state machine that is created or deleted between two requests does not shift the
+// pages.
 func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.Object, error) {
 	after, err := pageAfter(in, "machines")
 	if err != nil {
@@ -258,10 +265,10 @@ func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
-// validateStateMachineDefinition counts only what it shows: with severity ERROR, the default, warnings take no room.
+// validateStateMachineDefinition returns at most maxResults diagnostics. With severity ERROR, the default, warnings do not count.
 func (s *Server) validateStateMachineDefinition(_ context.Context, in *value.Object) (*value.Object, error) {
 	found := check.Definition(text(in, "definition"), text(in, "type") == stepfn.Express)
-	limit := int(whole(in, "maxResults"))
+	limit := int(integer(in, "maxResults"))
 	if limit == 0 {
 		limit = 100
 	}

@@ -13,16 +13,16 @@ import (
 
 func init() {
 	register(
-		action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
-		action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
+		action{"DescribeMapRun", structure{required("mapRunArn", aLongARN)}, (*Server).describeMapRun},
+		action{"ListMapRuns", paging.with(required("executionArn", anARN)), (*Server).listMapRuns},
 		action{"UpdateMapRun", structure{
-			must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
-			may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
+			required("mapRunArn", aLongARN), optional("maxConcurrency", numberShape{}),
+			optional("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), optional("toleratedFailureCount", numberShape{}),
 		}, (*Server).updateMapRun},
 	)
 }
 
-// mapRun finds a map run by the ARN of a request.
+// mapRun finds the Map run that a request names.
 func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
 	arn := text(in, "mapRunArn")
 	if _, err := catalog.ExpectARN(arn, stepfn.KindMapRun); err != nil {
@@ -35,7 +35,7 @@ func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
 	return m, err
 }
 
-// describeMapRun shows the counts as they are while the map run goes on.
+// describeMapRun returns a Map run with its current counts.
 func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, err := s.mapRun(in)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 	return out, nil
 }
 
-// counts are shown alike for items and for executions; with batches they differ.
+// counts returns the counts of a Map run's items or of its child executions. They differ if the Map run batches items.
 func counts(c *engine.Counts) *value.Object {
 	return value.Obj("pending", value.Int(c.Pending), "running", value.Int(c.Running), "succeeded", value.Int(c.Succeeded),
 		"failed", value.Int(c.Failed), "timedOut", value.Int(c.TimedOut), "aborted", value.Int(c.Aborted),
@@ -65,7 +65,7 @@ func counts(c *engine.Counts) *value.Object {
 		"pendingRedrive", value.Int(c.PendingRedrive))
 }
 
-// listMapRuns lists the map runs of one execution.
+// listMapRuns lists the Map runs of an execution.
 func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 	}
 	runs, next, err := s.eng.MapRuns(arn, after, pageSize(in))
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	items := make([]any, len(runs))
 	for i := range runs {
@@ -90,7 +90,7 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 	return out, nil
 }
 
-// mapRunItem is a map run in a list.
+// mapRunItem returns a Map run as an item of ListMapRuns.
 func mapRunItem(m *engine.MapRun) *value.Object {
 	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", stepfn.MachineOf(m.ARN),
 		"startDate", history.Seconds(m.Started))
@@ -100,7 +100,7 @@ func mapRunItem(m *engine.MapRun) *value.Object {
 	return o
 }
 
-// updateMapRun changes limits of a map run that still runs; what has started is not stopped by a lower one.
+// updateMapRun changes limits of a running Map run. A lower concurrency does not stop child executions that have started.
 func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, err := s.mapRun(in)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Objec
 	if m.Status != stepfn.Running {
 		return nil, invalid("A map run that has completed cannot be updated")
 	}
-	change := engine.MapRunChange{MaxConcurrency: number(in, "maxConcurrency"), ToleratedCount: number(in, "toleratedFailureCount")}
+	change := engine.MapRunChange{MaxConcurrency: integerPtr(in, "maxConcurrency"), ToleratedCount: integerPtr(in, "toleratedFailureCount")}
 	if v, ok := in.Get("toleratedFailurePercentage"); ok && v != nil {
 		n, _ := v.(value.Number)
 		share := n.Float64()
@@ -118,12 +118,12 @@ func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Objec
 	return empty, s.eng.UpdateMapRun(m.ARN, change)
 }
 
-// number is a pointer to a whole number, nil when it is absent.
-func number(in *value.Object, name string) *int64 {
+// integerPtr returns an integer member, nil if it is absent or null.
+func integerPtr(in *value.Object, name string) *int64 {
 	v, ok := in.Get(name)
 	if !ok || v == nil {
 		return nil
 	}
-	n := whole(in, name)
+	n := integer(in, name)
 	return &n
 }

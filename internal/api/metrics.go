@@ -11,23 +11,22 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// metrics are what /metrics shows.
+// metrics are the metrics of the API. /metrics also has those of the engine, the limits, the Go runtime and the process.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	// byAction holds the series of requests that succeed, so that a request looks none up by labels.
+	// byAction caches the time series of successful requests, so that a request does not look them up by labels.
 	byAction map[string]series
 }
 
-// series are the two metrics of one action.
+// series are the time series of one action.
 type series struct {
 	ok       prometheus.Counter
 	duration prometheus.Observer
 }
 
-// newMetrics makes a registry of the server's own: several servers in one process (tests) must not meet in the
-// default one.
+// newMetrics creates the metrics in a new registry. Several servers in one process (in tests) would conflict in the default one.
 func newMetrics(e *engine.Engine, l *limit.Limits) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -35,7 +34,7 @@ func newMetrics(e *engine.Engine, l *limit.Limits) *metrics {
 			Name: "rayorch_api_requests_total", Help: "Requests of the Step Functions API, by action and by error code.",
 		}, []string{"action", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "rayorch_api_request_seconds", Help: "How long requests of the Step Functions API took.",
+			Name: "rayorch_api_request_seconds", Help: "Duration of requests of the Step Functions API, in seconds.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 1, 10, 60},
 		}, []string{"action"}),
 		byAction: map[string]series{},
@@ -49,7 +48,7 @@ func newMetrics(e *engine.Engine, l *limit.Limits) *metrics {
 	return m
 }
 
-// request counts one answer; code is empty when it was no error.
+// request counts an answered request. code is the error code, "" if the request succeeded. a is nil if the action is unknown.
 func (m *metrics) request(a *action, code string, took time.Duration) {
 	if a == nil {
 		m.requests.WithLabelValues("unknown", code).Inc()
@@ -64,28 +63,31 @@ func (m *metrics) request(a *action, code string, took time.Duration) {
 	}
 }
 
-// engineMetrics shows the engine's own counts when they are asked for.
+// engineMetrics is a Prometheus collector that reads the engine's counts at each scrape.
 type engineMetrics struct{ e *engine.Engine }
 
 var (
 	closedExecutions = prometheus.NewDesc("rayorch_executions_closed_total", "Executions that ended, by status.", []string{"status"}, nil)
-	startedTotal     = prometheus.NewDesc("rayorch_executions_started_total", "Executions that were started.", nil, nil)
+	startedTotal     = prometheus.NewDesc("rayorch_executions_started_total", "Executions started.", nil, nil)
 	eventsTotal      = prometheus.NewDesc("rayorch_events_total", "Events written to histories.", nil, nil)
 	commitsTotal     = prometheus.NewDesc("rayorch_commits_total", "Commits to the store.", nil, nil)
-	tasksTotal       = prometheus.NewDesc("rayorch_tasks_total", "Attempts of tasks handed to runners.", nil, nil)
+	tasksTotal       = prometheus.NewDesc("rayorch_tasks_total", "Task attempts started.", nil, nil)
 	openExecutions   = prometheus.NewDesc("rayorch_executions_open", "Executions that have not ended.", nil, nil)
-	parkedExecutions = prometheus.NewDesc("rayorch_executions_parked", "Parked executions: the server died twice during one of their steps.", nil, nil)
-	runningTasks     = prometheus.NewDesc("rayorch_tasks_running", "Tasks that are with a runner.", nil, nil)
-	armedTimers      = prometheus.NewDesc("rayorch_timers", "Timers that are armed.", nil, nil)
-	storeReadErrors  = prometheus.NewDesc("rayorch_store_read_errors_total", "Reads of the database that failed because it is damaged.", nil, nil)
-	storeBackground  = prometheus.NewDesc("rayorch_store_background_errors_total", "Flushes and compactions of the database that failed.", nil, nil)
-	hotExecutions    = prometheus.NewDesc("rayorch_executions_in_memory", "Executions that are held in memory.", nil, nil)
+	parkedExecutions = prometheus.NewDesc("rayorch_executions_parked",
+		"Parked executions: the server died twice during one of their steps.", nil, nil)
+	runningTasks    = prometheus.NewDesc("rayorch_tasks_running", "Task attempts that a runner is working on.", nil, nil)
+	armedTimers     = prometheus.NewDesc("rayorch_timers", "Armed timers.", nil, nil)
+	storeReadErrors = prometheus.NewDesc("rayorch_store_read_errors_total",
+		"Reads of the database that failed because it is damaged.", nil, nil)
+	storeBackground = prometheus.NewDesc("rayorch_store_background_errors_total",
+		"Flushes and compactions of the database that failed.", nil, nil)
+	hotExecutions = prometheus.NewDesc("rayorch_executions_in_memory", "Executions in memory.", nil, nil)
 )
 
-// Describe lists what Collect gives.
+// Describe implements prometheus.Collector.
 func (m engineMetrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
 
-// Collect reads the counts.
+// Collect implements prometheus.Collector.
 func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 	now := m.e.Metrics()
 	send := func(kind prometheus.ValueType, d *prometheus.Desc, n int64, labels ...string) {

@@ -16,12 +16,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// mockShapes says what AWS services answer: a gzipped line a service, made by shapes.py of the public service models.
+// mockShapes describes the answers of AWS services, one line per service, gzipped. shapes.py generates it from the public service
+// models.
 //
 //go:embed mockshapes.gz
 var mockShapes []byte
 
-// mockShape is one shape of a service's answers. Kinds: s text, n number, b boolean, l list, m map, o structure.
+// mockShape is a shape in a service's answers. Kinds: s string, n number, b boolean, l list, m map, o structure.
 type mockShape struct {
 	Kind     string            `json:"k"`
 	Min, Max *float64          `json:",omitempty"`
@@ -31,15 +32,15 @@ type mockShape struct {
 	Item     string            `json:"i"`
 }
 
-// mockService is one service: the shape of each action's answer, and the shapes they are made of.
+// mockService is a service: the name of the shape of each action's answer, and all shapes by name.
 type mockService struct {
 	Actions map[string]string
 	Shapes  map[string]*mockShape
 }
 
-var mockCache sync.Map // of services by name, nil for those that are not known
+var mockCache sync.Map // *mockService by name, nil if the service is unknown
 
-// mockOf finds a service. Only the line of the service is decoded.
+// mockOf returns a service, nil if it is unknown.
 func mockOf(name string) *mockService {
 	if s, ok := mockCache.Load(name); ok {
 		return s.(*mockService)
@@ -49,7 +50,7 @@ func mockOf(name string) *mockService {
 	return s
 }
 
-// readMock looks through the lines: a service that is asked for once is decoded once, the others never.
+// readMock searches the lines for a service, and decodes only the line of that service.
 func readMock(name string) *mockService {
 	plain, err := gzip.NewReader(bytes.NewReader(mockShapes))
 	if err != nil {
@@ -75,11 +76,11 @@ func readMock(name string) *mockService {
 	}
 }
 
-// recordedMemorySize is Lambda's limit as TestState was recorded with it in 2025; the public model has since got another.
+// recordedMemorySize is Lambda's limit in the answers of TestState that were recorded in 2025. The public model has a newer one.
 var recordedMemorySize = 10240.0
 
-// checkMockShape holds a Task's mocked result against the shape of what the service answers, where that is known: in mode
-// STRICT all of it, in mode PRESENT only the fields that are there.
+// checkMockShape compares a Task's mocked result with the shape of the service's answer, if it is known. Mode STRICT requires all
+// required fields, mode PRESENT checks only the fields that are present, and NONE checks nothing.
 func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	mode := text(mock, "fieldValidationMode")
 	result := bytesOf(mock, "result")
@@ -89,10 +90,10 @@ func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	}
 	v, err := value.Parse(result)
 	if err != nil {
-		return nil //nolint:nilerr // what is no JSON is refused elsewhere, in other words
+		return nil //nolint:nilerr // interp.TestState rejects invalid JSON, with AWS's message for it
 	}
 	if o, ok := v.(*value.Object); ok && strings.HasPrefix(taskResource(m, state), stepfn.Integration+"lambda:invoke") {
-		if payload, there := o.Get("Payload"); there { // bytes in the service's model: a text, as the answer has it
+		if payload, there := o.Get("Payload"); there { // bytes in the service's model, a string in the answer
 			if _, ok := payload.(string); !ok {
 				return invalid("Mock result schema validation error: Field 'Payload' must be a string")
 			}
@@ -105,7 +106,7 @@ func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	return nil
 }
 
-// taskResource is the resource of a Task state; empty for every other state.
+// taskResource returns the resource of a Task state, "" for other states.
 func taskResource(m *asl.Machine, name string) string {
 	for _, p := range m.Programs {
 		if s, ok := p.States[name]; ok && s.Type == asl.Task {
@@ -115,8 +116,8 @@ func taskResource(m *asl.Machine, name string) string {
 	return ""
 }
 
-// answerShape is the shape of what a resource answers; empty where it is not known, or where the answer is not the
-// service's own (a job's result, a token's).
+// answerShape returns the shape of the answer of a resource. It is empty if the shape is unknown, or if the result is not the
+// service's answer: the resource ends in .sync or .waitForTaskToken.
 func answerShape(resource string) (*mockService, string) {
 	rest, ok := strings.CutPrefix(resource, stepfn.Integration)
 	rest = strings.TrimPrefix(rest, "aws-sdk:")
@@ -131,13 +132,13 @@ func answerShape(resource string) (*mockService, string) {
 	return s, s.Actions[upperFirst(action)]
 }
 
-// mockCheck holds a value against shapes, strictly or only as far as it goes.
+// mockCheck compares values with shapes.
 type mockCheck struct {
 	service *mockService
-	strict  bool
+	strict  bool // required fields must be present
 }
 
-// value gives the first thing that is wrong with a value; field is the nearest name above it.
+// value returns the first violation in a value, "" if there is none. field is the nearest field name above the value.
 func (c mockCheck) value(field, shape string, v any) string {
 	s := c.service.Shapes[shape]
 	if s == nil || v == nil {
@@ -177,6 +178,7 @@ func (c mockCheck) value(field, shape string, v any) string {
 	return ""
 }
 
+// prefixed adds the field's name to a violation, if there is one.
 func prefixed(wrong func(string) string, what string) string {
 	if what == "" {
 		return ""
@@ -184,7 +186,7 @@ func prefixed(wrong func(string) string, what string) string {
 	return wrong(what)
 }
 
-// items names the list in its errors, as AWS does, and not the position.
+// items checks the items of a list. As on AWS, errors name the list but not the position.
 func (c mockCheck) items(field, shape string, items []any) string {
 	for _, item := range items {
 		if wrong := c.value(field, shape, item); wrong != "" {
@@ -194,7 +196,7 @@ func (c mockCheck) items(field, shape string, items []any) string {
 	return ""
 }
 
-// members checks an object. Step Functions spells members with a capital; those it does not know, it lets pass.
+// members checks the members of an object. Step Functions capitalizes the names of members, and ignores unknown ones.
 func (c mockCheck) members(s *mockShape, o *value.Object) string {
 	known := map[string]string{}
 	for name, shape := range s.Fields {
@@ -221,6 +223,7 @@ func (c mockCheck) members(s *mockShape, o *value.Object) string {
 	return ""
 }
 
+// text returns the violation of a string, "" if there is none.
 func (s *mockShape) text(t string) string {
 	n := float64(utf8.RuneCountInString(t))
 	switch {
@@ -234,6 +237,7 @@ func (s *mockShape) text(t string) string {
 	return ""
 }
 
+// number returns the violation of a number, "" if there is none.
 func (s *mockShape) number(f float64) string {
 	switch {
 	case s.Min != nil && f < *s.Min:

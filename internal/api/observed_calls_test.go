@@ -15,18 +15,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What Step Functions answered to calls in September 2026, as github.com/radkawar/stackd published it (below
-// testdata/aws/stepfunctions there), in files of lines:
+// TestObservedCalls replays calls of Step Functions of September 2026 that github.com/radkawar/stackd published with their answers
+// (there below testdata/aws/stepfunctions). The files consist of lines:
 //
-//	define NAME JSON        a definition, by its name from here on
-//	ACTION JSON             a call, and then
-//	= JSON                  what it answered, or
-//	! CODE: MESSAGE         how it was refused
-//	until EXECUTION STATUS  waits
-//	history EXECUTION       and then a line an event: ID TYPE NAME <PREVIOUS
+//	define NAME JSON        gives a definition a name for the lines that follow
+//	ACTION JSON             calls an action
+//	= JSON                  the answer to the call
+//	! CODE: MESSAGE         the error of the call
+//	until EXECUTION STATUS  waits until an execution has a status
+//	history EXECUTION       reads a history; then one line per event: ID TYPE NAME <PREVIOUS
 //
-// sm:, ex:, xp: and act: stand for the beginnings of ARNs. Times are left out; T1, T2, ... are task tokens, R1, R2, ...
-// revisions and P1, P2, ... pages in the order in which they came.
+// sm:, ex:, xp: and act: are abbreviations of the beginnings of ARNs. Times are left out. T1, T2, ... are task tokens, R1, R2, ...
+// revisions, and P1, P2, ... page tokens, numbered in the order in which they occurred.
 func TestObservedCalls(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "observed", "*.txt"))
 	if err != nil || len(files) == 0 {
@@ -53,7 +53,7 @@ type observer struct {
 	send        sender
 	file        string
 	definitions map[string]string
-	names       map[string]string // what this server gave -> how the file calls it
+	names       map[string]string // value of this server -> name in the file
 	counts      [3]int
 	answer      any
 }
@@ -91,7 +91,7 @@ var observedARNs = []string{
 	"xp:", "arn:aws:states:us-east-1:123456789012:express:", "act:", "arn:aws:states:us-east-1:123456789012:activity:",
 }
 
-// theirs puts this server's names in the place of the file's.
+// theirs replaces the names in the file with this server's values.
 func (o *observer) theirs(text string) string {
 	for name, definition := range o.definitions {
 		quoted, _ := json.Marshal(definition)
@@ -113,11 +113,11 @@ func (o *observer) call(action, body string) any {
 	return o.masked(call(o.t, o.send, "http://127.0.0.1/", action, json.RawMessage(o.theirs(body))))
 }
 
-// unrecorded are members that are left out: times, and settings that every machine had at their defaults.
+// unrecorded are members that are not compared: times, and settings that have their defaults in all state machines.
 var unrecorded = []string{"creationDate", "updateDate", "startDate", "stopDate", "redriveDate", "timestamp", "encryptionConfiguration",
 	"loggingConfiguration", "tracingConfiguration", "billingDetails", "inputDetails", "outputDetails", "roleArn"}
 
-// masked shows an answer as the file does.
+// masked replaces this server's values in an answer with the names in the file.
 func (o *observer) masked(v any) any {
 	switch v := v.(type) {
 	case apiError:
@@ -184,7 +184,7 @@ func (o *observer) refused(at, want string) {
 	o.t.Helper()
 	e, ok := o.answer.(apiError)
 	if !ok {
-		o.t.Errorf("%s: no refusal but %v", at, o.answer)
+		o.t.Errorf("%s: want an error, got %v", at, o.answer)
 		return
 	}
 	if diff := cmp.Diff(want, e.Code+": "+e.Message); diff != "" {
@@ -195,14 +195,14 @@ func (o *observer) refused(at, want string) {
 func (o *observer) until(at, rest string) {
 	o.t.Helper()
 	arn, status, _ := strings.Cut(rest, " ")
-	for range 1000 { // of the bubble's time
+	for range 1000 { // 10 s of the bubble's time
 		o.answer = o.call("DescribeExecution", `{"executionArn":"`+arn+`"}`)
 		if x, ok := o.answer.(map[string]any); ok && x["status"] == status {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	o.t.Fatalf("%s: it is %v", at, o.answer)
+	o.t.Fatalf("%s: timeout, got %v", at, o.answer)
 }
 
 func (o *observer) history(at, arn string, want []string) {

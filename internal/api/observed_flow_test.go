@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// seenState is a state of TestState: its definition without the braces, its input, what else was asked, and the answer.
+// seenState is a recorded call of TestState: the definition without braces, the input, further parameters, and the answer.
 type seenState struct{ name, definition, input, more, want string }
 
 const (
@@ -24,15 +24,15 @@ func seenLimit(cause string) string {
 	return `{"error":"States.DataLimitExceeded","cause":"` + cause + `","status":"FAILED"}`
 }
 
-// seenPass is what DEBUG shows of a Pass that changes nothing on its way to its output.
+// seenPass returns the answer at the level DEBUG for a Pass state whose intermediate values all equal its input.
 func seenPass(v, output string) string {
 	return fmt.Sprintf(`{"output":%q,"inspectionData":{"input":%[2]q,"afterInputPath":%[2]q,"afterParameters":%[2]q,"afterResultSelector":%[2]q,`+
 		`"afterResultPath":%[2]q},"status":"SUCCEEDED"}`, output, v)
 }
 
-// seenFlow are dataflow_execution.json's, asked for at the level DEBUG.
+// seenFlow are the calls in dataflow_execution.json, at the level DEBUG.
 var seenFlow = []seenState{
-	{"into the input", `"Type":"Pass","InputPath":"$.payload","Parameters":{"chosen.$":"$.n"},"ResultPath":"$.merged","OutputPath":"$"`,
+	{"result merged into the input", `"Type":"Pass","InputPath":"$.payload","Parameters":{"chosen.$":"$.n"},"ResultPath":"$.merged","OutputPath":"$"`,
 		`{"payload":{"n":4},"keep":"original"}`, ``, `{"output":"{\"payload\":{\"n\":4},\"keep\":\"original\",\"merged\":{\"chosen\":4}}"}`},
 	{"null InputPath", `"Type":"Pass","InputPath":null`, `{"keep":1}`, ``, `{"output":"{}"}`},
 	{"null ResultPath", `"Type":"Pass","Result":99,"ResultPath":null`, `{"keep":1}`, ``, `{"output":"{\"keep\":1}"}`},
@@ -51,9 +51,9 @@ var seenFlow = []seenState{
 			`"error":"States.Runtime","inspectionData":{"afterInputPath":"{\"value\":4}","input":"{\"value\":4}"},"status":"FAILED"}`},
 	{"guarded choice", `"Type":"Choice","Choices":[{"And":[{"Variable":"$.missing","IsPresent":true},{"Variable":"$.missing","StringEquals":"yes"}],` +
 		`"Next":"Match"}],"Default":"Fallback"`, `{}`, ``, `{"inspectionData":{"afterInputPath":"{}","input":"{}"},"nextState":"Fallback","output":"{}","status":"SUCCEEDED"}`},
-	{"choice of another type", `"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Match"}],"Default":"Fallback"`, `{"value":"1"}`, ``,
+	{"choice with another type", `"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Match"}],"Default":"Fallback"`, `{"value":"1"}`, ``,
 		`{"inspectionData":{"afterInputPath":"{\"value\":\"1\"}","input":"{\"value\":\"1\"}"},"nextState":"Fallback","output":"{\"value\":\"1\"}","status":"SUCCEEDED"}`},
-	{"choice of what is missing", `"Type":"Choice","Choices":[{"Variable":"$.missing","StringEquals":"yes","Next":"Match"}],"Default":"Fallback"`, `{}`, ``,
+	{"choice with a missing value", `"Type":"Choice","Choices":[{"Variable":"$.missing","StringEquals":"yes","Next":"Match"}],"Default":"Fallback"`, `{}`, ``,
 		`{"cause":"Invalid path '$.missing': The choice state's condition path references an invalid value.","error":"States.Runtime",` +
 			`"inspectionData":{"afterInputPath":"{}","input":"{}"},"status":"FAILED"}`},
 	{"seconds as a string", `"Type":"Wait","SecondsPath":"$.seconds"`, `{"seconds":"1"}`, ``,
@@ -61,20 +61,20 @@ var seenFlow = []seenState{
 	{"fail", `"Type":"Fail","ErrorPath":"$.error","CausePath":"States.Format('reason:{}', $.reason)"`, `{"error":"Owned.Failure","reason":"native"}`, ``,
 		`{"cause":"reason:native","error":"Owned.Failure","inspectionData":{"afterInputPath":"{\"error\":\"Owned.Failure\",\"reason\":\"native\"}",` +
 			`"input":"{\"error\":\"Owned.Failure\",\"reason\":\"native\"}"},"status":"FAILED"}`},
-	{"values at the entry", `"Type":"Pass","QueryLanguage":"JSONata","Assign":{"x":"{% $x + 1 %}","oldX":"{% $x %}"},` +
+	{"old values of variables", `"Type":"Pass","QueryLanguage":"JSONata","Assign":{"x":"{% $x + 1 %}","oldX":"{% $x %}"},` +
 		`"Output":{"sawX":"{% $x %}","input":"{% $states.input %}"}`, `{"value":4}`, `"variables":"{\"x\":3}"`,
 		`{"inspectionData":{"input":"{\"value\":4}","variables":"{\"oldX\":3,\"x\":4}"},"output":"{\"sawX\":3,\"input\":{\"value\":4}}","status":"SUCCEEDED"}`},
 	{"result into a number", `"Type":"Pass","Result":99,"ResultPath":"$.child"`, `4`, ``,
 		`{"cause":"Unable to apply ReferencePath $.child to input 4","error":"States.ReferencePathConflict",` +
 			`"inspectionData":{"afterResultSelector":"99","input":"4","result":"99"},"status":"FAILED"}`},
-	{"field of other states", `"Type":"Pass","ResultSelector":{"x":1}`, `{}`, ``, fmt.Sprintf(seenRefused, `Field 'ResultSelector' is not supported`)},
+	{"field of other state types", `"Type":"Pass","ResultSelector":{"x":1}`, `{}`, ``, fmt.Sprintf(seenRefused, `Field 'ResultSelector' is not supported`)},
 	{"field of JSONPath", `"Type":"Pass","QueryLanguage":"JSONata","InputPath":"$"`, `{}`, ``,
 		fmt.Sprintf(seenRefused, `The QueryLanguage is set to 'JSONata', but field 'InputPath' is only supported for the 'JSONPath' QueryLanguage`)},
 	{"one variable", fmt.Sprintf(seenAssign, `"x":"small"`), `{}`, ``,
 		`{"output":"{\"ok\":true}","inspectionData":{"input":"{}","variables":"{\"x\":\"small\"}"},"status":"SUCCEEDED"}`},
 }
 
-// seenSizes are variable_limits.json's and expression_limits.json's, asked for at the level INFO.
+// seenSizes are the calls in variable_limits.json and expression_limits.json, at the level INFO.
 func seenSizes() []seenState {
 	const info, fine = `"inspectionLevel":"INFO"`, `{"output":"{\"ok\":true}","status":"SUCCEEDED"}`
 	assign := func(what string) string { return fmt.Sprintf(seenAssign, what) }
@@ -109,21 +109,21 @@ func seenSizes() []seenState {
 	}
 }
 
-// What Step Functions answered to TestState about states' data and about limits, in September 2026, of the same source. An
-// answer that is an output alone was not recorded with its inspectionData.
+// TestObservedFlow replays calls of TestState about the data flow of states and about limits, from the same source as
+// TestObservedCalls. If an answer has only an output, its inspectionData was not recorded.
 func TestObservedFlow(t *testing.T) {
 	url := serve(t, "")
 	for _, c := range append(seenSizes(), seenFlow...) {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.ask(t, url); got != "" {
-				t.Error(got)
+			if diff := c.replay(t, url); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
 }
 
-// ask gives the difference between what was recorded and what is answered, in the members that were recorded.
-func (c *seenState) ask(t *testing.T, url string) string {
+// replay returns the difference between the recorded answer and this server's, "" if there is none.
+func (c *seenState) replay(t *testing.T, url string) string {
 	t.Helper()
 	end := `,"End":true}`
 	if _, next := seenEnds[c.name]; next {
@@ -155,5 +155,5 @@ func (c *seenState) ask(t *testing.T, url string) string {
 	return cmp.Diff(want, got)
 }
 
-// seenEnds are the states that have no End.
-var seenEnds = map[string]bool{"guarded choice": true, "choice of another type": true, "choice of what is missing": true, "fail": true}
+// seenEnds are the calls whose states have no End.
+var seenEnds = map[string]bool{"guarded choice": true, "choice with another type": true, "choice with a missing value": true, "fail": true}

@@ -30,9 +30,9 @@ const (
 	seenFailed   = `"error":"Owned.Error","cause":"mock"`
 )
 
-// What Step Functions answered to TestState in September 2026, as github.com/radkawar/stackd published it
-// (testdata/aws/stepfunctions/test_state_mock.json): recordings that the engine was not built by. Within the texts of
-// afterItemSelector the members stood in the order of a hash map; here they stand as the definition has them.
+// TestObservedTestState replays calls of TestState of September 2026 that github.com/radkawar/stackd published with their answers
+// (testdata/aws/stepfunctions/test_state_mock.json). The engine was not developed with these recordings. In the recordings, the
+// members in afterItemSelector are in the order of a hash map; here, they are in the order of the definition.
 func TestObservedTestState(t *testing.T) {
 	url := serve(t, "")
 	distributed := strings.Replace(seenBatches, "%", `"ItemsPath":"$.items"`, 1)

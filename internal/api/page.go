@@ -9,24 +9,24 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// pageSize is how many items a page of a request holds: AWS's default is 100.
+// pageSize returns the number of items of a page: maxResults, or AWS's default, 100.
 func pageSize(in *value.Object) int {
-	if n := whole(in, "maxResults"); n > 0 {
+	if n := integer(in, "maxResults"); n > 0 {
 		return int(n)
 	}
 	return 100
 }
 
-// A page token says where the next page begins. It belongs to one question: the words that make it up are summed into the
-// token, so that it is refused with another.
-
-func pageToken(after string, question ...string) string {
-	sum := crc32.ChecksumIEEE([]byte(after + "\x00" + strings.Join(question, "\x00")))
+// pageToken returns a token for the page that begins after the given item. The token contains a checksum of the item and of
+// scope, the parameters that identify the list, so that it is rejected together with other parameters. The checksum detects
+// errors; it is not a protection against forgery, and nothing relies on one.
+func pageToken(after string, scope ...string) string {
+	sum := crc32.ChecksumIEEE([]byte(after + "\x00" + strings.Join(scope, "\x00")))
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatUint(uint64(sum), 16) + ":" + after))
 }
 
-// pageAfter is where a request's page begins; empty for the first.
-func pageAfter(in *value.Object, question ...string) (string, error) {
+// pageAfter returns the item after which the page of a request begins, "" for the first page.
+func pageAfter(in *value.Object, scope ...string) (string, error) {
 	token := text(in, "nextToken")
 	if token == "" {
 		return "", nil
@@ -36,7 +36,7 @@ func pageAfter(in *value.Object, question ...string) (string, error) {
 		return "", errBadToken
 	}
 	_, after, ok := strings.Cut(string(raw), ":")
-	if !ok || pageToken(after, question...) != token {
+	if !ok || pageToken(after, scope...) != token {
 		return "", errBadToken
 	}
 	return after, nil

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// pending lists the tasks of an execution whose work does not run yet: ?execution=ARN. event is an event of the task in the
-// history. parked says why none of its tasks will run, if the execution is parked.
+// pending lists the tasks of an execution whose work does not run yet, such as a job in a queue: ?execution=ARN. event is the id
+// of an event of the task in the history. parked is the reason why the execution is parked, if it is: none of its tasks runs.
 func (s *Server) pending(w http.ResponseWriter, r *http.Request) {
 	arn := r.URL.Query().Get("execution")
 	all, err := s.eng.Pending(arn)

@@ -13,24 +13,24 @@ import (
 	"time"
 )
 
-// published is one answer of Step Functions that another project measured and published: a line of published.jsonl.
+// published is a line of published.jsonl: an answer of Step Functions that another project recorded and published.
 type published struct {
 	ID, Source, Date string
 	Call             string // validate, test (TestState) or run (an execution)
 	Definition       json.RawMessage
 	Input            json.RawMessage
 	Type             string
-	More             map[string]any // what else TestState is asked
-	Refused          string         // the exception and its message, where the call was refused
+	More             map[string]any // further parameters of TestState
+	Refused          string         // the exception and its message, if the call failed
 
-	// What ValidateStateMachineDefinition answered: nothing wrong, all diagnostics in order (severity, code, message,
-	// location), or one of them (code, message, location), of which Part says that the message is only a part.
+	// The answer of ValidateStateMachineDefinition is one of these: no problem (OK); all diagnostics in order (severity, code,
+	// message, location); or one of the diagnostics (code, message, location). Part is true if the message is only a part.
 	OK          bool
 	Diagnostics [][]string
 	Problem     []string
 	Part        bool
 
-	// What became of the state or the execution. Each field is compared only where it was published.
+	// The result of the state or the execution. Only the fields that were published are compared.
 	Status, Error string
 	Cause         *string
 	CauseContains string `json:"cause_contains"`
@@ -41,14 +41,14 @@ type published struct {
 	Previous      []int    `json:"previousEventIds"`
 }
 
-// differing are the answers that ours differ from, and why.
+// differing are the ids of answers that our answers differ from, by reason.
 var differing = map[string][]string{
-	"the recordings of November 2024 number EvaluationFailed from what came before the entry, later answers from the entry": {
+	"in recordings of November 2024, EvaluationFailed has the event before the entry as its previous event; in later ones, the entry": {
 		"floci-hist-map-iteration-failed",
 	},
 }
 
-// TestPublished replays what other projects measured. Each difference is either listed above or a defect.
+// TestPublished compares our answers with the published ones. Each difference is either in differing or a defect.
 func TestPublished(t *testing.T) {
 	file, err := os.Open("testdata/published.jsonl")
 	if err != nil {
@@ -76,7 +76,7 @@ func TestPublished(t *testing.T) {
 			reason, listed := why[c.ID]
 			switch {
 			case difference == "" && listed:
-				t.Errorf("no longer differs: take it off the list of %s", reason)
+				t.Errorf("no longer differs: remove it from the list %q", reason)
 			case difference != "" && !listed:
 				t.Errorf("%s\n%s\n%s", difference, c.Definition, c.Source)
 			}
@@ -96,14 +96,15 @@ func count(n *int, ok bool) {
 	}
 }
 
-// publishedCase asks a server of its own.
+// publishedCase is a published answer and the server to compare with it. Each case has its own server.
 type publishedCase struct {
 	*published
 	t    *testing.T
 	send sender
 }
 
-func (p *publishedCase) ask(action string, params map[string]any) (map[string]any, error) {
+// call calls an action. An error of the API becomes a Go error.
+func (p *publishedCase) call(action string, params map[string]any) (map[string]any, error) {
 	switch answer := call(p.t, p.send, "http://127.0.0.1/", action, params).(type) {
 	case map[string]any:
 		return answer, nil
@@ -114,7 +115,7 @@ func (p *publishedCase) ask(action string, params map[string]any) (map[string]an
 	}
 }
 
-// difference is the first one, empty where there is none.
+// difference returns the first difference from the published answer, "" if there is none.
 func (p *publishedCase) difference() string {
 	params := map[string]any{"definition": string(p.Definition), "roleArn": "arn:aws:iam::123456789012:role/r"}
 	if p.Type != "" {
@@ -131,7 +132,7 @@ func (p *publishedCase) difference() string {
 	case "test":
 		var answer map[string]any
 		maps.Copy(params, p.More)
-		if answer, err = p.ask("TestState", params); err == nil {
+		if answer, err = p.call("TestState", params); err == nil {
 			difference = p.outcome(answer)
 		}
 		if p.Refused != "" && err != nil && err.Error() == "TestState: "+p.Refused {
@@ -148,7 +149,7 @@ func (p *publishedCase) difference() string {
 
 func (p *publishedCase) validate(params map[string]any) (string, error) {
 	delete(params, "roleArn")
-	answer, err := p.ask("ValidateStateMachineDefinition", params)
+	answer, err := p.call("ValidateStateMachineDefinition", params)
 	if err != nil {
 		return "", err
 	}
@@ -177,7 +178,7 @@ func (p *publishedCase) validate(params map[string]any) (string, error) {
 	return "", nil
 }
 
-// outcome compares what TestState and DescribeExecution have in common.
+// outcome compares the members that the answers of TestState and DescribeExecution share.
 func (p *publishedCase) outcome(answer map[string]any) string {
 	cause, _ := answer["cause"].(string)
 	switch {
@@ -196,7 +197,7 @@ func (p *publishedCase) outcome(answer map[string]any) string {
 	return ""
 }
 
-// canonical is JSON with sorted keys.
+// canonical returns JSON with sorted keys.
 func canonical(text []byte) string {
 	var v any
 	if err := json.Unmarshal(text, &v); err != nil {
@@ -213,20 +214,20 @@ func (p *publishedCase) run(params map[string]any) (string, error) {
 		delete(params, "input")
 	}
 	params["name"] = "m"
-	machine, err := p.ask("CreateStateMachine", params)
+	machine, err := p.call("CreateStateMachine", params)
 	if err != nil {
 		return "", err
 	}
 	start["stateMachineArn"] = machine["stateMachineArn"]
-	started, err := p.ask("StartExecution", start)
+	started, err := p.call("StartExecution", start)
 	if err != nil {
 		return "", err
 	}
 	arn := map[string]any{"executionArn": started["executionArn"]}
-	answer, err := p.ask("DescribeExecution", arn)
+	answer, err := p.call("DescribeExecution", arn)
 	for deadline := time.Now().Add(time.Minute); err == nil && answer["status"] == "RUNNING" && time.Now().Before(deadline); {
-		time.Sleep(time.Second) // of the bubble
-		answer, err = p.ask("DescribeExecution", arn)
+		time.Sleep(time.Second) // of the bubble's time
+		answer, err = p.call("DescribeExecution", arn)
 	}
 	if err != nil {
 		return "", err
@@ -234,7 +235,7 @@ func (p *publishedCase) run(params map[string]any) (string, error) {
 	if difference := p.outcome(answer); difference != "" {
 		return difference, nil
 	}
-	history, err := p.ask("GetExecutionHistory", arn)
+	history, err := p.call("GetExecutionHistory", arn)
 	if err != nil {
 		return "", err
 	}

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// The clients that the server is tested with.
+// pythonPackages are the clients with which the server is tested.
 var pythonPackages = []string{"boto3==1.44.5", "awscli==1.46.3"}
 
-// hasPackages fails unless Python has its arguments, and the AWS CLI beside itself.
+// hasPackages is a Python script that fails unless the packages in its arguments are installed, and the AWS CLI is in the same
+// directory as the interpreter.
 const hasPackages = `
 import os, sys
 from importlib.metadata import version
@@ -22,8 +23,8 @@ assert all(version(name) == wanted for name, wanted in (arg.split("==") for arg 
 assert os.path.exists(os.path.join(os.path.dirname(sys.executable), "aws"))
 `
 
-// python is an interpreter with boto3 and the AWS CLI beside it: RAYORCH_TEST_PYTHON, the one of make test-setup, or one of
-// an environment that is made once under the user's cache.
+// python returns an interpreter with boto3, and with the AWS CLI in the same directory: RAYORCH_TEST_PYTHON (make test-setup),
+// python3 in the path, or a virtual environment that the first run creates in the user's cache directory.
 func python(t *testing.T) string {
 	t.Helper()
 	if p := os.Getenv("RAYORCH_TEST_PYTHON"); p != "" {
@@ -42,7 +43,7 @@ func python(t *testing.T) string {
 	}
 	dir := filepath.Join(cache, "rayorch-test", "aws-clients-1")
 	p := filepath.Join(dir, "bin", "python")
-	defer lock(t, dir)() // another run of these tests may make it as well
+	defer lock(t, dir)() // another run of these tests could create it at the same time
 	if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
 		return p
 	}
@@ -61,7 +62,7 @@ func python(t *testing.T) string {
 	return p
 }
 
-// lock makes a directory and waits until this process alone works in it.
+// lock creates a directory, and waits until this process has the exclusive lock on it.
 func lock(t *testing.T, dir string) (unlock func()) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -82,7 +83,7 @@ func runClient(t *testing.T, url, name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.WaitDelay = time.Minute // the shell's children hold the pipes
+	cmd.WaitDelay = time.Minute // child processes of the shell inherit the pipes
 	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+url, "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKID",
 		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "AWS_CONFIG_FILE=/dev/null")
 	var stderr bytes.Buffer

@@ -7,30 +7,34 @@ import (
 	"time"
 )
 
-// replays remembers the signatures of requests that change something, for as long as they are valid: a request that
-// somebody recorded and sends again is not carried out again.
+// replays rejects replayed requests: a request with effects that somebody recorded and sends again is not carried out again.
+// For this, it remembers the signatures of such requests for as long as they are valid.
 //
-// A signature alone is not enough to tell. boto3 and the AWS CLI sign neither the id of a call (amz-sdk-invocation-id, a
-// random UUID that all AWS SDKs send) nor anything finer than a second, so two StartExecution calls of the same second and
-// input have the same signature, and AWS starts two executions. So the same signature with another id is taken for another call,
-// but only for a moment after the first (burst): that is how far apart such calls can arrive. The SDK for Go signs the id:
-// each of its signatures is good once. Without an id every signature is good once.
+// The signature alone does not identify a request. boto3 and the AWS CLI do not sign the id of a call (amz-sdk-invocation-id, a
+// random UUID that all AWS SDKs send), and the signed time has a resolution of one second. So two StartExecution calls with the
+// same input within a second have the same signature, and AWS starts two executions. Therefore, a known signature with another
+// id counts as another call if it arrives soon after the first one (burst), because two genuine calls with the same signature
+// arrive at most that far apart. The SDK for Go signs the id, so each of its signatures is valid once. If a request has no id,
+// its signature is valid once.
 type replays struct {
 	now func() time.Time
-	// since is the oldest time that a signature may carry: an earlier process may have carried out the request.
+	// since is the earliest time of signatures that are accepted: an earlier process could have carried out older requests.
 	since time.Time
 
 	mu     sync.Mutex
-	turned time.Time
-	// Entries move to older by all of them at a time, and are then forgotten.
+	turned time.Time // when recent was last replaced
+	// Two generations of entries: recent becomes older when keepReplays has passed or it is full, and older is dropped. The keys
+	// are hashes (replayKey), the values the times of the first request.
 	recent, older map[[16]byte]time.Time
 }
 
 const (
+	// burst is how long after the first request another call with the same signature is accepted.
 	burst = 5 * time.Second
-	// A signature stays valid for as long as clocks may differ, in both directions.
+	// keepReplays is how long a signature can be valid: clocks may differ by maxSkew in both directions.
 	keepReplays = 2 * maxSkew
-	// maxReplays bounds the memory, to some 50 MB: beyond 800 such requests a second the oldest are forgotten early.
+	// maxReplays limits the memory to about 50 MB. At more than 800 requests with effects per second, the oldest entries are
+	// dropped early.
 	maxReplays = 1 << 19
 )
 
@@ -39,8 +43,8 @@ func newReplays(now func() time.Time) *replays {
 	return &replays{now: now, since: at.Add(-burst), turned: at, recent: map[[16]byte]time.Time{}}
 }
 
-// use takes a signature as used. undo makes it good again, for a request that was not carried out: SDKs send it again
-// within the same second.
+// use marks the signature of a request as used, and returns an error if it was used before. undo makes the signature valid
+// again if the request was not carried out, because SDKs retry it with the same signature within the same second.
 func (p *replays) use(c *claim, r *http.Request) (undo func(), err error) {
 	if !c.signed {
 		return func() {}, nil
@@ -57,7 +61,8 @@ func (p *replays) use(c *claim, r *http.Request) (undo func(), err error) {
 	p.turn(now)
 	first, used := p.find(signature)
 	if used && (id == "" || now.Sub(first) > burst || p.has(call) || p.has(replayKey(c.sig.signature+"\n"))) {
-		return func() {}, denied("InvalidSignatureException", "The signature has been used before: sign each request anew, or give the execution a name")
+		return func() {}, denied("InvalidSignatureException", "The signature has been used before: "+
+			"sign each request separately; to start several executions in one second, give them names")
 	}
 	p.recent[call] = now
 	if !used {
@@ -66,6 +71,7 @@ func (p *replays) use(c *claim, r *http.Request) (undo func(), err error) {
 	return func() { p.forget(call, signature, !used) }, nil
 }
 
+// forget removes the entry of a call, and with both also that of its signature.
 func (p *replays) forget(call, signature [16]byte, both bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,6 +83,7 @@ func (p *replays) forget(call, signature [16]byte, both bool) {
 	}
 }
 
+// find returns the time of an entry in either generation. The caller holds p.mu.
 func (p *replays) find(key [16]byte) (time.Time, bool) {
 	if at, ok := p.recent[key]; ok {
 		return at, true
@@ -90,12 +97,14 @@ func (p *replays) has(key [16]byte) bool {
 	return ok
 }
 
+// turn starts a new generation of entries if it is time.
 func (p *replays) turn(now time.Time) {
 	if now.Sub(p.turned) > keepReplays || len(p.recent) >= maxReplays {
 		p.older, p.recent, p.turned = p.recent, map[[16]byte]time.Time{}, now
 	}
 }
 
+// replayKey returns half of a SHA-256 hash, to save memory.
 func replayKey(text string) [16]byte {
 	sum := sha256.Sum256([]byte(text))
 	return [16]byte(sum[:])

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,22 +20,17 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// signing is how a test signs: by default, as an SDK with the right key would do it now.
+// signing has the parameters of a signature. The zero value is a valid signature of an SDK, of the current time.
 type signing struct {
 	secret, region, service string
 	at                      time.Time
 	header                  map[string]string
 }
 
-// signed is a request with the key AKID.
+// signed returns a request that is signed with the key AKID.
 func signed(t *testing.T, url, action, body string, s signing) *http.Request {
 	t.Helper()
-	or := func(s, without string) string {
-		if s == "" {
-			return without
-		}
-		return s
-	}
+
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -47,15 +43,16 @@ func signed(t *testing.T, url, action, body string, s signing) *http.Request {
 		s.at = time.Now()
 	}
 	hash := sha256.Sum256([]byte(body))
-	creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: or(s.secret, "secret")}
-	err = v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(hash[:]), or(s.service, "states"), or(s.region, "us-east-1"), s.at)
+	creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: cmp.Or(s.secret, "secret")}
+	err = v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(hash[:]), cmp.Or(s.service, "states"),
+		cmp.Or(s.region, "us-east-1"), s.at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// send sends a request, and another one like it when it is called again.
+// send sends a copy of a request, so that it can send the same request several times.
 func send(t *testing.T, r *http.Request) (status int, body string) {
 	t.Helper()
 	again := r.Clone(t.Context())
@@ -72,7 +69,7 @@ func send(t *testing.T, r *http.Request) (status int, body string) {
 	return resp.StatusCode, string(raw)
 }
 
-// passes makes a state machine and gives the input of StartExecution for it.
+// passes creates a state machine, and returns the input of StartExecution for it.
 func passes(t *testing.T, url string) string {
 	t.Helper()
 	m, err := sdkClient(url, "AKID", "secret").CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
@@ -84,7 +81,7 @@ func passes(t *testing.T, url string) string {
 	return `{"stateMachineArn":"` + *m.StateMachineArn + `"}`
 }
 
-// executions counts those of the machine of passes.
+// executions counts the executions of the state machine of passes.
 func executions(t *testing.T, url string) int {
 	t.Helper()
 	status, body := send(t, signed(t, url, "ListExecutions", `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:m"}`, signing{}))
@@ -96,7 +93,7 @@ func executions(t *testing.T, url string) int {
 
 const invocation = "amz-sdk-invocation-id"
 
-// A StartExecution without a name that is sent again runs once; calls that only look alike run all.
+// A replayed StartExecution without a name starts no second execution. Separate calls with the same signature start one each.
 func TestReplays(t *testing.T) {
 	offset := time.Duration(0)
 	later := func(d time.Duration) { offset += d }
@@ -121,11 +118,11 @@ func TestReplays(t *testing.T) {
 
 	plain := signed(t, url, "StartExecution", start, signing{})
 	sends("without an id", plain, true)
-	sends("without an id, sent again", plain, false)
+	sends("without an id, replayed", plain, false)
 	plain.Header.Set(invocation, "made-up")
-	sends("without an id, sent again with one", plain, false)
+	sends("without an id, replayed with one", plain, false)
 
-	// boto3 signs no id: two calls in one second have one signature.
+	// boto3 does not sign the id: two calls in the same second have the same signature.
 	now := time.Now().Add(time.Second)
 	boto := func(id string) *http.Request {
 		r := signed(t, url, "StartExecution", start, signing{at: now})
@@ -134,19 +131,19 @@ func TestReplays(t *testing.T) {
 	}
 	sends("boto3's first call", boto("1"), true)
 	sends("boto3's second call in the same second", boto("2"), true)
-	sends("boto3's first call, sent again", boto("1"), false)
-	sends("boto3's second call, sent again", boto("2"), false)
+	sends("boto3's first call, replayed", boto("1"), false)
+	sends("boto3's second call, replayed", boto("2"), false)
 	later(4 * time.Minute)
-	sends("boto3's call, sent again later", boto("1"), false)
-	sends("boto3's call, sent again later with another id", boto("3"), false)
+	sends("boto3's call, replayed later", boto("1"), false)
+	sends("boto3's call, replayed later with another id", boto("3"), false)
 	later(-4 * time.Minute)
 
-	// The SDK for Go signs it.
+	// The SDK for Go signs the id.
 	sdk := signed(t, url, "StartExecution", start, signing{header: map[string]string{invocation: "a"}})
 	sends("the SDK for Go's call", sdk, true)
-	sends("the SDK for Go's call, sent again", sdk, false)
+	sends("the SDK for Go's call, replayed", sdk, false)
 	sdk.Header.Set(invocation, "b")
-	sends("the SDK for Go's call, sent again with another id", sdk, false)
+	sends("the SDK for Go's call, replayed with another id", sdk, false)
 
 	c := sdkClient(url, "AKID", "secret")
 	for range 3 {
@@ -160,15 +157,15 @@ func TestReplays(t *testing.T) {
 	}
 
 	read := signed(t, url, "ListStateMachines", "{}", signing{})
-	for range 2 { // pollers read the same within a second
+	for range 2 { // clients that poll send the same request several times in a second
 		if status, body := send(t, read); status != http.StatusOK {
-			t.Errorf("reading: %d %s", status, body)
+			t.Errorf("read: %d %s", status, body)
 		}
 	}
 }
 
-// A request that was not carried out may be sent again as it is: SDKs do so within the second.
-func TestRetriesAreNoReplays(t *testing.T) {
+// A request that was not carried out can be sent again with the same signature, as SDKs do when they retry within a second.
+func TestRetriesAreNotReplays(t *testing.T) {
 	url := signedServer(t)
 	create := signed(t, url, "StartExecution", `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:m"}`, signing{})
 	for range 2 {
@@ -178,8 +175,8 @@ func TestRetriesAreNoReplays(t *testing.T) {
 	}
 }
 
-// A restart does not forget: what was signed before it is too old.
-func TestReplaysAfterARestart(t *testing.T) {
+// After a restart, the server rejects all signatures from before the restart, because it no longer knows which were used.
+func TestReplaysAfterRestart(t *testing.T) {
 	fs := vfs.NewMem()
 	offset := time.Duration(0)
 	open := func(t *testing.T) string {
@@ -199,7 +196,7 @@ func TestReplaysAfterARestart(t *testing.T) {
 	t.Run("after", func(t *testing.T) {
 		url := open(t)
 		again := recorded.Clone(context.Background())
-		again.URL.Host = strings.TrimPrefix(url, "http://") // its Host header stays
+		again.URL.Host = strings.TrimPrefix(url, "http://") // the Host header is unchanged
 		if status, body := send(t, again); status != http.StatusForbidden || !strings.Contains(body, "Signature expired") {
 			t.Errorf("%d %s", status, body)
 		}
@@ -210,22 +207,22 @@ func TestReplaysAfterARestart(t *testing.T) {
 	})
 }
 
-// The scope of a signature is that of the request.
+// The scope of a signature must match the request.
 func TestScope(t *testing.T) {
 	url := signedServer(t)
 	now := time.Now().UTC()
 	for _, c := range []struct {
 		name     string
 		sign     signing
-		date     time.Time // in X-Amz-Date, where it is another one
+		date     time.Time // of X-Amz-Date, if it differs from sign.at
 		status   int
 		contains string
 	}{
-		{"ours", signing{}, time.Time{}, 200, ""},
-		{"the default region of somebody else", signing{region: "eu-central-1"}, time.Time{}, 200, ""},
-		{"a region of their own", signing{region: "on-prem"}, time.Time{}, 200, ""},
-		{"no region", signing{region: "a/../b"}, time.Time{}, 403, "incomplete"},
-		{"not a region", signing{region: "US East"}, time.Time{}, 403, "Credential should be scoped to a valid region, not 'US East'. "},
+		{"default", signing{}, time.Time{}, 200, ""},
+		{"another AWS region", signing{region: "eu-central-1"}, time.Time{}, 200, ""},
+		{"custom region", signing{region: "on-prem"}, time.Time{}, 200, ""},
+		{"region with slashes", signing{region: "a/../b"}, time.Time{}, 403, "incomplete"},
+		{"invalid region", signing{region: "US East"}, time.Time{}, 403, "Credential should be scoped to a valid region, not 'US East'. "},
 		{"another service", signing{service: "s3"}, time.Time{}, 403, "Credential should be scoped to correct service: 'states'. "},
 		{"another day", signing{at: now.AddDate(0, 0, -1)}, now, 403, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '" +
 			now.AddDate(0, 0, -1).Format("20060102") + "' != '" + now.Format("20060102") + "', from '" + now.Format("20060102T150405Z") + "'."},
@@ -237,7 +234,7 @@ func TestScope(t *testing.T) {
 				r.Header.Set("X-Amz-Date", c.date.Format("20060102T150405Z"))
 			}
 			if status, body := send(t, r); status != c.status || !strings.Contains(body, c.contains) {
-				t.Errorf("%d %s", status, body)
+				t.Errorf("got %d %s, want %d %s", status, body, c.status, c.contains)
 			}
 		})
 	}

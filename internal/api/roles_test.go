@@ -24,7 +24,7 @@ var roleKeys = access.Keys{
 	"ADMIN":  {Secret: "secret-of-the-admin", Role: access.Admin},
 }
 
-// asKey sends a request that is signed by a key of roleKeys. what is an action, or METHOD PATH.
+// asKey sends a request that is signed with a key in roleKeys. what is an action, or METHOD PATH.
 func asKey(t *testing.T, base, id, what, body string) (int, string) {
 	t.Helper()
 	method, path, isPath := strings.Cut(what, " ")
@@ -43,7 +43,7 @@ func asKey(t *testing.T, base, id, what, body string) (int, string) {
 	if err := v4.NewSigner().SignHTTP(t.Context(), creds, r, hex.EncodeToString(sum[:]), "states", "us-east-1", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("amz-sdk-invocation-id", rand.Text()) // as SDKs do: calls of the same second have the same signature
+	r.Header.Set("amz-sdk-invocation-id", rand.Text()) // as SDKs do: calls in the same second have the same signature
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -56,14 +56,14 @@ func asKey(t *testing.T, base, id, what, body string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// TestRolesOfActions calls every action with a key of every role: the role alone decides who is denied.
+// Each action is denied to exactly those keys whose role is lower than the action's.
 func TestRolesOfActions(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) { c.Keys = roleKeys }).URL
 	denied := map[string]bool{} // by key and action
 	for _, action := range api.Actions() {
 		need, named := access.Need(action)
 		if !named {
-			t.Errorf("the table of roles does not name %s", action)
+			t.Errorf("the table of roles does not contain %s", action)
 		}
 		for id, key := range roleKeys {
 			status, body := asKey(t, base, id, action, "{}")
@@ -88,7 +88,7 @@ func TestRolesOfActions(t *testing.T) {
 	}
 }
 
-// TestRolesOfEndpoints does the same with the endpoints that are no action.
+// Each endpoint is denied to exactly those keys whose role is lower than the endpoint's.
 func TestRolesOfEndpoints(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) { c.Keys, c.Pprof = roleKeys, true }).URL
 	for _, e := range api.Endpoints() {
@@ -98,15 +98,15 @@ func TestRolesOfEndpoints(t *testing.T) {
 		}
 		need, named := access.Need(endpoint)
 		if !named {
-			t.Errorf("the table of roles does not name %s", endpoint)
+			t.Errorf("the table of roles does not contain %s", endpoint)
 		}
 		if strings.HasSuffix(endpoint, "/changes") || strings.HasSuffix(endpoint, "/profile") || strings.HasSuffix(endpoint, "/trace") {
-			continue // they go on
+			continue // their responses do not end soon
 		}
 		for id, key := range roleKeys {
 			status, body := asKey(t, base, id, endpoint, "")
 			allowed := key.Role >= need
-			missing := status == http.StatusNotFound || status == http.StatusMethodNotAllowed // this server has not all of them
+			missing := status == http.StatusNotFound || status == http.StatusMethodNotAllowed // this server does not have all endpoints
 			if !missing && (status == http.StatusForbidden) == allowed {
 				t.Errorf("%s by %s: %d %s", endpoint, id, status, body)
 			}
@@ -132,7 +132,7 @@ func TestRolesOfEndpoints(t *testing.T) {
 	}
 }
 
-// TestRolesByPassword checks that the roles also apply to Basic authentication.
+// Roles also apply to Basic authentication.
 func TestRolesByPassword(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) { c.Keys, c.Pprof = roleKeys, true }).URL
 	for path, want := range map[string]int{"/metrics": http.StatusOK, "/debug/pprof/": http.StatusForbidden} {
@@ -143,12 +143,12 @@ func TestRolesByPassword(t *testing.T) {
 	}
 }
 
-// TestConsoleLink is for the socket alone: a server without it has no such endpoint.
+// Only the server on the socket has the endpoint for links to the console.
 func TestConsoleLink(t *testing.T) {
 	link, ok := "", false
 	base := newServer(t, "", func(c *api.Config) { c.ConsoleLink = func() (string, bool) { return link, ok } }).URL
 	if resp, err := http.Post(base+"/rayorch/v1/console", "", nil); err != nil || resp.StatusCode != http.StatusNotFound {
-		t.Errorf("before the console is served: %v %v", resp, err)
+		t.Errorf("without a console: %v %v", resp, err)
 	}
 	link, ok = "http://127.0.0.1:1/console/#/login/TOKEN", true
 	resp, err := http.Post(base+"/rayorch/v1/console", "", nil)
@@ -160,6 +160,6 @@ func TestConsoleLink(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	if resp, err := http.Post(serve(t, "")+"/rayorch/v1/console", "", nil); err != nil || resp.StatusCode != http.StatusNotFound {
-		t.Errorf("a server without links: %v %v", resp, err)
+		t.Errorf("server without Config.ConsoleLink: %v %v", resp, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/conformance"
 )
 
-// script is one case of script.json: calls in order, and what AWS answered to some of them.
+// script is a case in script.json: a sequence of calls, and AWS's answers to some of them.
 type script struct {
 	ID       string
 	Date     string `json:"recorded_date"`
@@ -33,7 +33,7 @@ type step struct {
 	Call   *int
 }
 
-// recorded are the cases of a file of recordings; without them the test is skipped, loudly.
+// recorded returns the cases in a file of recordings. If the file is missing, it skips the test.
 func recorded[T any](t *testing.T, name string) []T {
 	t.Helper()
 	var cases []T
@@ -65,11 +65,11 @@ func TestRecordedScripts(t *testing.T) {
 			t.Errorf("differs: %s: %s", all[i].ID, difference)
 		}
 	}
-	t.Logf("script: %d of %d equal, %d more in the code alone", equal, len(all), codes)
+	t.Logf("script: %d of %d equal, %d more with an equal code", equal, len(all), codes)
 }
 
-// onlyCode says that the recorded words are an emulator's exception, though the recording is said to be AWS's: what can be
-// compared, the error's code, is equal.
+// onlyCode marks a difference in the message alone, where the recorded message is an exception of an emulator although the recording
+// claims to be AWS's. The code, which can be compared, is equal.
 const onlyCode = "only the code is comparable"
 
 func emulated(want map[string]any) bool {
@@ -78,18 +78,18 @@ func emulated(want map[string]any) bool {
 	return strings.HasPrefix(message, "Error=ValueError Args=")
 }
 
-// player replays a script against a server of its own.
+// player replays a script against a new server.
 type player struct {
 	t       *testing.T
 	s       *script
 	send    sender
 	answers []any
-	names   map[string]string // exec-N of the script -> the ARN that the server gave
-	bound   map[string]string // placeholders of the recording -> what they stand for
+	names   map[string]string // exec-N in the script -> the server's ARN
+	bound   map[string]string // placeholder in the recording -> the server's value
 	token   string            // the last page token
 }
 
-// replay gives the first difference, empty when there is none.
+// replay returns the first difference, "" if there is none.
 func replay(t *testing.T, s *script) string {
 	p := &player{t: t, s: s, send: inBubble(t, "111111111111"), names: map[string]string{}, bound: map[string]string{}}
 	for i, st := range s.Steps {
@@ -109,7 +109,7 @@ func replay(t *testing.T, s *script) string {
 	return ""
 }
 
-// perform makes a call, again and again where the recording waited for something.
+// perform makes a call, and repeats it if the recording waited for a result.
 func (p *player) perform(i int, st step) any {
 	params := p.params(i, st)
 	for deadline := time.Now().Add(15 * time.Second); ; {
@@ -118,7 +118,7 @@ func (p *player) perform(i int, st step) any {
 			p.learn(i, answer)
 			return answer
 		}
-		time.Sleep(20 * time.Millisecond) // as is the deadline, of the bubble's time
+		time.Sleep(20 * time.Millisecond) // of the bubble's time, like the deadline
 	}
 }
 
@@ -146,8 +146,8 @@ func settled(op string, answer any) bool {
 
 var execution = regexp.MustCompile(`^arn:aws:states:[^:]*:\d+:(?:execution|express):.*:(exec-?\d+)`)
 
-// params puts the names that this server gave in the place of those that AWS gave, and gives back the roles that were
-// told apart when the script was recorded.
+// params replaces the values of AWS in a call's parameters with this server's. It restores the different roles, which the masks of
+// the recording made equal.
 func (p *player) params(i int, st step) map[string]any {
 	out := map[string]any{}
 	for k, v := range st.Params {
@@ -167,7 +167,7 @@ func (p *player) params(i int, st step) map[string]any {
 	return out
 }
 
-// role is the name under which the next description after a call shows the role.
+// role returns the placeholder of the role in the next description after a call.
 func (p *player) role(i int) string {
 	for _, st := range p.s.Steps[i:] {
 		if st.Match == "" {
@@ -201,7 +201,7 @@ func pascal(op string) string {
 	return b.String()
 }
 
-// apiError is an answer that is an error.
+// apiError is an error of the API.
 type apiError struct{ Code, Message string }
 
 func callAPI(t testing.TB, url, action string, params any) any {
@@ -237,10 +237,10 @@ func call(t testing.TB, send sender, url, action string, params any) any {
 	return out
 }
 
-// compare says where a recording and an answer differ.
+// compare returns the first difference between a recording and an answer.
 func (p *player) compare(want, got any, op string) string {
 	switch want := want.(type) {
-	case string: // the client refused the call: there is nothing for a server to answer
+	case string: // the client rejected the call: no request reached AWS
 		if strings.HasPrefix(want, "Parameter validation failed") {
 			return ""
 		}
@@ -268,7 +268,7 @@ func (p *player) compare(want, got any, op string) string {
 	return p.differ("", want, got)
 }
 
-// since is when AWS began to show a field: earlier recordings lack it.
+// since has the dates when AWS introduced fields. Earlier recordings do not contain them.
 var since = map[string]time.Time{
 	"redriveCount":            time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC),
 	"redriveStatus":           time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC),
@@ -287,7 +287,7 @@ func (p *player) differ(at string, want, got any) string {
 	switch want := want.(type) {
 	case map[string]any:
 		if text, ok := got.(string); ok && json.Unmarshal([]byte(text), &got) != nil {
-			return fmt.Sprintf("%s: %q is no JSON", at, text)
+			return fmt.Sprintf("%s: %q is not valid JSON", at, text)
 		}
 		g, ok := got.(map[string]any)
 		if !ok {
@@ -332,15 +332,15 @@ func (p *player) differObjects(at string, want, got map[string]any) string {
 	return ""
 }
 
-// placeholder are texts of a recording that stand for any value; the same one always for the same.
+// placeholder matches strings in a recording that represent any value. The same placeholder always represents the same value.
 var placeholder = regexp.MustCompile(`^(<uuid:\d+>|<resource:\d+>|<next-token:\d+>|s(nf|fn)_role_arn.*)$`)
 
-// varying are texts that stand for a time or an id that nobody can foresee.
+// varying matches strings in a recording that represent a time or an id that differs between runs.
 var varying = regexp.MustCompile(`^(datetime|timestamp|date|creation-date|start-date|stop-date|start-time|entered-time|` +
 	`x-amzn-RequestId|RequestId)$`)
 
 func (p *player) differText(at, want string, got any) string {
-	if varying.MatchString(want) || strings.Contains(at, "Content-Length") { // of an answer over AWS's wire
+	if varying.MatchString(want) || strings.Contains(at, "Content-Length") { // the headers of AWS's response
 		return ""
 	}
 	text, ok := got.(string)
@@ -360,10 +360,10 @@ func (p *player) differText(at, want string, got any) string {
 	return fmt.Sprintf("%s: want %q, got %q", at, want, text)
 }
 
-// within are placeholders inside of a text.
+// within matches placeholders within a string.
 var within = regexp.MustCompile(`<[a-z_0-9]+(:\d+)?>`)
 
-// fits says that a text differs from a recorded one only in what placeholders stand for.
+// fits reports whether a string equals a recorded one except for placeholders, which it binds.
 func (p *player) fits(want, text string) bool {
 	names := within.FindAllString(want, -1)
 	if len(names) == 0 {
@@ -389,7 +389,7 @@ func (p *player) fits(want, text string) bool {
 	return true
 }
 
-// mask does to a text what was done to the recorded ones.
+// mask applies the masks of the recording to a string.
 func (p *player) mask(text string) string {
 	for name, arn := range p.names {
 		parts := strings.Split(arn, ":")

@@ -25,7 +25,7 @@ func sdkClient(url, key, secret string) *sfn.Client {
 
 const passMachine = `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":{"a":1},"End":true}}}`
 
-// The whole life of an execution through the Go SDK, with signatures verified.
+// TestGoSDK runs an execution through the SDK for Go, with signatures.
 func TestGoSDK(t *testing.T) {
 	srv := newServer(t, "123456789012", func(c *api.Config) { c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}} })
 	ctx := context.Background()
@@ -46,7 +46,7 @@ func TestGoSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.Status != types.ExecutionStatusSucceeded || *d.Output != `{"a":1}` || *d.Input != `{"n": 1}` || !d.StartDate.Equal(*x.StartDate) {
-		t.Errorf("described as %+v", d)
+		t.Errorf("description: %+v", d)
 	}
 	pages := sfn.NewGetExecutionHistoryPaginator(c, &sfn.GetExecutionHistoryInput{ExecutionArn: x.ExecutionArn, MaxResults: 2})
 	var kinds []types.HistoryEventType
@@ -60,12 +60,12 @@ func TestGoSDK(t *testing.T) {
 		}
 	}
 	if len(kinds) != 4 || kinds[3] != types.HistoryEventTypeExecutionSucceeded {
-		t.Errorf("history %v", kinds)
+		t.Errorf("history: %v", kinds)
 	}
 	_, err = c.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: m.StateMachineArn, Name: aws.String("x"), Input: aws.String(`{}`)})
 	var exists *types.ExecutionAlreadyExists
 	if !errors.As(err, &exists) {
-		t.Errorf("a name used twice gives %v", err)
+		t.Errorf("second execution with the same name: %v", err)
 	}
 	if _, err := c.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: m.StateMachineArn}); err != nil {
 		t.Error(err)
@@ -83,7 +83,7 @@ func TestGoSDKWrongSecret(t *testing.T) {
 	}
 }
 
-// Express executions are started through a host of its own unless the client is told not to.
+// SDKs start synchronous Express executions through another host name unless the client disables host prefixes.
 func TestGoSDKSync(t *testing.T) {
 	ctx := context.Background()
 	c := sdkClient(serve(t, ""), "a", "b")

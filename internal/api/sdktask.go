@@ -12,27 +12,28 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// SDKPrefix is what the resources begin with that SDKTasks acts for.
+// SDKPrefix is the prefix of the resources that SDKTasks runs.
 const SDKPrefix = stepfn.Integration + "aws-sdk:sfn:"
 
-// SDKTasks runs Tasks that call the Step Functions API itself, such as aws-sdk:sfn:sendTaskSuccess: it calls the actions of
-// the server that it is given to (Config.SDK). The engine needs its runners before there is a server, so tasks that are
-// taken up again wait for one.
+// SDKTasks is the runner of tasks that call the Step Functions API itself, such as aws-sdk:sfn:sendTaskSuccess. It calls the
+// actions of a server directly, without HTTP. The engine needs its runners before the server exists, so SDKTasks is bound to the
+// server later (Config.SDK): tasks that the engine resumes before that wait for it.
 type SDKTasks struct {
 	server *Server
-	bound  chan struct{}
+	bound  chan struct{} // closed when server is set
 }
 
-// NewSDKTasks makes a runner that has no server yet.
+// NewSDKTasks returns a runner that is not bound to a server yet.
 func NewSDKTasks() *SDKTasks { return &SDKTasks{bound: make(chan struct{})} }
 
-// bind may be called once.
+// bind sets the server. It must be called only once.
 func (t *SDKTasks) bind(s *Server) {
 	t.server = s
 	close(t.bound)
 }
 
-// Run calls one action. The keys of SDK integrations are the API's with a capital first letter.
+// Run calls one action. SDK integrations capitalize the names of the API's members. The call counts as coming over the network if
+// the execution did (networkKey).
 func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 	select {
 	case <-t.bound:
@@ -62,16 +63,16 @@ func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 	return task.Result{Output: value.Bytes(fromAPI("", out))}
 }
 
-// networkKey marks the context of an action that a task calls of an execution which came over the network, or a console for
-// somebody who signed in with a key.
+// networkKey is the context key of calls that do not count as the owner's although they do not arrive over the network: by a
+// task of an execution that came over the network, or by a console for a user who signed in with a key.
 type networkKey struct{}
 
-// owner reports whether the owner of the state directory calls an action, and no one over the network.
+// owner reports whether a call counts as the owner's rather than as coming over the network.
 func (s *Server) owner(ctx context.Context) bool {
 	return s.cfg.Owner && ctx.Value(networkKey{}) == nil
 }
 
-// failed names an error as SDK integrations do.
+// failed converts an error to a task's failure, with the error name and cause of SDK integrations.
 func (t *SDKTasks) failed(ctx context.Context, a *action, err error) task.Result {
 	var f *fault
 	if f = t.server.fault(ctx, a, err); errors.Is(context.Cause(ctx), task.ErrAbandon) {
@@ -95,10 +96,10 @@ func lowerFirst(s string) string {
 	return string(unicode.ToLower(rune(s[0]))) + s[1:]
 }
 
-// payloadMembers are texts of the API that hold JSON: a task may give the JSON itself.
+// payloadMembers are the string members of the API that contain JSON. A task may pass the JSON value itself instead.
 var payloadMembers = map[string]bool{"input": true, "output": true, "definition": true}
 
-// toAPI turns a task's arguments into an action's input.
+// toAPI converts a task's arguments to an action's input.
 func toAPI(v any) any {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -117,7 +118,7 @@ func toAPI(v any) any {
 	return out
 }
 
-// fromAPI turns an action's answer into a task's result: times become ISO 8601, as the SDK integrations show them.
+// fromAPI converts an action's answer to a task's result. Times become ISO 8601, as in SDK integrations.
 func fromAPI(name string, v any) any {
 	switch v := v.(type) {
 	case []any:

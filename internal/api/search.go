@@ -15,33 +15,38 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What AWS's lists lack, for who looks at many executions: all state machines at once, names, times, counts.
+// This file has what AWS's lists of executions lack: search over all state machines, by name and by time, and counts.
 
-// searchQuery reads ?machine, status, name, after, before (seconds since 1970, or RFC 3339), limit, next, and all, which
-// takes cleanup machines in.
+// searchQuery parses the parameters machine, status, name, after and before (Unix time in seconds, or RFC 3339), limit, next, and
+// all, which includes cleanup machines.
 func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
-	out := engine.ListFilter{MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
+	out := engine.ListFilter{
+		MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next"),
+	}
 	var errs [3]error
-	out.After, errs[0] = moment(q, "after")
-	out.Before, errs[1] = moment(q, "before")
+	out.After, errs[0] = timeParam(q, "after")
+	out.Before, errs[1] = timeParam(q, "before")
 	if limit := q.Get("limit"); limit != "" {
 		if out.Limit, errs[2] = strconv.Atoi(limit); errs[2] != nil {
-			errs[2] = errors.New("limit must be a number")
+			errs[2] = errors.New("limit must be an integer")
 		}
 	}
 	if out.Status != "" && !slices.Contains(executionStatus.enum, string(out.Status)) {
 		return out, fmt.Errorf("status must be one of %s", strings.Join(executionStatus.enum, ", "))
 	}
 	if q.Get("all") != "true" {
-		out.Without = cleansUp
+		out.Without = isCleanupMachine
 	}
 	return out, errors.Join(errs[:]...)
 }
 
-// cleansUp tells cleanup machines by the name that the commands give them.
-func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, stepfn.CleanupSuffix) }
+// isCleanupMachine recognizes a cleanup machine by the suffix of its name, which the commands choose.
+func isCleanupMachine(machineARN string) bool {
+	return strings.HasSuffix(machineARN, stepfn.CleanupSuffix)
+}
 
-func moment(q url.Values, name string) (time.Time, error) {
+// timeParam parses a time: Unix time in seconds, or RFC 3339. It returns the zero time if the parameter is missing.
+func timeParam(q url.Values, name string) (time.Time, error) {
 	text := q.Get(name)
 	if text == "" {
 		return time.Time{}, nil
@@ -51,13 +56,13 @@ func moment(q url.Values, name string) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || at.Unix() < 0 {
-		return time.Time{}, fmt.Errorf("%s must be a time: seconds since 1970, or RFC 3339", name)
+		return time.Time{}, fmt.Errorf("%s must be a Unix time in seconds or an RFC 3339 time", name)
 	}
 	return at, nil
 }
 
-// search answers a page of executions, newest first, in the members of ListExecutions. reached is the start of the last
-// one that was looked at: a search by name stops for breath.
+// search returns a page of executions, newest first, with the members of ListExecutions. A search by name reads a limited number
+// of executions for each page; reached is the start time of the last one that it read.
 func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	q, err := s.searchQuery(r.URL.Query())
 	if err != nil {
@@ -82,11 +87,11 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 		out.Set("reached", value.Int(page.Reached.Unix()))
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(value.Append(nil, out)) // the client is gone when this fails
+	_, _ = w.Write(value.Append(nil, out)) // fails only if the client has disconnected
 }
 
-// counts answers how many executions have each status: of all that the query picks, and by state machine. whole is
-// false when a name was looked for in a part of them only.
+// counts returns the number of executions by status: of all executions that match the query, and for each state machine. whole
+// is false if a search by name read only the newest executions.
 func (s *Server) counts(w http.ResponseWriter, r *http.Request) {
 	q, err := s.searchQuery(r.URL.Query())
 	if err != nil {
@@ -107,11 +112,12 @@ func (s *Server) counts(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"counts": total, "machines": by, "whole": whole})
 }
 
-// changesEvery is how often changes looks whether there is something to tell.
+// changesEvery is how often changes compares the engine's counts.
 const changesEvery = time.Second
 
-// changes sends a server-sent event whenever executions were started or ended, at most one a second: lists are read
-// again then. A comment now and then keeps the connection open, and finds out that the client is gone.
+// changes sends a server-sent event when executions have started or ended, at most one per second, so that clients reload their
+// lists. If there is no event for 15 seconds, it sends a comment, which keeps the connection open and detects a client that
+// has disconnected.
 func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	r, stop := s.untilClosing(r)
 	defer stop()

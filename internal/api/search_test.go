@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// fetch asks an extra and gives status and body.
+// fetch requests an endpoint, and returns the status and the body.
 func fetch(t testing.TB, url string, headers ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -37,7 +37,7 @@ func fetch(t testing.TB, url string, headers ...string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// machineWith makes a state machine and starts executions of it, each of which succeeds at once.
+// machineWith creates a state machine and starts executions, which succeed immediately.
 func machineWith(t testing.TB, base, name string, executions ...string) string {
 	t.Helper()
 	_, body := post(t, base, "CreateStateMachine", fmt.Sprintf(`{"name":%q,"roleArn":"arn:aws:iam::123456789012:role/r","definition":"{\"StartAt\":\"a\",\"States\":{\"a\":{\"Type\":\"Succeed\"}}}"}`, name), nil)
@@ -56,7 +56,7 @@ func machineWith(t testing.TB, base, name string, executions ...string) string {
 	return made.StateMachineArn
 }
 
-// untilEnded asks again and again, as one answer is late by some seconds at most.
+// untilEnded waits until an execution has ended. It needs several requests, because each waits for a limited time.
 func untilEnded(t testing.TB, base, execution string) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Minute); ; {
@@ -104,7 +104,7 @@ func TestSearchAndCounts(t *testing.T) {
 		}
 	}
 	if _, body := fetch(t, base+"/rayorch/v1/counts"); !strings.Contains(body, `"counts":{"SUCCEEDED":4}`) || !strings.Contains(body, `:two":{"SUCCEEDED":1}`) || !strings.Contains(body, `"whole":true`) {
-		t.Errorf("the counts are %s", body)
+		t.Errorf("counts: %s", body)
 	}
 	for _, bad := range []string{"executions?limit=x", "executions?after=yesterday", "executions?status=DONE", "executions?next=%21", "counts?before=-1"} {
 		if status, body := fetch(t, base+"/rayorch/v1/"+bad); status != http.StatusBadRequest || body == "" {
@@ -113,7 +113,7 @@ func TestSearchAndCounts(t *testing.T) {
 	}
 }
 
-// TestChanges listens while executions are started, and until the server closes.
+// The stream of changes has an event when executions start, and ends when the server closes.
 func TestChanges(t *testing.T) {
 	closing := make(chan struct{})
 	base := newServer(t, "", func(c *api.Config) { c.Closing = closing }).URL
@@ -128,7 +128,7 @@ func TestChanges(t *testing.T) {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	if !lines.Scan() || lines.Text() != `data: {"open":0}` {
-		t.Fatalf("at first: %q, %v", lines.Text(), lines.Err())
+		t.Fatalf("first event: %q, %v", lines.Text(), lines.Err())
 	}
 	machineWith(t, base, "m", "x")
 	lines.Scan() // the empty line that ends an event
@@ -136,11 +136,11 @@ func TestChanges(t *testing.T) {
 		t.Fatalf("after a start: %q, %v", lines.Text(), lines.Err())
 	}
 	close(closing)
-	for lines.Scan() { // to the end, which comes
+	for lines.Scan() { // until the stream ends
 	}
 }
 
-// TestGuardAndVisits lets somebody follow a link to the console, and nothing else of another site's.
+// The only request from another site that is allowed is following a link to the console.
 func TestGuardAndVisits(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) {
 		c.Console = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
@@ -152,7 +152,7 @@ func TestGuardAndVisits(t *testing.T) {
 		want    int
 	}{
 		{"/console/", visit, http.StatusOK},
-		{"/", visit, http.StatusOK}, // it leads to the console
+		{"/", visit, http.StatusOK}, // redirects to the console
 		{"/console/", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, http.StatusOK},
 		{"/console/", nil, http.StatusOK},
 		{"/console/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, http.StatusForbidden},
@@ -166,7 +166,7 @@ func TestGuardAndVisits(t *testing.T) {
 	}
 }
 
-// TestSession lets a browser in that signed in, and asks nobody for a password by the browser's own dialog.
+// A browser that is signed in needs no key.
 func TestSession(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) {
 		c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}
@@ -175,15 +175,15 @@ func TestSession(t *testing.T) {
 		}
 	}).URL
 	if status, _ := fetch(t, base+"/rayorch/v1/info", "Cookie", "in=1"); status != http.StatusOK {
-		t.Errorf("a browser that signed in: %d", status)
+		t.Errorf("endpoint, with a session: %d", status)
 	}
 	if status, _ := fetch(t, base+"/rayorch/v1/info"); status != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", status)
+		t.Errorf("endpoint, without a session: %d", status)
 	}
 	if resp, body := post(t, base, "ListStateMachines", "{}", map[string]string{"Cookie": "in=1"}); resp.StatusCode != http.StatusOK {
-		t.Errorf("an action of a browser that signed in: %d %s", resp.StatusCode, body)
+		t.Errorf("action, with a session: %d %s", resp.StatusCode, body)
 	}
 	if resp, _ := post(t, base, "ListStateMachines", "{}", nil); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("an action of nobody: %d", resp.StatusCode)
+		t.Errorf("action, without a session: %d", resp.StatusCode)
 	}
 }

@@ -5,18 +5,19 @@ import (
 	"net/http"
 )
 
-// Secrets keeps the values of environment variables that the starter of an execution supplies for its tasks.
+// Secrets stores the values of environment variables that the client that starts an execution supplies for its tasks.
 type Secrets interface {
-	// Wanted are the variables that the execution's starter supplies and whose values are missing.
+	// Wanted returns the names of the execution's variables whose values are missing.
 	Wanted(execution string) ([]string, error)
-	// Give takes values.
+	// Give stores values of the execution's variables.
 	Give(execution string, values map[string]string) error
 }
 
-// maxSecrets bounds a request's values, in bytes.
+// maxSecrets is the maximum size of a request with values, in bytes.
 const maxSecrets = 1 << 20
 
-func (s *Server) wantedSecrets(w http.ResponseWriter, r *http.Request) {
+// missingSecrets lists the variables of an execution whose values are missing: ?execution=ARN.
+func (s *Server) missingSecrets(w http.ResponseWriter, r *http.Request) {
 	names, err := s.cfg.Secrets.Wanted(r.URL.Query().Get("execution"))
 	if err != nil {
 		s.failExtra(w, r, err)
@@ -25,10 +26,11 @@ func (s *Server) wantedSecrets(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, append([]string{}, names...))
 }
 
-func (s *Server) giveSecrets(w http.ResponseWriter, r *http.Request) {
+// putSecrets stores values of an execution's variables: ?execution=ARN, and a JSON object in the body.
+func (s *Server) putSecrets(w http.ResponseWriter, r *http.Request) {
 	var values map[string]string
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSecrets)).Decode(&values); err != nil {
-		http.Error(w, "the body must be a JSON object of strings of at most 1 MiB", http.StatusBadRequest)
+		http.Error(w, "the body must be a JSON object of strings, at most 1 MiB", http.StatusBadRequest)
 		return
 	}
 	if err := s.cfg.Secrets.Give(r.URL.Query().Get("execution"), values); err != nil {

@@ -18,13 +18,13 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// newServer makes an engine of its own, in memory, with an API over it.
+// newServer starts a server with a new engine in memory.
 func newServer(t testing.TB, account string, change func(*api.Config)) *httptest.Server {
 	t.Helper()
 	return newServerIn(t, "state", vfs.NewMem(), account, change)
 }
 
-// newServerIn is newServer in a directory of a file system; nil is the operating system's.
+// newServerIn is newServer with a directory of a file system. nil is the operating system's file system.
 func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config), runners ...namedRunner) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewServer(newAPI(t, dir, fs, account, change, runners...))
@@ -32,7 +32,7 @@ func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change fun
 	return srv
 }
 
-// newAPI makes what newServerIn serves.
+// newAPI returns the handler of newServerIn.
 func newAPI(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config), runners ...namedRunner) http.Handler {
 	t.Helper()
 	var cat *catalog.Catalog
@@ -68,11 +68,11 @@ func newAPI(t testing.TB, dir string, fs vfs.FS, account string, change func(*ap
 	return api.New(c)
 }
 
-// sender is how a request reaches an API: http.DefaultClient.Do, or inBubble.
+// sender sends a request to an API: http.DefaultClient.Do, or inBubble.
 type sender func(*http.Request) (*http.Response, error)
 
-// inBubble calls an API of its own within a synctest bubble, where time passes only when all wait: what was recorded has
-// timeouts of a second. A bubble has no sockets.
+// inBubble returns a sender to a new API within a synctest bubble, where time passes only while all goroutines wait: recordings have
+// timeouts of one second. It calls the handler directly, because a bubble cannot use sockets.
 func inBubble(t testing.TB, account string) sender {
 	h := newAPI(t, "state", vfs.NewMem(), account, nil)
 	return func(r *http.Request) (*http.Response, error) {
@@ -84,12 +84,12 @@ func inBubble(t testing.TB, account string) sender {
 
 func serve(t testing.TB, account string) string { return newServer(t, account, nil).URL }
 
-// signedServer verifies signatures of the key AKID.
+// signedServer starts a server that requires signatures with the key AKID.
 func signedServer(t testing.TB) string {
 	return newServer(t, "", func(c *api.Config) { c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}} }).URL
 }
 
-// namedRunner acts for the resources of a prefix.
+// namedRunner runs the tasks whose resource has a prefix.
 type namedRunner struct {
 	prefix string
 	run    func(context.Context, *task.Request) task.Result

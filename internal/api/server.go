@@ -1,7 +1,15 @@
-// Package api serves the Step Functions API (AWS JSON 1.0) over an engine and a catalog, so that the AWS CLI, any AWS SDK
-// and rayorch's own commands work against it with nothing but an endpoint URL; and, under /rayorch/v1/, the little that AWS
-// has no action for: logs, waiting for events, health, metrics. It checks requests, translates, and answers in AWS's
-// words; it decides nothing about machines (catalog) or executions (engine).
+// Package api serves the Step Functions API (AWS JSON 1.0) on top of an engine and a catalog. The AWS CLI, any AWS SDK and
+// rayorch's own commands work against it with only an endpoint URL. Below /rayorch/v1/, it serves what has no action in the
+// Step Functions API: logs, waiting for events, search, resume. It also serves health checks and metrics.
+//
+// The package authenticates and validates requests, translates them into calls of the engine and the catalog, and returns
+// errors with AWS's codes and messages. Decisions about state machines belong to package catalog, decisions about executions
+// to package engine.
+//
+// A request takes this path: Guard (guard.go) rejects requests of other sites. POST / goes to serveAction, which authenticates the
+// caller (sigv4.go), checks the role (package access) and replays (replays.go), validates the input against the action's shape
+// (shape.go), and calls the action (executions.go, machines.go, versions.go, tasks.go, mapruns.go, tags.go, teststate.go). All other
+// paths go to the endpoints (extras.go). To add an action, register it in an init function and give it a role in package access.
 package api
 
 import (
@@ -20,61 +28,62 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress/live"
 )
 
-// Config is what New needs; Engine and Catalog have no default.
+// Config configures a Server. Engine and Catalog are required.
 type Config struct {
 	Engine  *engine.Engine
 	Catalog *catalog.Catalog
-	// Keys are the access keys that may call, each within its role. Without any, every signature is taken, every caller may do
-	// everything, and only requests that name a loopback host are answered.
+	// Keys are the access keys of callers, with their roles. If there are none, the server does not check signatures, every
+	// caller has the role admin, and only requests whose Host is a loopback name or in Hosts are accepted.
 	Keys access.Keys
-	// Hosts are names, besides loopback's, under which the server may be called without keys. Defaults to none.
+	// Hosts are host names, in addition to loopback names, that requests may use if there are no keys. Defaults to none.
 	Hosts []string
-	// Now is the clock, against which signatures expire. Defaults to time.Now.
+	// Now is the clock that decides whether a signature has expired. Defaults to time.Now.
 	Now func() time.Time
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// SDK, when it is given, runs the engine's aws-sdk:sfn tasks against this server.
+	// SDK, if not nil, runs the engine's aws-sdk:sfn tasks against this server.
 	SDK *SDKTasks
-	// Owner says that only the owner of the state directory can reach the server: definitions and inputs are then the owner's own.
-	// Defaults to no: what tasks may use is limited (task.OriginLabel).
+	// Owner is true if only the owner of the state directory can reach the server. Definitions and inputs then count as the
+	// owner's. If it is false, the resources that tasks may use are limited (task.OriginLabel).
 	Owner bool
-	// Secrets takes the values of secrets from those who start executions. Only a server that nobody but the user can reach may
-	// have it. Defaults to none.
+	// Secrets receives the values of secrets from the clients that start executions. Set it only for a server that no other
+	// user can reach. Defaults to none.
 	Secrets Secrets
 	// Code has the snapshots of the code that executions run. Defaults to none.
 	Code Code
-	// Version is shown by /rayorch/v1/info.
+	// Version is returned by /rayorch/v1/info.
 	Version string
-	// Pprof serves /debug/pprof/. Defaults to off.
+	// Pprof enables /debug/pprof/. Defaults to false.
 	Pprof bool
-	// Console answers below /console/: the pages that a browser shows, and signing in. Defaults to none.
+	// Console serves /console/: the pages for browsers, and sign-in. Defaults to none.
 	Console http.Handler
-	// Session says whose browser a request comes from, if it signed in at the console: it then needs no signature.
-	// Defaults to none.
+	// Session returns the caller of a request from a browser that is signed in at the console. Such a request needs no
+	// signature. Defaults to none.
 	Session func(*http.Request) (access.Caller, bool)
-	// Limits count failed attempts, connections and bodies. Defaults to limits of the server's own.
+	// Limits count failed sign-in attempts, connections and request bodies. Defaults to new limits for this server alone.
 	Limits *limit.Limits
-	// ConsoleLink makes a link that signs a browser in at the console of this process, once; ok is false where it serves none.
-	// Only a server that nobody but the user can reach may have it. Defaults to none.
+	// ConsoleLink creates a one-time link that signs a browser in at the console of this process. ok is false if the process
+	// does not serve a console. Set it only for a server that no other user can reach. Defaults to none.
 	ConsoleLink func() (link string, ok bool)
-	// Closing ends what would go on for as long as a client listens. Defaults to never.
+	// Closing is closed when the server is about to stop. Responses without an end of their own, such as event streams, then
+	// end. Defaults to never.
 	Closing <-chan struct{}
 }
 
 // Server is the API's http.Handler.
 type Server struct {
-	cfg     Config
-	eng     *engine.Engine
-	cat     *catalog.Catalog
-	guard   Guard
-	extras  http.Handler
-	metrics *metrics
-	limits  *limit.Limits
-	replays *replays
-	shown   http.HandlerFunc // how executions are shown
+	cfg         Config
+	eng         *engine.Engine
+	cat         *catalog.Catalog
+	guard       Guard
+	extras      http.Handler // everything but POST /
+	metrics     *metrics
+	limits      *limit.Limits
+	replays     *replays
+	viewHandler http.HandlerFunc // /rayorch/v1/view
 }
 
-// New makes a server. It starts nothing: hand it to an http.Server.
+// New returns a handler. It starts no goroutine and opens no listener: pass it to an http.Server.
 func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -88,7 +97,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, eng: c.Engine, cat: c.Catalog, metrics: newMetrics(c.Engine, c.Limits), limits: c.Limits, replays: newReplays(c.Now),
 	}
-	s.shown = live.New(source{s.eng}).Handler(s.failExtra)
+	s.viewHandler = live.New(source{s.eng}).Handler(s.failExtra)
 	s.guard = Guard{Keys: len(c.Keys) > 0, Hosts: map[string]bool{}}
 	for _, h := range c.Hosts {
 		s.guard.Hosts[h] = true
@@ -100,7 +109,7 @@ func New(c Config) *Server {
 	return s
 }
 
-// ServeHTTP answers a request: the API's are all POST /.
+// ServeHTTP answers a request. Every action of the Step Functions API is POST /; all other requests go to the endpoints.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.guard.Check(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
@@ -113,24 +122,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.extras.ServeHTTP(w, r)
 }
 
-// action is one of the API's operations: what its input looks like, and how it is answered.
+// action is an action of the Step Functions API: its name, the shape of its input, and its implementation. run is called
+// only with an input that the shape accepts.
 type action struct {
 	name  string
 	input structure
 	run   func(s *Server, ctx context.Context, in *value.Object) (*value.Object, error)
 }
 
-// actions holds all that the API can do, by name. It is complete before the first request.
+// actions are all actions by name. Only init functions write to it, so that requests read it without a lock.
 var actions = map[string]*action{}
 
-// register is called by the files that hold the actions, at start-up.
+// register adds actions. The init functions of the files that implement them call it.
 func register(all ...action) {
 	for i := range all {
 		actions[all[i].name] = &all[i]
 	}
 }
 
-// serveAction is the whole of a request. Every way out of it goes through answer or refuse, and is counted.
+// serveAction answers an action. Each request is answered by either answer or refuse, and counted in the metrics.
 func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	began := s.cfg.Now()
 	c := newCall(w)
@@ -158,8 +168,9 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	s.metrics.request(a, code, s.cfg.Now().Sub(began))
 }
 
-// accept reads a request as far as to know that it may be answered: not a byte of the body for a caller whose key is
-// unknown. refused is to be called if the request was not carried out.
+// accept authenticates and authorizes a request, in this order: the header, the body, the signature, the role, replays. It does
+// not read the body of a caller whose key is unknown. The caller of accept must call refused if the request was not carried
+// out, so that the client can send it again with the same signature.
 func (s *Server) accept(c *call, r *http.Request) (a *action, refused func(), err error) {
 	refused = func() {}
 	who, err := s.claim(r)
@@ -169,7 +180,7 @@ func (s *Server) accept(c *call, r *http.Request) (a *action, refused func(), er
 	if err := s.readBody(c, r, who); err != nil {
 		return nil, refused, err
 	}
-	if err := s.prove(who, r, c.body); err != nil {
+	if err := s.verify(who, r, c.body); err != nil {
 		return nil, refused, err
 	}
 	if err := s.admitConn(r); err != nil {
@@ -188,7 +199,8 @@ func (s *Server) accept(c *call, r *http.Request) (a *action, refused func(), er
 	return a, refused, err
 }
 
-// perform checks the input by its shape before the action sees it, so that actions may read members without asking.
+// perform parses and validates the input, and runs the action. Because of the validation, actions can read members without
+// checking their types.
 func (s *Server) perform(ctx context.Context, c *call, a *action) (*value.Object, error) {
 	in, err := parseBody(c.body)
 	if err != nil {
@@ -201,7 +213,7 @@ func (s *Server) perform(ctx context.Context, c *call, a *action) (*value.Object
 	return out, store.Of(text(in, "executionArn"), err)
 }
 
-// fault is an error in AWS's terms.
+// fault is an error as AWS reports it: its code, its message, and the HTTP status.
 type fault struct {
 	Code, Message string
 	Status        int
@@ -209,12 +221,12 @@ type fault struct {
 
 func (f *fault) Error() string { return f.Code + ": " + f.Message }
 
-// refusal is the caller's fault: AWS answers these with status 400, whatever the code.
+// refusal returns an error that the caller caused. AWS answers these with status 400, whatever the code.
 func refusal(code, message string) *fault { return &fault{code, message, http.StatusBadRequest} }
 
 func invalid(message string) *fault { return refusal("ValidationException", message) }
 
-// fault puts any error into AWS's terms. What is nobody's fault but ours is logged and told without its inside.
+// fault converts any error to AWS's form. An internal error is logged in full; the client gets only its reason.
 func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
 	var f *fault
 	var c *catalog.Error
@@ -224,7 +236,7 @@ func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
 	case errors.As(err, &c):
 		return refusal(c.Code, c.Message)
 	case ctx.Err() != nil:
-		return &fault{"RequestAbortedException", "the request was given up", 499}
+		return &fault{"RequestAbortedException", "the client closed the request", 499}
 	}
 	if f := engineFault(err); f != nil {
 		return f
@@ -237,11 +249,11 @@ func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
 	return &fault{"InternalServerException", reason(err), http.StatusInternalServerError}
 }
 
-// reason is what a client may know of an error that only the operator can do something about.
+// reason returns what a client may know about an internal error. Details could contain paths or inputs of other callers.
 func reason(err error) string {
 	var d *store.DamagedError
 	if errors.As(err, &d) {
-		return d.Summary() + "; rayorch store check on the server reports everything that is damaged"
+		return d.Summary() + "; to list all damage, run rayorch store check on the server"
 	}
-	return "the request failed: the server's log says why"
+	return "the request failed; see the server's log"
 }

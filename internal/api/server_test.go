@@ -21,7 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// post sends a raw request and gives status, headers and body.
+// post calls an action with a raw body, and returns the response and its body.
 func post(t testing.TB, url, action, body string, header map[string]string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
@@ -47,35 +47,35 @@ func post(t testing.TB, url, action, body string, header map[string]string) (*ht
 	return resp, string(raw)
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	url := serve(t, "")
 	arn := "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 	long := strings.Repeat("n", 81)
 	for _, c := range []struct{ name, action, body, code, message string }{
-		{"an unknown action", "Dance", "{}", "UnknownOperationException", ""},
-		{"no JSON", "ListStateMachines", "{", "SerializationException",
-			"the request's body must be a JSON object: invalid JSON at offset 1: expected a key in an object"},
-		{"no object", "ListStateMachines", "[]", "SerializationException",
-			"the request's body must be a JSON object: the JSON value must be an object"},
+		{"unknown action", "Dance", "{}", "UnknownOperationException", ""},
+		{"invalid JSON", "ListStateMachines", "{", "SerializationException",
+			"the request body must be a JSON object: invalid JSON at offset 1: expected a key in an object"},
+		{"not an object", "ListStateMachines", "[]", "SerializationException",
+			"the request body must be a JSON object: the JSON value must be an object"},
 		{"deep JSON", "ListStateMachines", `{"a":` + strings.Repeat("[", 5000), "SerializationException",
-			"the request's body must be a JSON object: invalid JSON at offset 1005: nested more than 1000 levels deep"},
-		{"a wrong type", "CreateActivity", `{"name":7}`, "SerializationException", "NUMBER_VALUE can not be converted to a String"},
-		{"a fraction", "ListStateMachines", `{"maxResults":1.5}`, "SerializationException", "FRACTIONAL_VALUE can not be converted to an Integer"},
-		{"nothing of what is needed", "DescribeExecution", "", "ValidationException",
+			"the request body must be a JSON object: invalid JSON at offset 1005: nested more than 1000 levels deep"},
+		{"wrong type", "CreateActivity", `{"name":7}`, "SerializationException", "NUMBER_VALUE can not be converted to a String"},
+		{"fraction", "ListStateMachines", `{"maxResults":1.5}`, "SerializationException", "FRACTIONAL_VALUE can not be converted to an Integer"},
+		{"missing member", "DescribeExecution", "", "ValidationException",
 			"1 validation error detected: Value at 'executionArn' failed to satisfy constraint: Member must not be null"},
-		{"two things wrong", "CreateActivity", `{"name":"` + long + `","tags":[{"key":""}]}`, "ValidationException",
+		{"two violations", "CreateActivity", `{"name":"` + long + `","tags":[{"key":""}]}`, "ValidationException",
 			"2 validation errors detected: Value '" + long + "' at 'name' failed to satisfy constraint: Member must have length less than " +
 				"or equal to 80; Value '' at 'tags.1.member.key' failed to satisfy constraint: Member must have length greater than or equal to 1"},
-		{"a name with a blank", "CreateActivity", `{"name":"a b"}`, "InvalidName", "Invalid Name: 'a b'"},
+		{"name with a space", "CreateActivity", `{"name":"a b"}`, "InvalidName", "Invalid Name: 'a b'"},
 		{"another kind of resource", "DescribeActivity", `{"activityArn":"` + arn + `"}`, "InvalidArn",
 			"Invalid Arn: 'Resource type not valid in this context: stateMachine'"},
 		{"another account", "DescribeStateMachine", `{"stateMachineArn":"arn:aws:states:us-east-1:999999999999:stateMachine:m"}`,
 			"StateMachineDoesNotExist", "State Machine Does Not Exist: 'arn:aws:states:us-east-1:999999999999:stateMachine:m'"},
-		{"a page size too large", "ListActivities", `{"maxResults":1001}`, "ValidationException",
+		{"page size too large", "ListActivities", `{"maxResults":1001}`, "ValidationException",
 			"1 validation error detected: Value '1001' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 1000"},
-		{"a page of something else", "ListActivities", `{"nextToken":"abc"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
-		{"neither machine nor map run", "ListExecutions", `{}`, "ValidationException", "Must provide a StateMachine ARN or MapRun ARN"},
-		{"a token of nobody", "SendTaskHeartbeat", `{"taskToken":"t"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
+		{"invalid page token", "ListActivities", `{"nextToken":"abc"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
+		{"neither state machine nor Map run", "ListExecutions", `{}`, "ValidationException", "Must provide a StateMachine ARN or MapRun ARN"},
+		{"unknown task token", "SendTaskHeartbeat", `{"taskToken":"t"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
 		{"logging without a destination", "CreateStateMachine", `{"name":"m","roleArn":"r","definition":"{}","loggingConfiguration":{"level":"ALL"}}`,
 			"InvalidLoggingConfiguration", "Invalid Logging Configuration: Must specify exactly one Log Destination."},
 	} {
@@ -99,7 +99,7 @@ func TestBodyTooLarge(t *testing.T) {
 	}
 }
 
-// A browser must not be made to speak to the server for another site.
+// Another site must not be able to make a browser send requests to the server.
 func TestGuard(t *testing.T) {
 	url := serve(t, "")
 	for _, c := range []struct {
@@ -109,12 +109,12 @@ func TestGuard(t *testing.T) {
 	}{
 		{"plain", nil, 200},
 		{"localhost", map[string]string{"Host": "localhost:80"}, 200},
-		{"the prefix of SDKs", map[string]string{"Host": "sync-127.0.0.1:80"}, 200},
+		{"prefix of SDKs", map[string]string{"Host": "sync-127.0.0.1:80"}, 200},
 		{"IPv6", map[string]string{"Host": "[::1]:80"}, 200},
-		{"a name that was rebound", map[string]string{"Host": "evil.example"}, 403},
-		{"another site", map[string]string{"Origin": "https://evil.example"}, 403},
+		{"DNS rebinding", map[string]string{"Host": "evil.example"}, 403},
+		{"origin of another site", map[string]string{"Origin": "https://evil.example"}, 403},
 		{"fetch metadata", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
-		{"its own site", map[string]string{"Host": "localhost:80", "Origin": "http://localhost:80"}, 200},
+		{"origin of the server itself", map[string]string{"Host": "localhost:80", "Origin": "http://localhost:80"}, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if resp, body := post(t, url, "ListStateMachines", "{}", c.header); resp.StatusCode != c.status {
@@ -134,9 +134,10 @@ func TestCheckListen(t *testing.T) {
 		{"localhost:0", false, false, ""},
 		{"[::1]:0", false, false, ""},
 		{"0.0.0.0:80", true, true, ""},
-		{"0.0.0.0:80", false, true, "listen address 0.0.0.0:80 can be reached from other machines: give access keys, or listen on 127.0.0.1"},
-		{":80", false, false, "listen address :80 can be reached from other machines: give access keys and a TLS certificate, or listen on 127.0.0.1"},
-		{"8080", false, false, `listen address "8080": address 8080: missing port in address: write it as 127.0.0.1:8080`},
+		{"0.0.0.0:80", false, true, "listen address 0.0.0.0:80 can be reached from other machines and needs access keys: configure them, or listen on 127.0.0.1"},
+		{":80", false, false, "listen address :80 can be reached from other machines and needs access keys and a TLS certificate: " +
+			"configure them, or listen on 127.0.0.1"},
+		{"8080", false, false, `listen address "8080": address 8080: missing port in address: use HOST:PORT, such as 127.0.0.1:8080`},
 	} {
 		t.Run(c.addr, func(t *testing.T) {
 			got := ""
@@ -171,14 +172,14 @@ func get(t testing.TB, url string, change func(*http.Request)) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-func TestExtras(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	url := serve(t, "")
 	arn := callAPI(t, url, "CreateStateMachine", map[string]any{"name": "m", "definition": passMachine, "roleArn": "r"}).(map[string]any)["stateMachineArn"]
 	run := callAPI(t, url, "StartExecution", map[string]any{"stateMachineArn": arn, "name": "x"}).(map[string]any)["executionArn"].(string)
 	for _, c := range []struct {
 		path   string
 		status int
-		holds  string
+		want   string
 	}{
 		{"/healthz", 200, "ok"},
 		{"/readyz", 200, "ok"},
@@ -186,7 +187,7 @@ func TestExtras(t *testing.T) {
 		{"/rayorch/v1/pending?execution=none", 404, ""},
 		{"/rayorch/v1/watch?execution=" + run + "&after=1", 200, `{"closed":true,"lastEventId":4,"status":"SUCCEEDED"}`},
 		{"/rayorch/v1/watch?execution=" + run + "x", 404, "does not exist"},
-		{"/rayorch/v1/watch?after=x", 400, "must be numbers"},
+		{"/rayorch/v1/watch?after=x", 400, "must be an integer"},
 		{"/rayorch/v1/logs?execution=" + run, 200, `{"logs":[]}`},
 		{"/rayorch/v1/log?execution=" + run + "&state=P", 404, "no such log"},
 		{"/metrics", 200, `rayorch_executions_closed_total{status="SUCCEEDED"} 1`},
@@ -195,8 +196,8 @@ func TestExtras(t *testing.T) {
 		{"/", 404, ""},
 	} {
 		t.Run(c.path, func(t *testing.T) {
-			if status, body := get(t, url+c.path, nil); status != c.status || !strings.Contains(body, c.holds) {
-				t.Errorf("status %d: %s", status, body)
+			if status, body := get(t, url+c.path, nil); status != c.status || !strings.Contains(body, c.want) {
+				t.Errorf("got %d %s, want %d %s", status, body, c.status, c.want)
 			}
 		})
 	}
@@ -206,7 +207,7 @@ func TestExtras(t *testing.T) {
 	}
 }
 
-func TestExtrasWantKeys(t *testing.T) {
+func TestEndpointsNeedKeys(t *testing.T) {
 	url := signedServer(t)
 	if status, _ := get(t, url+"/healthz", nil); status != 200 {
 		t.Errorf("health: status %d", status)
@@ -226,7 +227,7 @@ func TestExtrasWantKeys(t *testing.T) {
 	}
 }
 
-// TestSignatureCoversTheAction sends a request again that was signed for another action, or for none.
+// A request that was signed for another action, or for none, is rejected.
 func TestSignatureCoversTheAction(t *testing.T) {
 	url := signedServer(t)
 	for _, c := range []struct {
@@ -276,7 +277,7 @@ func TestPages(t *testing.T) {
 			break
 		}
 		if e, ok := callAPI(t, url, "ListStateMachines", map[string]any{"nextToken": token}).(apiError); !ok || e.Code != "InvalidToken" {
-			t.Errorf("another action's token: %v", e)
+			t.Errorf("page token of another action: %v", e)
 		}
 	}
 	if got := strings.Join(names, " "); got != "a0 a1 a2 a3 a4" {
@@ -284,7 +285,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Whatever comes in, an answer of AWS's form goes out.
+// FuzzBodies checks that the answer to any body has AWS's form and is not an internal error.
 func FuzzBodies(f *testing.F) {
 	srv := newServer(f, "", nil)
 	for action, body := range map[string]string{
@@ -326,12 +327,12 @@ func TestMapRuns(t *testing.T) {
 	untilEnded(t, url, run)
 	listed := call("ListMapRuns", map[string]any{"executionArn": run})["mapRuns"].([]any)
 	if len(listed) != 1 || listed[0].(map[string]any)["stateMachineArn"] != arn.(string)+"/Each" {
-		t.Fatalf("listed %v", listed)
+		t.Fatalf("ListMapRuns: %v", listed)
 	}
 	mapRun := listed[0].(map[string]any)["mapRunArn"]
 	d := call("DescribeMapRun", map[string]any{"mapRunArn": mapRun})
 	if d["status"] != "SUCCEEDED" || d["itemCounts"].(map[string]any)["succeeded"] != 3.0 {
-		t.Errorf("described as %v", d)
+		t.Errorf("DescribeMapRun: %v", d)
 	}
 	children := call("ListExecutions", map[string]any{"mapRunArn": mapRun})["executions"].([]any)
 	if len(children) != 3 {
@@ -339,14 +340,14 @@ func TestMapRuns(t *testing.T) {
 	}
 	child := children[0].(map[string]any)["executionArn"]
 	if m := call("DescribeStateMachineForExecution", map[string]any{"executionArn": child}); m["label"] != "Each" || m["mapRunArn"] != mapRun {
-		t.Errorf("a child's machine is %v", m)
+		t.Errorf("state machine of a child: %v", m)
 	}
 	if e, ok := callAPI(t, url, "UpdateMapRun", map[string]any{"mapRunArn": mapRun, "maxConcurrency": 1}).(apiError); !ok || e.Code != "ValidationException" {
-		t.Errorf("updating a finished map run: %v", e)
+		t.Errorf("UpdateMapRun of a completed Map run: %v", e)
 	}
 }
 
-// A log is sent as it is written, and ends when the task does.
+// The response with a log contains each line when it is written, and ends when the task ends.
 func TestFollowLog(t *testing.T) {
 	line, end := make(chan string), make(chan struct{})
 	url := newServerIn(t, "state", vfs.NewMem(), "", nil, namedRunner{"arn:aws:states:::test:", func(_ context.Context, req *task.Request) task.Result {
@@ -377,9 +378,9 @@ func TestFollowLog(t *testing.T) {
 	close(line)
 	close(end)
 	if lines.Scan() {
-		t.Errorf("more: %q", lines.Text())
+		t.Errorf("line after the end: %q", lines.Text())
 	}
 	if _, body := get(t, url+"/rayorch/v1/logs?execution="+run, nil); !strings.Contains(body, `"State":"T","Attempt":1`) {
-		t.Errorf("listed %s", body)
+		t.Errorf("logs: %s", body)
 	}
 }

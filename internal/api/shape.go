@@ -10,32 +10,35 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// member is a parameter of an action with the constraints of the service's public model. The messages are those of AWS's
-// framework; a value of the wrong JSON type is a SerializationException, everything else a ValidationException that counts
-// all violations.
+// This file validates the inputs of actions against the constraints of the service's public model, with the messages of AWS's
+// framework. A value of the wrong JSON type is a SerializationException. All other violations are reported together in one
+// ValidationException.
+
+// member is a parameter of an action.
 type member struct {
 	name     string
 	required bool
 	shape    shape
 }
 
-// structure is an object's members in the model's order.
+// structure is the members of an object, in the model's order.
 type structure []member
 
-// shape checks one value; at is its path as AWS writes it (tags.1.member.key).
+// shape checks a value. at is its path in AWS's notation (tags.1.member.key). check adds violations to v, and returns an error
+// only if the value has the wrong type.
 type shape interface {
 	check(v *violations, at string, x any) error
 }
 
-// violations collects what is wrong with a request.
+// violations collects the violations in a request.
 type violations struct{ found []string }
 
-// add takes the value as it is shown, with a blank behind it, or nothing where AWS hides it.
+// add adds a violation. shown is the quoted value with a space after it, or "" if AWS does not show the value.
 func (v *violations) add(at, shown, constraint string) {
 	v.found = append(v.found, "Value "+shown+"at '"+at+"' failed to satisfy constraint: "+constraint)
 }
 
-// check gives all violations in one error, as AWS counts them.
+// check returns all violations in one error.
 func (m structure) check(in *value.Object) error {
 	var v violations
 	if err := m.members(&v, "", in); err != nil {
@@ -51,6 +54,7 @@ func (m structure) check(in *value.Object) error {
 	}
 }
 
+// members checks all members. A null member counts as missing; unknown members are ignored.
 func (m structure) members(v *violations, at string, in *value.Object) error {
 	for i := range m {
 		x, _ := in.Get(m[i].name)
@@ -67,7 +71,7 @@ func (m structure) members(v *violations, at string, in *value.Object) error {
 	return nil
 }
 
-// nested is a structure inside of another.
+// nested is a structure within another structure.
 type nested structure
 
 func (n nested) check(v *violations, at string, x any) error {
@@ -78,16 +82,17 @@ func (n nested) check(v *violations, at string, x any) error {
 	return structure(n).members(v, at+".", o)
 }
 
-// text of a length, in characters or, for payloads, bytes.
+// stringShape is a string. Zero fields are not checked.
 type stringShape struct {
-	min, max int
-	bytes    bool
-	secret   bool // AWS does not repeat the value
+	min, max int  // length
+	bytes    bool // the length is in bytes rather than characters
+	secret   bool // AWS's messages do not contain the value
 	enum     []string
-	pattern  string
-	matches  func(string) bool
+	pattern  string            // for the message only: Go's regexp lacks lookahead
+	matches  func(string) bool // implements pattern
 }
 
+// check reports at most one violation of a string, as AWS does: the first one in this order.
 func (s stringShape) check(v *violations, at string, x any) error {
 	t, ok := x.(string)
 	if !ok {
@@ -114,7 +119,7 @@ func (s stringShape) check(v *violations, at string, x any) error {
 	return nil
 }
 
-// numberShape is a number in a range; max 0 means no upper bound.
+// numberShape is a number in a range. It must be an integer unless fraction is set. If max is 0, there is no upper bound.
 type numberShape struct {
 	min, max float64
 	fraction bool
@@ -147,14 +152,15 @@ func (boolShape) check(_ *violations, _ string, x any) error {
 	return nil
 }
 
-// listShape is a list of one kind of item.
+// listShape is a list whose items all have the same shape. If max is 0, there is no upper bound.
 type listShape struct {
 	min, max int
 	item     shape
-	// show writes the list into a message about its length.
+	// show formats the list for messages about its length. Defaults to not showing it.
 	show func([]any) string
 }
 
+// check checks the length of a list, and then all items. Null items are not checked.
 func (s listShape) check(v *violations, at string, x any) error {
 	items, ok := x.([]any)
 	if !ok {
@@ -181,7 +187,8 @@ func (s listShape) check(v *violations, at string, x any) error {
 	return nil
 }
 
-// wrongType is said at once and alone: AWS's framework stops reading the request there.
+// wrongType returns the error for a value of the wrong JSON type. It is reported alone, because AWS's framework stops reading the
+// request there.
 func wrongType(x any, wanted string) error {
 	kind := "STRUCTURE_VALUE"
 	switch x.(type) {
@@ -197,7 +204,7 @@ func wrongType(x any, wanted string) error {
 	return refusal("SerializationException", kind+" can not be converted to "+wanted)
 }
 
-// The shapes that many actions share, named as the service's model names them.
+// The shapes that several actions share.
 var (
 	anARN        = stringShape{min: 1, max: 256}
 	aLongARN     = stringShape{min: 1, max: 2000}
@@ -246,7 +253,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// isAliasName wants at least one character that is no digit, so that an alias is never taken for a version.
+// isAliasName requires at least one character that is not a digit, so that an alias cannot be confused with a version's number.
 func isAliasName(s string) bool {
 	other := false
 	for i := range len(s) {
@@ -262,8 +269,8 @@ func isAliasName(s string) bool {
 	return other
 }
 
-// with is a structure with more members.
+// with returns a structure with additional members, which come first.
 func (m structure) with(more ...member) structure { return append(append(structure{}, more...), m...) }
 
-func must(name string, s shape) member { return member{name, true, s} }
-func may(name string, s shape) member  { return member{name, false, s} }
+func required(name string, s shape) member { return member{name, true, s} }
+func optional(name string, s shape) member { return member{name, false, s} }

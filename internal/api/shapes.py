@@ -1,11 +1,11 @@
-"""Write mockshapes.gz: what AWS services answer, for TestState's mocks.
+"""Generate mockshapes.gz, the shapes of the answers of AWS services, with which TestState checks mocked results.
 
-One line a service: its names, a tab, and a JSON object.
+It has one line per service: the service's names, a tab, and a JSON object (mockService in mockshape.go).
 
 Usage: python shapes.py BOTOCORE_DATA_DIR > mockshapes.gz
 
-The public service models come with botocore (Apache License 2.0). Of each service below, only the shapes that its answers
-are made of are kept: types, bounds, enumerations, required members.
+The public service models are part of botocore (Apache License 2.0). For each service below, only the shapes of answers are
+kept, with their types, bounds, enumerations and required members.
 """
 import glob
 import gzip
@@ -18,7 +18,7 @@ SERVICES = (
     "elasticache emr emr-containers emr-serverless events firehose glue kinesis kms lambda logs mediaconvert "
     "rds redshift-data route53 s3 sagemaker secretsmanager ses sesv2 sns sqs ssm stepfunctions sts"
 ).split()
-# Step Functions' own names of services, where they differ from the model's directory.
+# Names of services in Step Functions' resources that differ from the name of the model's directory.
 ALIASES = {"stepfunctions": ["sfn", "states"], "events": ["eventbridge"], "emr": ["elasticmapreduce"]}
 KINDS = {"string": "s", "blob": "s", "timestamp": "s", "character": "s", "integer": "n", "long": "n", "float": "n",
          "double": "n", "short": "n", "byte": "n", "bigdecimal": "n", "biginteger": "n", "boolean": "b", "list": "l",

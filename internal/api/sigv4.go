@@ -17,27 +17,28 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// Signature Version 4, as the AWS General Reference describes it: the signature covers method, path, query, the signed
-// headers and the body's hash.
+// This file verifies AWS Signature Version 4, as specified in the AWS General Reference: the signature covers the method, the
+// path, the query, the signed headers and the hash of the body.
 
 const (
 	sigAlgorithm = "AWS4-HMAC-SHA256"
 	sigTime      = "20060102T150405Z"
 	sigDay       = "20060102"
-	// maxSkew is how far a signature's time may lie from ours.
+	// maxSkew is the maximum difference between a signature's time and the server's clock.
 	maxSkew = 5 * time.Minute
 )
 
-// claim is what the header of a request says about its sender: all that can be checked before the body is read.
+// claim is the identity that the header of a request claims, after all checks that do not need the body. verify checks the
+// signature itself.
 type claim struct {
 	caller access.Caller
-	signed bool // else no signature is needed: there are no keys, or a browser signed in
+	signed bool // if false, no signature is needed: there are no keys, or the browser is signed in
 	sig    signature
-	secret string
-	at     time.Time
+	secret string    // of the caller's key
+	at     time.Time // of the signature
 }
 
-// claim checks the header.
+// claim parses and checks the header of a request.
 func (s *Server) claim(r *http.Request) (*claim, error) {
 	if caller, known := s.callerWithoutSignature(r); known {
 		return &claim{caller: caller}, nil
@@ -51,7 +52,7 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	}
 	key, known := s.cfg.Keys[sig.key]
 	if !known {
-		return nil, s.checked(r, limit.Signature, sig.key, func() bool { return false })
+		return nil, s.checkAttempt(r, limit.Signature, sig.key, func() bool { return false })
 	}
 	if err := s.limits.Attempts.Waits(r, limit.Signature); err != nil {
 		return nil, attemptFault(err)
@@ -70,7 +71,8 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	return &claim{access.Caller{Key: sig.key, Role: key.Role}, true, sig, key.Secret, at}, nil
 }
 
-// callerWithoutSignature is the owner where no keys are configured, or whose browser signed in.
+// callerWithoutSignature returns the caller of a request that needs no signature: everybody is admin if no keys are configured;
+// otherwise, the user of the browser that is signed in.
 func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 	if len(s.cfg.Keys) == 0 {
 		return access.Caller{Role: access.Admin}, true
@@ -81,13 +83,13 @@ func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 	return s.cfg.Session(r)
 }
 
-// prove verifies the signature of a claim, if it needs one.
-func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
+// verify checks the signature of a claim, if it needs one. A wrong signature counts as a failed sign-in attempt.
+func (s *Server) verify(c *claim, r *http.Request, body []byte) error {
 	if !c.signed {
 		return nil
 	}
 	want := c.sig.compute(r, body, c.secret, c.at)
-	err := s.checked(r, limit.Signature, c.sig.key, func() bool {
+	err := s.checkAttempt(r, limit.Signature, c.sig.key, func() bool {
 		return subtle.ConstantTimeCompare([]byte(want), []byte(c.sig.signature)) == 1
 	})
 	var f *fault
@@ -98,11 +100,12 @@ func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
 	return err
 }
 
-// checked is an attempt to prove who calls, in AWS's terms.
-func (s *Server) checked(r *http.Request, way limit.Way, key string, proof func() bool) error {
-	return attemptFault(s.limits.Attempts.Check(r, way, key, proof))
+// checkAttempt is limit.Attempts.Check with AWS's errors.
+func (s *Server) checkAttempt(r *http.Request, method limit.Method, key string, proof func() bool) error {
+	return attemptFault(s.limits.Attempts.Check(r, method, key, proof))
 }
 
+// attemptFault converts an error of package limit to AWS's: throttling if the address must wait, otherwise wrong credentials.
 func attemptFault(err error) error {
 	var wait *limit.WaitError
 	switch {
@@ -114,10 +117,10 @@ func attemptFault(err error) error {
 	return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 }
 
-// denied answers with 403, which SDKs do not try again.
+// denied returns an error with status 403, which SDKs do not retry.
 func denied(code, message string) *fault { return &fault{code, message, http.StatusForbidden} }
 
-// signature is an Authorization header taken apart.
+// signature is a parsed Authorization header.
 type signature struct {
 	key       string   // access key id
 	scope     []string // date, region, service, aws4_request
@@ -125,7 +128,8 @@ type signature struct {
 	signature string
 }
 
-// parseSignature wants the host to be signed: without it a signature would be good for any server.
+// parseSignature parses an Authorization header. The signature must cover the Host header: otherwise, it would be valid for any
+// server.
 func parseSignature(header string) (signature, error) {
 	rest, ok := strings.CutPrefix(header, sigAlgorithm+" ")
 	if !ok {
@@ -151,8 +155,8 @@ func parseSignature(header string) (signature, error) {
 	return sig, nil
 }
 
-// unsigned is a header of AWS's that the signature does not cover: whoever saw the request could send it again as another
-// action.
+// unsigned returns the name of an X-Amz- header that the signature does not cover, "" if there is none. Such requests are
+// rejected: somebody who recorded one could send it again with another action.
 func (sig *signature) unsigned(h http.Header) string {
 	for name := range h {
 		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") && !slices.Contains(sig.headers, name) {
@@ -162,8 +166,8 @@ func (sig *signature) unsigned(h http.Header) string {
 	return ""
 }
 
-// checkScope holds the scope to the request, in AWS's words. The region is the client's: a user whose default region is
-// another one needs nothing but an endpoint URL, and a signature for another server is refused by its host.
+// checkScope checks the scope of the signature, with AWS's messages. It accepts any region, so that clients with any default
+// region work with only an endpoint URL. The signed Host header, not the region, binds the signature to this server.
 func (sig *signature) checkScope(at time.Time) error {
 	day, region, service := sig.scope[0], sig.scope[1], sig.scope[2]
 	switch {
@@ -178,9 +182,10 @@ func (sig *signature) checkScope(at time.Time) error {
 	return nil
 }
 
-// isRegion is the form that SDKs want as well: a label of a host name.
+// isRegion matches a label of a host name. SDKs have the same requirement for a region.
 var isRegion = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
+// signedAt returns the time of a signature. Only the X-Amz-Date header is supported, which all SDKs send.
 func signedAt(r *http.Request) (time.Time, error) {
 	t, err := time.Parse(sigTime, r.Header.Get("X-Amz-Date"))
 	if err != nil {
@@ -189,7 +194,7 @@ func signedAt(r *http.Request) (time.Time, error) {
 	return t, nil
 }
 
-// compute signs what was received; equal signatures mean that both sides saw the same request.
+// compute returns the signature of the request as the server received it.
 func (sig *signature) compute(r *http.Request, body []byte, secret string, at time.Time) string {
 	request := sha256.Sum256([]byte(sig.canonical(r, body)))
 	toSign := strings.Join([]string{
@@ -208,7 +213,8 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// canonical is the request in the one form that both sides sign. The body's hash is always our own.
+// canonical returns the canonical request. It contains the hash of the body that was received, whatever X-Amz-Content-Sha256
+// claims.
 func (sig *signature) canonical(r *http.Request, body []byte) string {
 	hash := sha256.Sum256(body)
 	var b strings.Builder
@@ -230,7 +236,7 @@ func (sig *signature) canonical(r *http.Request, body []byte) string {
 	return b.String()
 }
 
-// canonicalPath is the path as sent, encoded once more, as every service but S3 has it.
+// canonicalPath returns the path as sent, URI-encoded a second time, as for all services except S3.
 func canonicalPath(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -239,6 +245,7 @@ func canonicalPath(u *url.URL) string {
 	return escape(path, "/")
 }
 
+// canonicalQuery returns the query with sorted parameters, each percent-encoded.
 func canonicalQuery(u *url.URL) string {
 	var pairs []string
 	for name, values := range u.Query() {
@@ -250,7 +257,7 @@ func canonicalQuery(u *url.URL) string {
 	return strings.Join(pairs, "&")
 }
 
-// escape is RFC 3986's percent-encoding of everything but unreserved characters and those to keep.
+// escape percent-encodes all bytes except RFC 3986's unreserved characters and those in keep.
 func escape(s, keep string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -14,8 +14,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 )
 
-// TestStream cuts a response off if the log behind it cannot be read: a client must not take what it got for the whole log. A server
-// that is about to exit ends it.
+// If reading the log fails, the response is aborted, so that the client does not mistake the part that it received for the whole log.
+// If the server is about to exit, the response ends regularly.
 func TestStream(t *testing.T) {
 	closing, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -24,8 +24,8 @@ func TestStream(t *testing.T) {
 		err error
 		cut bool
 	}{
-		"the end":               {t.Context(), io.EOF, false},
-		"a failed read":         {t.Context(), errors.New("the disk is gone"), true},
+		"end of the log":        {t.Context(), io.EOF, false},
+		"failed read":           {t.Context(), errors.New("the disk is gone"), true},
 		"the engine is closing": {t.Context(), engine.ErrClosing, true},
 		"the server is closing": {closing, closing.Err(), false},
 	} {
@@ -46,9 +46,9 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestReasons gives the owner of the state directory an error in full, which others are only told to look up in the server's log.
-func TestReasons(t *testing.T) {
-	for owner, want := range map[bool]string{true: "the engine's own words", false: "the request failed: the server's log says why"} {
+// The owner of the state directory gets the text of an internal error. Other callers are referred to the server's log.
+func TestInternalErrors(t *testing.T) {
+	for owner, want := range map[bool]string{true: "the engine's error", false: "the request failed; see the server's log"} {
 		url := newServer(t, "", func(c *api.Config) { c.Owner, c.Code = owner, failingCode{} }).URL
 		if status, body := fetch(t, url+"/rayorch/v1/code"); status != http.StatusInternalServerError || strings.TrimSpace(body) != want {
 			t.Errorf("owner %t: %d %s", owner, status, body)
@@ -56,9 +56,9 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// failingCode cannot list the code that is in use.
+// failingCode fails to list the packages that are in use.
 type failingCode struct{ keptCode }
 
 func (failingCode) Users() (map[string][]string, error) {
-	return nil, errors.New("the engine's own words")
+	return nil, errors.New("the engine's error")
 }

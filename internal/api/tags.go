@@ -9,15 +9,15 @@ import (
 
 func init() {
 	register(
-		action{"TagResource", structure{must("resourceArn", anARN), must("tags", tagList)}, (*Server).tagResource},
+		action{"TagResource", structure{required("resourceArn", anARN), required("tags", tagList)}, (*Server).tagResource},
 		action{"UntagResource", structure{
-			must("resourceArn", anARN), must("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
+			required("resourceArn", anARN), required("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
 		}, (*Server).untagResource},
-		action{"ListTagsForResource", structure{must("resourceArn", anARN)}, (*Server).listTagsForResource},
+		action{"ListTagsForResource", structure{required("resourceArn", anARN)}, (*Server).listTagsForResource},
 	)
 }
 
-// tags reads the tags of a request; an absent list is none.
+// tags returns the tags of a request, nil if it has none.
 func tags(in *value.Object) []catalog.Tag {
 	var out []catalog.Tag
 	for _, item := range list(in, "tags") {

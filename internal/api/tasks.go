@@ -11,16 +11,16 @@ import (
 func init() {
 	register(
 		action{"CreateActivity", structure{
-			must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
+			required("name", aName), optional("tags", tagList), optional("encryptionConfiguration", encryption),
 		}, (*Server).createActivity},
-		action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
-		action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
+		action{"DescribeActivity", structure{required("activityArn", anARN)}, (*Server).describeActivity},
+		action{"DeleteActivity", structure{required("activityArn", anARN)}, (*Server).deleteActivity},
 		action{"ListActivities", paging, (*Server).listActivities},
-		action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
-		action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
-		action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
+		action{"GetActivityTask", structure{required("activityArn", anARN), optional("workerName", aName)}, (*Server).getActivityTask},
+		action{"SendTaskSuccess", structure{required("taskToken", aToken), required("output", aPayload)}, (*Server).sendTaskSuccess},
+		action{"SendTaskFailure", structure{required("taskToken", aToken), optional("error", anError), optional("cause", aCause)},
 			(*Server).sendTaskFailure},
-		action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
+		action{"SendTaskHeartbeat", structure{required("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
 	)
 }
 
@@ -46,6 +46,7 @@ func (s *Server) deleteActivity(_ context.Context, in *value.Object) (*value.Obj
 	return empty, s.cat.DeleteActivity(text(in, "activityArn"))
 }
 
+// listActivities sorts by name, as listStateMachines does.
 func (s *Server) listActivities(_ context.Context, in *value.Object) (*value.Object, error) {
 	after, err := pageAfter(in, "activities")
 	if err != nil {
@@ -63,7 +64,7 @@ func (s *Server) listActivities(_ context.Context, in *value.Object) (*value.Obj
 	return out, nil
 }
 
-// getActivityTask waits up to a minute; without a task the answer has no token.
+// getActivityTask waits for a task, at most one minute. If there is none, the answer has no token, as on AWS.
 func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.Object, error) {
 	a, err := s.cat.Activity(text(in, "activityArn"))
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
-// sendTaskSuccess looks at the token's form first, then at the output, and only then whether anybody waits for it.
+// sendTaskSuccess checks, in AWS's order, the syntax of the token, then the output, and then whether a task waits for the token.
 func (s *Server) sendTaskSuccess(_ context.Context, in *value.Object) (*value.Object, error) {
 	token, output := text(in, "taskToken"), text(in, "output")
 	if _, _, ok := interp.ParseToken(token); !ok {

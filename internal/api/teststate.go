@@ -15,23 +15,23 @@ import (
 
 func init() {
 	register(action{"TestState", structure{
-		must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
-		may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
-		may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-		may("mock", nested{
-			may("result", aPayload),
-			may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
-			may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
+		required("definition", aDefinition), optional("roleArn", anARN), optional("input", aPayload),
+		optional("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), optional("revealSecrets", aBoolean),
+		optional("variables", aPayload), optional("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+		optional("mock", nested{
+			optional("result", aPayload),
+			optional("errorOutput", nested{optional("error", anError), optional("cause", aCause)}),
+			optional("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
 		}),
-		may("context", aPayload),
-		may("stateConfiguration", nested{
-			may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-			may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
+		optional("context", aPayload),
+		optional("stateConfiguration", nested{
+			optional("retrierRetryCount", numberShape{}), optional("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+			optional("mapIterationFailureCount", numberShape{}), optional("mapItemReaderData", aPayload),
 		}),
 	}, (*Server).testState})
 }
 
-// testState runs one state's work without an execution: nothing is kept.
+// testState runs a single state without an execution. It stores nothing.
 func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, name, err := testedMachine(in)
 	if err != nil {
@@ -58,7 +58,8 @@ func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, 
 	return testAnswer(in, &result), nil
 }
 
-// testedMachine compiles the definition: one state, or a machine of which stateName names one.
+// testedMachine parses the definition: a single state, or a state machine with the state stateName. It returns the machine and
+// the name of the state to test.
 func testedMachine(in *value.Object) (m *asl.Machine, name string, err error) {
 	definition := text(in, "definition")
 	name = text(in, "stateName")
@@ -88,7 +89,7 @@ func testedMachine(in *value.Object) (m *asl.Machine, name string, err error) {
 	return m, name, nil
 }
 
-// hasState looks into branches and item processors, too: names are unique in the whole machine.
+// hasState reports whether the machine has a state, also in branches and item processors. Names are unique in a machine.
 func hasState(m *asl.Machine, name string) bool {
 	for _, p := range m.Programs {
 		if p.States[name] != nil {
@@ -98,7 +99,7 @@ func hasState(m *asl.Machine, name string) bool {
 	return false
 }
 
-// testRequest invents the execution that the state's context object shows.
+// testRequest builds the request of the interpreter. It makes up the execution that the context object shows.
 func (s *Server) testRequest(in *value.Object, state string) (*interp.TestRequest, error) {
 	input, err := executionInput(in)
 	if err != nil {
@@ -126,17 +127,17 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 		req.Mock = &interp.TestMock{Result: bytesOf(mock, "result"), Error: text(failure, "error"), Cause: text(failure, "cause")}
 	}
 	if c := object(in, "stateConfiguration"); c != nil {
-		req.RetryCount = int(whole(c, "retrierRetryCount"))
+		req.RetryCount = int(integer(c, "retrierRetryCount"))
 		req.ReaderData = bytesOf(c, "mapItemReaderData")
 		if c.Has("mapIterationFailureCount") {
-			n := whole(c, "mapIterationFailureCount")
+			n := integer(c, "mapIterationFailureCount")
 			req.FailedIterations = &n
 		}
 	}
 	return req, nil
 }
 
-// bytesOf is a member's text; nil when it is absent or empty.
+// bytesOf returns a string member as bytes, nil if it is absent or empty.
 func bytesOf(in *value.Object, name string) []byte {
 	if s := text(in, name); s != "" {
 		return []byte(s)
@@ -144,7 +145,7 @@ func bytesOf(in *value.Object, name string) []byte {
 	return nil
 }
 
-// testAnswer shows how the state worked only at the levels above INFO.
+// testAnswer builds the answer. It contains the inspection data only at the levels DEBUG and TRACE.
 func testAnswer(in *value.Object, r *interp.TestResult) *value.Object {
 	out := value.Obj("status", r.Status)
 	setText(out, "output", string(r.Output))

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// differingTestStates are parts of the names of recorded calls that ours differ from, and why.
+// differingTestStates are parts of the names of recorded calls whose answers differ from ours, with the reasons.
 var differingTestStates = map[string]string{
-	"test_base_lambda_task_state[":         "it calls a Lambda function; there is none here",
-	"test_base_lambda_service_task_state[": "it calls a Lambda function; there is none here",
+	"test_base_lambda_task_state[":         "it calls a Lambda function, which does not exist here",
+	"test_base_lambda_service_task_state[": "it calls a Lambda function, which does not exist here",
 }
 
-// TestRecordedTestStates replays what TestState answered, over the wire.
+// TestRecordedTestStates replays recorded calls of TestState over HTTP.
 func TestRecordedTestStates(t *testing.T) {
 	all := recorded[struct {
 		ID      string
@@ -37,7 +37,7 @@ func TestRecordedTestStates(t *testing.T) {
 		case d != "" && reason == "":
 			t.Errorf("differs: %s: %s", filepath.Base(c.ID), d)
 		case d == "" && reason != "":
-			t.Errorf("%s no longer differs: take it off the list", filepath.Base(c.ID))
+			t.Errorf("%s no longer differs: remove it from the list", filepath.Base(c.ID))
 		}
 	}
 	t.Logf("teststate: %d of %d equal", equal, len(all))

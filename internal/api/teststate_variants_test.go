@@ -7,24 +7,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Variants of the recorded answers of TestState about errors: what is retried, when, and who catches. The numbers follow from
-// the States Language; that a retrier is named which has no more attempts was recorded.
+// TestTestStateVariants tests variants of recorded answers of TestState about errors: retriers, intervals and catchers. The numbers
+// follow from the States Language. It was recorded that the answer also names a retrier that has no attempts left.
 func TestTestStateVariants(t *testing.T) {
 	url := serve(t, "")
 	for _, c := range []struct{ name, fields, count, want string }{
 		{"defaults", `"Retry":[{"ErrorEquals":["States.ALL"]}]`, `2`, `RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=4`},
 		{"first of three", `"Retry":[{"ErrorEquals":["Owned"],"IntervalSeconds":5}]`, `0`, `RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=5`},
-		{"no longer than", `"Retry":[{"ErrorEquals":["Owned"],"IntervalSeconds":2,"BackoffRate":1.5,"MaxDelaySeconds":3}]`, `2`, `RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=3`},
+		{"maximum delay", `"Retry":[{"ErrorEquals":["Owned"],"IntervalSeconds":2,"BackoffRate":1.5,"MaxDelaySeconds":3}]`, `2`, `RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=3`},
 		{"rate 1.0", `"Retry":[{"ErrorEquals":["Owned"],"IntervalSeconds":7,"BackoffRate":1.0,"MaxAttempts":9}]`, `8`, `RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=7`},
 		{"second retrier", `"Retry":[{"ErrorEquals":["Other"]},{"ErrorEquals":["Owned","More"],"IntervalSeconds":3}]`, `0`, `RETRIABLE retryIndex=1 retryBackoffIntervalSeconds=3`},
-		{"tried often enough", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":2}]`, `2`, `FAILED retryIndex=0`},
-		{"never tried again", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":0}]`, `0`, `FAILED retryIndex=0`},
+		{"no attempts left", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":2}]`, `2`, `FAILED retryIndex=0`},
+		{"no attempts", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":0}]`, `0`, `FAILED retryIndex=0`},
 		{"another error", `"Retry":[{"ErrorEquals":["Other"]}]`, `0`, `FAILED`},
-		{"tried, then caught", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":1}],"Catch":[{"ErrorEquals":["Other"],"Next":"A"},{"ErrorEquals":["States.TaskFailed"],"Next":"B"}]`,
+		{"no attempts left, then caught", `"Retry":[{"ErrorEquals":["Owned"],"MaxAttempts":1}],"Catch":[{"ErrorEquals":["Other"],"Next":"A"},{"ErrorEquals":["States.TaskFailed"],"Next":"B"}]`,
 			`1`, `CAUGHT_ERROR next=B catchIndex=1 retryIndex=0`},
-		{"retried before it is caught", `"Retry":[{"ErrorEquals":["States.TaskFailed"]}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"A"}]`, `0`,
+		{"retried before caught", `"Retry":[{"ErrorEquals":["States.TaskFailed"]}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"A"}]`, `0`,
 			`RETRIABLE retryIndex=0 retryBackoffIntervalSeconds=1`},
-		{"a timeout is no failed task", `"Retry":[{"ErrorEquals":["States.Timeout"]}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"A"}]`, `0`, `CAUGHT_ERROR next=A catchIndex=0`},
+		{"failed task is not a timeout", `"Retry":[{"ErrorEquals":["States.Timeout"]}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"A"}]`, `0`, `CAUGHT_ERROR next=A catchIndex=0`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			state := `{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f"},"End":true,` + c.fields + `}`

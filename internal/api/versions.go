@@ -11,46 +11,47 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// routing is the one list whose length error repeats the list itself.
+// routing is the only list whose length error contains the list, as on AWS.
 var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
-	must("stateMachineVersionArn", anARN), must("weight", numberShape{max: 100}),
+	required("stateMachineVersionArn", anARN), required("weight", numberShape{max: 100}),
 }}
 
 func init() {
 	register(
 		action{"PublishStateMachineVersion", structure{
-			must("stateMachineArn", anARN), may("revisionId", stringShape{}), may("description", aDescription),
+			required("stateMachineArn", anARN), optional("revisionId", stringShape{}), optional("description", aDescription),
 		}, (*Server).publishStateMachineVersion},
-		action{"ListStateMachineVersions", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
-		action{"DeleteStateMachineVersion", structure{must("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
+		action{"ListStateMachineVersions", paging.with(required("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
+		action{"DeleteStateMachineVersion", structure{required("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
 		action{"CreateStateMachineAlias", structure{
-			may("description", aDescription), must("name", anAlias), must("routingConfiguration", routing),
+			optional("description", aDescription), required("name", anAlias), required("routingConfiguration", routing),
 		}, (*Server).createStateMachineAlias},
-		action{"DescribeStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
+		action{"DescribeStateMachineAlias", structure{required("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
 		action{"UpdateStateMachineAlias", structure{
-			must("stateMachineAliasArn", anARN), may("description", aDescription), may("routingConfiguration", routing),
+			required("stateMachineAliasArn", anARN), optional("description", aDescription), optional("routingConfiguration", routing),
 		}, (*Server).updateStateMachineAlias},
-		action{"DeleteStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
-		action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
+		action{"DeleteStateMachineAlias", structure{required("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
+		action{"ListStateMachineAliases", paging.with(required("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
 	)
 }
 
-// showRoutes prints as the Java object behind AWS's API prints itself.
+// showRoutes formats a routing configuration as AWS does: as the toString of a Java object.
 func showRoutes(items []any) string {
 	parts := make([]string, len(items))
 	for i, item := range items {
 		o, _ := item.(*value.Object)
 		parts[i] = fmt.Sprintf("RoutingConfigurationListItem(stateMachineVersionArn=%s, weight=%d)",
-			text(o, "stateMachineVersionArn"), whole(o, "weight"))
+			text(o, "stateMachineVersionArn"), integer(o, "weight"))
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
+// routes returns the routing configuration of a request.
 func routes(in *value.Object) []catalog.Route {
 	var out []catalog.Route
 	for _, item := range list(in, "routingConfiguration") {
 		o, _ := item.(*value.Object)
-		out = append(out, catalog.Route{VersionARN: text(o, "stateMachineVersionArn"), Weight: int(whole(o, "weight"))})
+		out = append(out, catalog.Route{VersionARN: text(o, "stateMachineVersionArn"), Weight: int(integer(o, "weight"))})
 	}
 	return out
 }
@@ -63,6 +64,7 @@ func (s *Server) publishStateMachineVersion(_ context.Context, in *value.Object)
 	return value.Obj("creationDate", history.Seconds(v.Created), "stateMachineVersionArn", v.ARN), nil
 }
 
+// listStateMachineVersions lists the newest version first. A page token contains the number of the last version on the page.
 func (s *Server) listStateMachineVersions(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn := text(in, "stateMachineArn")
 	after, err := pageAfter(in, "versions", arn)
@@ -112,9 +114,9 @@ func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) 
 	return out, nil
 }
 
-// updateStateMachineAlias leaves alone what is not given.
+// updateStateMachineAlias changes only the members that the request contains.
 func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
-	description, routed := given(in, "description"), in.Has("routingConfiguration")
+	description, routed := textPtr(in, "description"), in.Has("routingConfiguration")
 	if description == nil && !routed {
 		return nil, invalid("Either description or routing configuration must be specified")
 	}
@@ -129,7 +131,7 @@ func (s *Server) deleteStateMachineAlias(_ context.Context, in *value.Object) (*
 	return empty, s.cat.DeleteAlias(text(in, "stateMachineAliasArn"))
 }
 
-// listStateMachineAliases pages by creation: a page token names the last alias that was shown.
+// listStateMachineAliases sorts by creation. A page token contains the ARN of the last alias on the page.
 func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn := text(in, "stateMachineArn")
 	name, err := pageAfter(in, "aliases", arn)
@@ -139,7 +141,7 @@ func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*
 	var after *catalog.Alias
 	if name != "" {
 		if after, err = s.cat.Alias(name); err != nil {
-			return nil, errBadToken // it was deleted between the pages: there is no telling where it stood
+			return nil, errBadToken // the alias was deleted between the requests: its position is unknown
 		}
 	}
 	page, more, err := s.cat.Aliases(arn, after, pageSize(in))

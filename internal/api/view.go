@@ -11,20 +11,22 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// view answers how an execution is shown: ?execution=ARN&after=EVENT. Package live has the rest.
+// view returns the changes of an execution's view: ?execution=ARN&after=EVENT. Package live implements it.
 func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 	r, stop := s.untilClosing(r)
 	defer stop()
-	s.shown(w, r)
+	s.viewHandler(w, r)
 }
 
-// source is the engine's executions, for live.
+// source implements live.Source with the engine's executions.
 type source struct{ eng *engine.Engine }
 
+// Definition returns the definition of an execution.
 func (s source) Definition(_ context.Context, arn string) ([]byte, error) {
 	return s.eng.Definition(arn)
 }
 
+// Events calls do for each event after the given one, in order.
 func (s source) Events(_ context.Context, arn string, after int64, do func(*progress.Event)) error {
 	const page = 1000
 	for {
@@ -33,7 +35,7 @@ func (s source) Events(_ context.Context, arn string, after int64, do func(*prog
 			return err
 		}
 		for i := range events {
-			do(shownEvent(&events[i]))
+			do(progressEvent(&events[i]))
 			after = events[i].ID
 		}
 		if len(events) < page {
@@ -42,11 +44,11 @@ func (s source) Events(_ context.Context, arn string, after int64, do func(*prog
 	}
 }
 
-// shownEvent is an event as the fold reads it.
-func shownEvent(e *history.Event) *progress.Event {
+// progressEvent converts an event to the form that package progress uses.
+func progressEvent(e *history.Event) *progress.Event {
 	name := e.Name
 	if name == "" {
-		name = e.State // of the failure of an expression
+		name = e.State // an event about an expression that failed has no Name
 	}
 	return &progress.Event{
 		ID: e.ID, Previous: e.Previous, Type: string(e.Type), Time: e.Time, Name: name, Resource: e.Resource, Input: string(e.Input),
@@ -55,6 +57,7 @@ func shownEvent(e *history.Event) *progress.Event {
 	}
 }
 
+// Wait waits until there is an event after the given one or the execution is closed, at most for the given duration.
 func (s source) Wait(ctx context.Context, arn string, after int64, most time.Duration) error {
 	bounded, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -64,6 +67,8 @@ func (s source) Wait(ctx context.Context, arn string, after int64, most time.Dur
 	return ctx.Err()
 }
 
+// Outside returns the current facts about an execution that its history does not contain: its pending tasks, and why it is
+// parked.
 func (s source) Outside(_ context.Context, arn string) (waiting []progress.Waiting, parked string, err error) {
 	all, err := s.eng.Pending(arn)
 	for _, p := range all {

@@ -20,36 +20,36 @@ import (
 const (
 	contentType  = "application/x-amz-json-1.0"
 	targetPrefix = "AWSStepFunctions."
-	// maxBody is what AWS takes, 1 MiB, and room for the escapes that a definition of that size needs in JSON.
+	// maxBody is the maximum size of a request in bytes. AWS's limit for a definition is 1 MiB, which JSON escapes can multiply.
 	maxBody = 6 << 20
 )
 
-// actionName is the action that a request asks for.
+// actionName returns the name of the action that a request calls.
 func actionName(r *http.Request) string {
 	name, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	return name
 }
 
-// call is a request being answered: its buffers are used again.
+// call is a request in progress. Its buffers are pooled.
 type call struct {
 	w    http.ResponseWriter
-	body []byte
-	out  []byte
+	body []byte // of the request
+	out  []byte // of the response
 }
 
 var calls = sync.Pool{New: func() any { return &call{body: make([]byte, 0, 4096), out: make([]byte, 0, 4096)} }}
 
-// keepBuffer is the size above which a buffer is not kept for the next request.
+// keepBuffer is the maximum size of a buffer that returns to the pool, in bytes.
 const keepBuffer = 1 << 16
 
-// newCall takes buffers from the pool: at thousands of requests a second they are most of the garbage.
+// newCall takes a call from the pool. At thousands of requests per second, buffers would be most of the garbage.
 func newCall(w http.ResponseWriter) *call {
 	c := calls.Get().(*call)
 	c.w, c.body, c.out = w, c.body[:0], c.out[:0]
 	return c
 }
 
-// release gives the buffers back; nothing of the request may be used afterwards.
+// release returns the buffers to the pool. The call and its body must not be used after that.
 func (c *call) release() {
 	if cap(c.body) <= keepBuffer && cap(c.out) <= keepBuffer {
 		c.w = nil
@@ -57,7 +57,7 @@ func (c *call) release() {
 	}
 }
 
-// read takes the body in.
+// read reads the body of the request.
 func (c *call) read(r *http.Request) error {
 	if r.ContentLength > maxBody {
 		return &fault{"RequestEntityTooLargeException", "the request is too large", http.StatusRequestEntityTooLarge}
@@ -77,45 +77,45 @@ func (c *call) read(r *http.Request) error {
 			if errors.As(err, &large) {
 				return &fault{"RequestEntityTooLargeException", "the request is too large", http.StatusRequestEntityTooLarge}
 			}
-			if errors.Is(err, limit.ErrBusy) { // SDKs try again
+			if errors.Is(err, limit.ErrBusy) { // SDKs retry this
 				return &fault{"ThrottlingException", err.Error(), http.StatusServiceUnavailable}
 			}
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return &fault{"RequestTimeoutException", "the request's body did not arrive in time", http.StatusRequestTimeout}
+				return &fault{"RequestTimeoutException", "the request body did not arrive in time", http.StatusRequestTimeout}
 			}
-			return refusal("SerializationException", "the request's body could not be read")
+			return refusal("SerializationException", "the request body could not be read")
 		}
 	}
 }
 
-// parseBody takes an empty body for an empty object, as AWS does.
+// parseBody parses the body. As on AWS, an empty body is an empty object.
 func parseBody(body []byte) (*value.Object, error) {
 	if len(body) == 0 {
 		return &value.Object{}, nil
 	}
 	o, err := value.ParseObject(body)
 	if err != nil {
-		return nil, refusal("SerializationException", "the request's body must be a JSON object: "+err.Error())
+		return nil, refusal("SerializationException", "the request body must be a JSON object: "+err.Error())
 	}
 	return o, nil
 }
 
-// header sends everything in one write: the length is known, so that nothing is chunked.
-func (c *call) header(status int) {
+// send writes the response in one piece. It sets Content-Length, so that net/http does not use chunked encoding.
+func (c *call) send(status int) {
 	h := c.w.Header()
 	h["Content-Type"] = []string{contentType}
 	h["X-Amzn-Requestid"] = []string{requestID()}
 	h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(c.out) // the client is gone when this fails
+	_, _ = c.w.Write(c.out) // fails only if the client has disconnected
 }
 
 func (c *call) answer(out *value.Object) {
 	c.out = value.Append(c.out, out)
-	c.header(http.StatusOK)
+	c.send(http.StatusOK)
 }
 
-// refuse answers in the form of AWS JSON 1.0: SDKs take the code from __type, some from the header.
+// refuse answers with an error in the form of AWS JSON 1.0. SDKs read the code from __type or from the header.
 func (c *call) refuse(f *fault) {
 	c.out = append(c.out, `{"__type":`...)
 	c.out = value.AppendString(c.out, f.Code)
@@ -123,19 +123,20 @@ func (c *call) refuse(f *fault) {
 	c.out = value.AppendString(c.out, f.Message)
 	c.out = append(c.out, '}')
 	c.w.Header()["X-Amzn-Errortype"] = []string{f.Code}
-	c.header(f.Status)
+	c.send(f.Status)
 }
 
-// requestID is a UUID; it is no secret, so the quick generator will do.
+// requestID returns a random UUID. Request ids need not be unpredictable, so the faster generator is sufficient.
 func requestID() string {
 	var id uuid.UUID
-	binary.LittleEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // it is no secret
-	binary.LittleEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // it is no secret
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // not a secret
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // not a secret
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	return id.String()
 }
 
-// Readers of a checked input: what is absent, or null, is the type's zero.
+// The following functions return members of an input whose types the action's shape has checked. A member that is absent or null
+// is the zero value.
 
 func text(in *value.Object, name string) string {
 	v, _ := in.Get(name)
@@ -143,8 +144,8 @@ func text(in *value.Object, name string) string {
 	return s
 }
 
-// given is a pointer to a text, nil when it is absent.
-func given(in *value.Object, name string) *string {
+// textPtr returns a string member, nil if it is absent or null.
+func textPtr(in *value.Object, name string) *string {
 	v, _ := in.Get(name)
 	if s, ok := v.(string); ok {
 		return &s
@@ -152,7 +153,7 @@ func given(in *value.Object, name string) *string {
 	return nil
 }
 
-func whole(in *value.Object, name string) int64 {
+func integer(in *value.Object, name string) int64 {
 	v, _ := in.Get(name)
 	n, _ := v.(value.Number)
 	i, _ := n.Int64()

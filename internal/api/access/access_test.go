@@ -27,7 +27,7 @@ func TestSplitRole(t *testing.T) {
 		{"keys=read/a", "keys=read/a", access.Admin},
 	} {
 		if file, role := access.SplitRole(c.arg); file != c.file || role != c.role {
-			t.Errorf("%s: %s, %s", c.arg, file, role)
+			t.Errorf("%s: got %s, %s, want %s, %s", c.arg, file, role, c.file, c.role)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestSplitRole(t *testing.T) {
 func TestCheck(t *testing.T) {
 	keys := access.Keys{"id": {Secret: "right", Role: access.Run}}
 	if caller, ok := keys.Check("id", "right"); !ok || caller != (access.Caller{Key: "id", Role: access.Run}) {
-		t.Errorf("the right secret: %v %v", caller, ok)
+		t.Errorf("correct secret: %v %v", caller, ok)
 	}
 	for _, wrong := range [][2]string{{"id", "wrong"}, {"id", ""}, {"other", "right"}, {"other", ""}, {"", ""}} {
 		if caller, ok := keys.Check(wrong[0], wrong[1]); ok || caller.Role != access.None {
@@ -60,7 +60,7 @@ func TestMay(t *testing.T) {
 	}
 	for _, what := range []string{"ListExecutions", "GET /metrics"} {
 		if (access.Caller{}).May(what) == nil {
-			t.Errorf("a caller without a role may %s", what)
+			t.Errorf("a caller without a role is allowed to %s", what)
 		}
 	}
 }
@@ -74,23 +74,23 @@ func TestOwnKey(t *testing.T) {
 	}
 	for id, key := range keys {
 		if !regexp.MustCompile(`^RAYORCH\w{13}$`).MatchString(id) || len(key.Secret) != 40 || key.Role != access.Admin {
-			t.Errorf("the key is %s: %+v", id, key)
+			t.Errorf("key %s: %+v", id, key)
 		}
 		again, err := access.Own(dir)
 		if err != nil || again[id] != key {
-			t.Errorf("the second time: %v %v", again, err)
+			t.Errorf("second call: %v %v", again, err)
 		}
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the file is %v, %v", info, err)
+		t.Errorf("file: %v, %v", info, err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
-		t.Errorf("the directory holds %v", left)
+		t.Errorf("the directory contains %v", left)
 	}
 	other, err := access.Own(t.TempDir())
 	for id := range other {
 		if _, same := keys[id]; same || err != nil {
-			t.Errorf("two directories have one key: %v", err)
+			t.Errorf("two directories have the same key: %v", err)
 		}
 	}
 }
@@ -105,20 +105,20 @@ func TestExposedOwnKey(t *testing.T) {
 		make func(*testing.T, string) error
 		want string
 	}{
-		"others may read it": {write(0o604), "other users can read it (mode 0604)"},
-		"its group may":      {write(0o640), "other users can read it (mode 0640)"},
-		"others may write":   {write(0o622), "other users can read it (mode 0622)"},
-		"another user's": {func(t *testing.T, path string) error {
+		"readable by others": {write(0o604), "other users can read it (mode 0604)"},
+		"readable by group":  {write(0o640), "other users can read it (mode 0640)"},
+		"writable by others": {write(0o622), "other users can read it (mode 0622)"},
+		"of another user": {func(t *testing.T, path string) error {
 			if os.Geteuid() != 0 {
 				t.Skip("SKIPPED: needs root")
 			}
 			return errors.Join(write(0o600)(t, path), os.Chown(path, 65534, 65534))
 		}, "it belongs to another user"},
-		"a link": {func(t *testing.T, path string) error {
+		"symbolic link": {func(t *testing.T, path string) error {
 			return errors.Join(write(0o600)(t, path+".other"), os.Symlink(path+".other", path))
 		}, "it is a symbolic link"},
-		"a directory": {func(_ *testing.T, path string) error { return os.Mkdir(path, 0o700) }, "it is not a regular file"},
-		"no key": {func(_ *testing.T, path string) error { return os.WriteFile(path, []byte("secret\n"), 0o600) },
+		"directory": {func(_ *testing.T, path string) error { return os.Mkdir(path, 0o700) }, "it is not a regular file"},
+		"not a key": {func(_ *testing.T, path string) error { return os.WriteFile(path, []byte("secret\n"), 0o600) },
 			"must contain one access key, ID:SECRET"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestExposedOwnKey(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := access.Own(dir); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret-of") {
-				t.Errorf("%v, want %s", err, c.want)
+				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
 	}

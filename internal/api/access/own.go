@@ -15,15 +15,16 @@ import (
 // FileName is the name of the file with a state directory's own key.
 const FileName = "access-key"
 
-// ExposedError says that the file of a key is not its user's alone.
+// ExposedError reports that other users can read or replace the file of a key.
 type ExposedError struct{ File, Why string }
 
 func (e *ExposedError) Error() string {
 	return fmt.Sprintf("the access key in %s cannot be used: %s", e.File, e.Why)
 }
 
-// Own returns the key of a state directory, which it creates on the first call. The caller owns the directory, so that no
-// other process creates one at the same time. The key is refused if others can read its file.
+// Own returns the access key of a state directory, and creates it on the first call. The caller must hold the lock of the
+// directory, so that no other process creates a key at the same time. Own returns an *ExposedError if other users can read the
+// file.
 func Own(dir string) (Keys, error) {
 	path := filepath.Join(dir, FileName)
 	text, err := readOwn(path)
@@ -39,7 +40,7 @@ func Own(dir string) (Keys, error) {
 	return Keys{id: {Secret: secret, Role: Admin}}, err
 }
 
-// Parse splits the content of a key's file, ID:SECRET.
+// Parse splits the content of a key file, ID:SECRET.
 func Parse(file, text string) (id, secret string, err error) {
 	id, secret, ok := strings.Cut(strings.TrimSpace(text), ":")
 	if !ok || id == "" || secret == "" {
@@ -48,8 +49,8 @@ func Parse(file, text string) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// readOwn checks the file that it has opened, so that it cannot be replaced between the check and the reading. A link is not
-// followed: it could name a file that somebody else chose.
+// readOwn opens the file before it checks its owner and mode, so that the file cannot be replaced between the check and the
+// read. It does not follow symbolic links, which another user could have created. O_NONBLOCK keeps a named pipe from blocking.
 func readOwn(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
@@ -70,6 +71,7 @@ func readOwn(path string) (string, error) {
 	return string(text), err
 }
 
+// exposed returns why other users can read or replace the file, "" if they cannot.
 func exposed(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
@@ -83,7 +85,7 @@ func exposed(info fs.FileInfo) string {
 	return ""
 }
 
-// create writes a new key, whole or not at all.
+// create writes a new key atomically: to a temporary file, which it renames.
 func create(path string) error {
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +105,7 @@ func create(path string) error {
 	return nil
 }
 
-// generate returns ID:SECRET in the lengths of AWS's, 20 and 40 characters; the secret has 200 random bits.
+// generate returns ID:SECRET. They have the lengths of AWS's, 20 and 40 characters; the secret has 200 random bits.
 func generate() string {
 	return "RAYORCH" + rand.Text()[:13] + ":" + (rand.Text() + rand.Text())[:40] + "\n"
 }

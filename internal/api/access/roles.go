@@ -1,6 +1,7 @@
 package access
 
-// Need returns the role that an action or an endpoint needs. What the table does not name needs Admin.
+// Need returns the role that an action or an endpoint needs, and whether the table lists it. The default is Admin, so that an
+// entry that somebody forgot does not grant access.
 func Need(what string) (role Role, named bool) {
 	if role, named = needs[what]; named {
 		return role, true
@@ -42,7 +43,7 @@ var needs = map[string]Role{
 	"SendTaskHeartbeat":              Admin,
 	"SendTaskSuccess":                Admin,
 	"TagResource":                    Admin,
-	"TestState":                      Admin, // runs a state of the caller's own
+	"TestState":                      Admin, // runs a definition of the caller
 	"UntagResource":                  Admin,
 	"UpdateMapRun":                   Admin,
 	"UpdateStateMachine":             Admin,
@@ -71,7 +72,7 @@ var needs = map[string]Role{
 	"GET /debug/pprof/profile": Admin,
 	"GET /debug/pprof/symbol":  Admin,
 	"GET /debug/pprof/trace":   Admin,
-	"GET /rayorch/v1/secrets":  Admin, // the socket alone has these four
+	"GET /rayorch/v1/secrets":  Admin, // this and the following three only over the socket
 	"POST /rayorch/v1/code":    Admin,
 	"POST /rayorch/v1/console": Admin,
 	"POST /rayorch/v1/secrets": Admin,

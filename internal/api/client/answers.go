@@ -14,32 +14,33 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
-// of asks about one execution.
-func of(arn string) url.Values { return url.Values{"execution": {arn}} }
+// executionQuery returns the query of a request about one execution.
+func executionQuery(arn string) url.Values { return url.Values{"execution": {arn}} }
 
 // Info describes a server.
 type Info struct {
-	// Name is rayorch; empty if the server is AWS or another Step Functions API.
+	// Name is "rayorch", or "" if the server is AWS or another Step Functions API.
 	Name, Version string
-	// Features are the paths below /rayorch/v1/. Earlier releases list fewer than they have.
+	// Features are the paths below /rayorch/v1/ that the server has. Earlier releases do not list all of them.
 	Features []string
 }
 
-// Info describes the server.
+// Info returns the server's name, release and features.
 func (c *Client) Info(ctx context.Context) (out Info, err error) {
 	_, err = c.get(ctx, info, nil, &out)
 	return out, err
 }
 
-// awsPoll is how long Watch waits on AWS, which cannot wait for an event.
+// awsPoll is how long Watch waits on AWS, whose API has no long poll for events.
 const awsPoll = 2 * time.Second
 
-// Watch returns when an execution has a later event than the given one or is closed; at the latest after some seconds.
+// Watch waits until an execution has an event after the given one, or is closed, or some seconds have passed (on AWS, always
+// awsPoll). It does not tell which of them: the caller reads the history.
 func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
-	q := of(arn)
+	q := executionQuery(arn)
 	q.Set("after", strconv.FormatInt(after, 10))
 	resp, err := c.call(ctx, watch, q, nil)
-	if errors.Is(err, errNothing) {
+	if errors.Is(err, errEmpty) {
 		return Sleep(ctx, awsPoll)
 	}
 	if err != nil {
@@ -60,24 +61,25 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// KeepsLogs is nil unless the server is known to keep no logs of jobs.
+// KeepsLogs returns an error if the server does not store the logs of jobs. It sends no request, so that nil can also mean that
+// this is unknown.
 func (c *Client) KeepsLogs(ctx context.Context) error {
-	if c.place != amazon {
+	if c.kind != amazon {
 		return nil
 	}
-	return c.missing(ctx, logs, logs.lacks[amazon], nil)
+	return c.missing(ctx, logs, logs.fallbacks[amazon], nil)
 }
 
-// Logs lists the logs that are kept of an execution's tasks.
+// Logs lists the stored logs of an execution's tasks.
 func (c *Client) Logs(ctx context.Context, arn string) ([]engine.LogInfo, error) {
 	var out struct{ Logs []engine.LogInfo }
-	_, err := c.get(ctx, logs, of(arn), &out)
+	_, err := c.get(ctx, logs, executionQuery(arn), &out)
 	return out.Logs, err
 }
 
-// OpenLog reads a log: engine.ErrNoLog if there is none.
+// OpenLog opens a log. It returns engine.ErrNoLog if there is none.
 func (c *Client) OpenLog(ctx context.Context, arn string, l engine.LogQuery) (io.ReadCloser, error) {
-	q := of(arn)
+	q := executionQuery(arn)
 	q.Set("task", l.Task)
 	q.Set("state", l.State)
 	if l.Event > 0 {
@@ -99,11 +101,11 @@ func (c *Client) OpenLog(ctx context.Context, arn string, l engine.LogQuery) (io
 // Pending lists the tasks of an execution whose work does not run yet.
 func (c *Client) Pending(ctx context.Context, arn string) ([]engine.Pending, error) {
 	var out struct{ Pending []engine.Pending }
-	_, err := c.get(ctx, pending, of(arn), &out)
+	_, err := c.get(ctx, pending, executionQuery(arn), &out)
 	return out.Pending, err
 }
 
-// CleanupReport is the cleanup report of an execution, which its history does not contain: oldest first.
+// CleanupReport returns the cleanup report of an execution, oldest entry first. The history does not contain it.
 func (c *Client) CleanupReport(ctx context.Context, arn string) ([]engine.CleanupEntry, error) {
 	var out struct {
 		Aftermath []struct {
@@ -116,7 +118,7 @@ func (c *Client) CleanupReport(ctx context.Context, arn string) ([]engine.Cleanu
 			Cleanup struct{ Execution string } `json:"cleanupStartedEventDetails"`
 		}
 	}
-	_, err := c.get(ctx, aftermath, of(arn), &out)
+	_, err := c.get(ctx, aftermath, executionQuery(arn), &out)
 	var all []engine.CleanupEntry
 	for _, d := range out.Aftermath {
 		all = append(all, engine.CleanupEntry{
@@ -127,22 +129,22 @@ func (c *Client) CleanupReport(ctx context.Context, arn string) ([]engine.Cleanu
 	return all, err
 }
 
-// Left is the number of pending effects of an execution, such as jobs to stop.
+// Left returns the number of pending effects of an execution, such as jobs to stop.
 func (c *Client) Left(ctx context.Context, arn string) (int, error) {
 	var out struct{ Left int }
-	_, err := c.get(ctx, left, of(arn), &out)
+	_, err := c.get(ctx, left, executionQuery(arn), &out)
 	return out.Left, err
 }
 
-// Origin is what of an execution came over the network, "" for nothing: a value of task.OriginLabel.
+// Origin returns what came over the network of an execution, a value of task.OriginLabel, "" if nothing did.
 func (c *Client) Origin(ctx context.Context, arn string) (string, error) {
 	var out struct{ Origin string }
-	_, err := c.get(ctx, origin, of(arn), &out)
+	_, err := c.get(ctx, origin, executionQuery(arn), &out)
 	return out.Origin, err
 }
 
-// Resting are the open executions that no process drives, by ARN; the value says why if the execution is parked. known is false
-// if the server does not say.
+// Resting returns the open executions that no process drives, by ARN. The value is the reason if the execution is parked,
+// otherwise "". known is false if the server cannot report this.
 func (c *Client) Resting(ctx context.Context) (arns map[string]string, known bool, err error) {
 	var out struct {
 		Executions []string
@@ -159,10 +161,11 @@ func (c *Client) Resting(ctx context.Context) (arns map[string]string, known boo
 	return arns, known, err
 }
 
-// resumeBatch is how many executions one request names: a server accepts a header of 32 KiB, an ARN has at most some 200 bytes.
+// resumeBatch is the number of executions in one request. An ARN has at most about 200 bytes, and a server accepts a header of 32
+// KiB.
 const resumeBatch = 100
 
-// Resume has the server drive executions that rest, or all of them if none is named.
+// Resume makes the server drive executions that no process drives: the given ones, or all if none is given.
 func (c *Client) Resume(ctx context.Context, arns ...string) error {
 	if len(arns) == 0 {
 		return c.post(ctx, resume, nil, nil)
@@ -175,30 +178,30 @@ func (c *Client) Resume(ctx context.Context, arns ...string) error {
 	return nil
 }
 
-// Code is the code that an execution started with, none if the server does not keep it.
+// Code returns the code with which an execution started, nil if the server does not store it.
 func (c *Client) Code(ctx context.Context, arn string) (all []snapshot.Snapshot, err error) {
-	_, err = c.get(ctx, code, of(arn), &all)
+	_, err = c.get(ctx, code, executionQuery(arn), &all)
 	return all, err
 }
 
-// CodeUsers are the executions that use each package of code; nil if the server does not say.
+// CodeUsers returns the executions that use each package of code, nil if the server does not report this.
 func (c *Client) CodeUsers(ctx context.Context) (users map[string][]string, err error) {
 	_, err = c.get(ctx, code, nil, &users)
 	return users, err
 }
 
-// NameCode names code of an execution that is about to start, which its definition does not name. Only the owner of the state
-// directory takes it.
+// NameCode names directories that belong to the code of an execution that is about to start, but are not in its definition. Other
+// servers than the owner of the state directory do not get them.
 func (c *Client) NameCode(ctx context.Context, arn string, sources []snapshot.Source) error {
 	if len(sources) == 0 {
 		return nil
 	}
-	return c.post(ctx, nameCode, of(arn), sources)
+	return c.post(ctx, nameCode, executionQuery(arn), sources)
 }
 
-// WantedSecrets are the environment variables that an execution needs and whose values its owner does not have.
+// WantedSecrets returns the environment variables that an execution needs and whose values its owner does not have.
 func (c *Client) WantedSecrets(ctx context.Context, arn string) (names []string, err error) {
-	_, err = c.get(ctx, wantedSecrets, of(arn), &names)
+	_, err = c.get(ctx, wantedSecrets, executionQuery(arn), &names)
 	return names, err
 }
 
@@ -207,10 +210,11 @@ func (c *Client) GiveSecrets(ctx context.Context, arn string, values map[string]
 	if len(values) == 0 {
 		return nil
 	}
-	return c.post(ctx, giveSecrets, of(arn), values)
+	return c.post(ctx, giveSecrets, executionQuery(arn), values)
 }
 
-// ConsoleLink is a link that signs one browser in to the console of the state directory's owner, "" if that serves none.
+// ConsoleLink returns a link that signs one browser in at the console of the state directory's owner, "" if the owner does not
+// serve a console.
 func (c *Client) ConsoleLink(ctx context.Context) (string, error) {
 	var out struct{ Link string }
 	_, err := c.get(ctx, consoleLink, nil, &out)

@@ -1,7 +1,7 @@
-// Package client is everything that the commands need from a server, behind one type: the owner of the state directory, a server
-// at --endpoint, or AWS. It calls the Step Functions API by the SDK's client, and rayorch's own paths (docs/serve.md) by one
-// typed method each. What a server lacks is data, in the table of paths.go: neither the methods nor the commands branch on the
-// kind of the server. The commands find the owner, or become it (cmd/rayorch/session.go).
+// Package client is the client of the commands for all kinds of servers: the owner of the state directory, a server at --endpoint,
+// and AWS. It calls the Step Functions API through the AWS SDK, and rayorch's own paths (docs/serve.md) with one typed method
+// each. The table in paths.go defines what happens if a server does not have a path, so that neither the methods nor the commands
+// branch on the kind of server. The commands find the owner, or become it, in cmd/rayorch/session.go.
 package client
 
 import (
@@ -22,53 +22,53 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
-// place is what a client speaks to. The columns of the table in paths.go are places.
-type place int
+// kind is the kind of server that a client connects to. The table in paths.go has one column for each.
+type kind int
 
 const (
-	// socket is the owner of a state directory: a rayorch of the same user, perhaps in this process.
-	socket place = iota
-	// endpoint is a server that the user names: a rayorch of any release, or another Step Functions API.
+	// socket is the owner of a state directory: a rayorch process of the same user, possibly this process.
+	socket kind = iota
+	// endpoint is a server at --endpoint: rayorch of any release, or another implementation of the Step Functions API.
 	endpoint
-	// amazon is AWS, which has none of our paths.
+	// amazon is AWS, which has none of rayorch's own paths.
 	amazon
-	places
+	kinds
 )
 
-// Client speaks to one server. It is safe for concurrent use.
+// Client is a client of one server. It is safe for concurrent use.
 type Client struct {
 	// SFN calls the actions of the Step Functions API.
 	SFN *sfn.Client
 
-	place place
-	owner home.Address // of a socket
+	kind  kind
+	owner home.Address // only for socket
 	http  *http.Client // nil for AWS
-	base  string       // the URL above /rayorch/v1/, without a slash at the end
-	sign  Sign         // nil where nothing has to be signed
+	base  string       // the URL to which /rayorch/v1/ is appended, without a trailing slash
+	sign  Sign         // nil if requests need no signature
 }
 
-// Sign signs a request with the caller's credentials; body is the request's.
+// Sign signs a request, which has the given body, with the caller's credentials.
 type Sign func(r *http.Request, body []byte) error
 
-// local are the credentials for a server without keys, which accepts every signature.
+// local are credentials for a server without keys, which accepts every signature.
 var local = credentials.NewStaticCredentialsProvider("local", "local", "")
 
-// defaultRegion signs requests to a server that accepts any region.
+// defaultRegion is the region in signatures for rayorch servers, which accept any region.
 const defaultRegion = "us-east-1"
 
-// Local speaks to the owner of a state directory. It looks for no credentials: the permissions of the socket protect the owner.
-// Requests use the socket even if the owner is this process, so that there is one behavior to test.
+// Local returns a client of the owner of a state directory. It needs no credentials: the permissions of the socket protect the
+// owner. Requests use the socket even if the owner is this process, so that there is one behavior to test.
 func Local(owner home.Address) *Client {
 	h := owner.Client()
 	c := sfn.New(sfn.Options{
 		Region: defaultRegion, BaseEndpoint: aws.String(home.BaseURL), HTTPClient: h, Credentials: local,
-		RetryMaxAttempts: 1, // the session finds the next owner instead
+		RetryMaxAttempts: 1, // no retries: the session finds the next owner instead
 	})
-	return &Client{SFN: c, place: socket, owner: owner, http: h, base: home.BaseURL}
+	return &Client{SFN: c, kind: socket, owner: owner, http: h, base: home.BaseURL}
 }
 
-// Endpoint speaks to the server at a URL. Without a region or credentials in the configuration it uses some that a server
-// without keys accepts.
+// Endpoint returns a client of the server at a URL. If the configuration has no region or no credentials, the client uses values
+// that a server without keys accepts.
 func Endpoint(cfg aws.Config, at string) *Client {
 	if cfg.Region == "" {
 		cfg.Region = defaultRegion
@@ -78,16 +78,16 @@ func Endpoint(cfg aws.Config, at string) *Client {
 	}
 	h := &http.Client{Transport: home.OwnBody(http.DefaultTransport)}
 	c := sfn.NewFromConfig(cfg, func(o *sfn.Options) { o.BaseEndpoint, o.HTTPClient = aws.String(at), h })
-	return &Client{SFN: c, place: endpoint, http: h, base: strings.TrimSuffix(at, "/"), sign: signer(c.Options())}
+	return &Client{SFN: c, kind: endpoint, http: h, base: strings.TrimSuffix(at, "/"), sign: signer(c.Options())}
 }
 
-// AWS speaks to Step Functions in the region of the configuration.
+// AWS returns a client of Step Functions in the region of the configuration.
 func AWS(cfg aws.Config) *Client {
 	c := sfn.NewFromConfig(cfg)
-	return &Client{SFN: c, place: amazon, sign: signer(c.Options())}
+	return &Client{SFN: c, kind: amazon, sign: signer(c.Options())}
 }
 
-// signer signs with the credentials that an SDK client was created with.
+// signer returns a function that signs with the credentials of an SDK client.
 func signer(o sfn.Options) Sign {
 	sign := v4.NewSigner()
 	return func(r *http.Request, body []byte) error {
@@ -100,21 +100,22 @@ func signer(o sfn.Options) Sign {
 	}
 }
 
-// Site is what a proxy in front of the API needs.
+// Site describes an API to a proxy in front of it, such as a console.
 type Site struct {
 	URL *url.URL
-	// Name is for people; empty for the owner of a state directory.
+	// Name is the name to display, "" for the owner of a state directory.
 	Name string
-	// Transport and Sign are nil where the defaults suffice and nothing has to be signed.
+	// Transport is nil if http.DefaultTransport is sufficient.
 	Transport http.RoundTripper
-	Sign      Sign
-	// Extras is set if the API may have rayorch's own paths.
+	// Sign is nil if requests need no signature.
+	Sign Sign
+	// Extras is true if the API may have rayorch's own paths.
 	Extras bool
 }
 
-// Site is where the API is and how requests reach it.
+// Site describes the client's server.
 func (c *Client) Site(ctx context.Context) (Site, error) {
-	if c.place == amazon {
+	if c.kind == amazon {
 		o := c.SFN.Options()
 		at, err := o.EndpointResolverV2.ResolveEndpoint(ctx, sfn.EndpointParameters{Region: aws.String(o.Region)})
 		if err != nil {
@@ -125,7 +126,7 @@ func (c *Client) Site(ctx context.Context) (Site, error) {
 	base := aws.ToString(c.SFN.Options().BaseEndpoint)
 	at, err := url.Parse(base)
 	site := Site{URL: at, Transport: c.http.Transport, Sign: c.sign, Extras: true}
-	if c.place == endpoint {
+	if c.kind == endpoint {
 		site.Name = base
 	}
 	return site, err

@@ -35,7 +35,7 @@ const definition = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:
 
 var since = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// worker is a runner whose attempts print a line, wait for room, and end when they are stopped.
+// worker is a runner whose attempts print a line, are pending, and end when they are stopped. It sends to waits at each call of Run.
 type worker struct{ waits chan struct{} }
 
 func (w worker) Run(ctx context.Context, req *task.Request) task.Result {
@@ -48,7 +48,7 @@ func (w worker) Run(ctx context.Context, req *task.Request) task.Result {
 	return task.Result{Stopped: "killed"}
 }
 
-// owner keeps what only the owner of a state directory takes.
+// owner records what only the owner of a state directory receives.
 type owner struct {
 	secrets map[string]string
 	sources []snapshot.Source
@@ -79,7 +79,7 @@ func (o *owner) Name(_ string, sources []snapshot.Source) error {
 	return nil
 }
 
-// open is an engine in which what a former one left open rests until it is resumed, as commands open it. The caller closes it.
+// open opens an engine as commands do: it does not resume the open executions of an earlier engine. The caller closes it.
 func open(t *testing.T, fs vfs.FS, w worker) (*engine.Engine, *catalog.Catalog) {
 	t.Helper()
 	var cat *catalog.Catalog
@@ -106,7 +106,7 @@ func closeEngine(t *testing.T, eng *engine.Engine) {
 	}
 }
 
-// local serves a handler as the owner of a state directory does, for this process alone.
+// local returns a client of a handler that is served as by the owner of a state directory, within this process.
 func local(t *testing.T, h http.Handler) *client.Client {
 	t.Helper()
 	l, addr := home.ListenAlone("0.0.1")
@@ -126,7 +126,7 @@ func local(t *testing.T, h http.Handler) *client.Client {
 	return client.Local(addr)
 }
 
-// remote serves a handler at an endpoint; the caller has a key where id is not empty.
+// remote returns a client of a handler that is served at an endpoint. The client has a key if id is not empty.
 func remote(t *testing.T, h http.Handler, id, secret string) *client.Client {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -138,14 +138,14 @@ func remote(t *testing.T, h http.Handler, id, secret string) *client.Client {
 	return client.Endpoint(cfg, srv.URL)
 }
 
-// TestAgainstTheServer asks the real server everything about an execution, from its start to what its stop left.
+// TestAgainstTheServer calls all methods against the real server during the life of an execution: start, restart of the engine,
+// resume, stop.
 func TestAgainstTheServer(t *testing.T) {
 	keys := access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}
 	for name, via := range map[string]struct {
 		connect func(*testing.T, api.Config) *client.Client
-		// owner says that the client is the owner's.
-		owner  bool
-		origin string
+		owner   bool // connect returns a client of the owner
+		origin  string
 	}{
 		"owner": {connect: func(t *testing.T, c api.Config) *client.Client {
 			c.Owner = true
@@ -184,7 +184,7 @@ func TestAgainstTheServer(t *testing.T) {
 	}
 }
 
-// starts registers a machine twice, points an alias at a version and starts an execution.
+// starts registers two versions of a machine, points an alias at each, and starts an execution.
 func starts(t *testing.T, c *client.Client) (arn string) {
 	t.Helper()
 	ctx := t.Context()
@@ -198,14 +198,14 @@ func starts(t *testing.T, c *client.Client) (arn string) {
 	}
 	machine, err := c.MachineARN(ctx, "m")
 	if err != nil || machine+":2" != version {
-		t.Fatalf("the machine is %s: %v", machine, err)
+		t.Fatalf("machine %s: %v", machine, err)
 	}
 	if none, err := c.MachineARN(ctx, "n"); none != "" || err != nil {
-		t.Errorf("a machine that does not exist is %q, %v", none, err)
+		t.Errorf("a machine that does not exist: %q, %v", none, err)
 	}
 	for _, to := range []string{first, version} {
 		if alias, err := c.PointAlias(ctx, machine, to, "prod"); alias != machine+":prod" || err != nil {
-			t.Errorf("the alias is %s: %v", alias, err)
+			t.Errorf("alias %s: %v", alias, err)
 		}
 	}
 	arn, err = c.Start(ctx, "run", machine+":prod", "one", `{}`)
@@ -213,16 +213,16 @@ func starts(t *testing.T, c *client.Client) (arn string) {
 		t.Fatal(err)
 	}
 	if text, err := c.Definition(ctx, arn); text != definition || err != nil {
-		t.Errorf("the definition is %s: %v", text, err)
+		t.Errorf("definition %s: %v", text, err)
 	}
 	_, err = c.Start(ctx, "run", machine, "one", `{"other": 1}`)
 	if err == nil || !strings.HasPrefix(err.Error(), "start the run: ExecutionAlreadyExists: ") || !client.IsAnswer(err) || client.Refused(err) {
-		t.Errorf("a second execution of the name: %v", err)
+		t.Errorf("a second execution with the same name: %v", err)
 	}
 	return arn
 }
 
-// drives resumes an execution, and waits until its task waits.
+// drives resumes an execution, and waits until its task is pending.
 func drives(t *testing.T, c *client.Client, arn string, w worker) {
 	t.Helper()
 	for _, want := range []map[string]string{{arn: ""}, {}} {
@@ -237,20 +237,20 @@ func drives(t *testing.T, c *client.Client, arn string, w worker) {
 	<-w.waits
 }
 
-// describes asks about an execution whose task waits.
+// describes reads everything about an execution whose task is pending.
 func describes(t *testing.T, c *client.Client, arn, origin string) {
 	t.Helper()
 	ctx := t.Context()
 	about, err := c.Info(ctx)
 	if about.Name != "rayorch" || about.Version != "1.2.3" || len(about.Features) == 0 || err != nil {
-		t.Errorf("the server says %+v, %v", about, err)
+		t.Errorf("info: %+v, %v", about, err)
 	}
 	if err := c.Watch(ctx, arn, 0); err != nil {
 		t.Errorf("watch: %v", err)
 	}
 	logs, err := c.Logs(ctx, arn)
 	if len(logs) != 1 || logs[0].State != "T" || logs[0].Attempt != 1 || logs[0].Size != 6 || logs[0].Started.IsZero() || err != nil {
-		t.Fatalf("the logs are %+v, %v", logs, err)
+		t.Fatalf("logs: %+v, %v", logs, err)
 	}
 	for _, q := range []engine.LogQuery{{Task: logs[0].Task}, {Event: logs[0].Event}, {State: "T"}, {State: "T", Attempt: 1}} {
 		r, err := c.OpenLog(ctx, arn, q)
@@ -259,7 +259,7 @@ func describes(t *testing.T, c *client.Client, arn, origin string) {
 		}
 		text, err := io.ReadAll(r)
 		if string(text) != "hello\n" || errors.Join(err, r.Close()) != nil {
-			t.Errorf("the log %+v is %q, %v", q, text, err)
+			t.Errorf("log %+v: %q, %v", q, text, err)
 		}
 	}
 	if _, err := c.OpenLog(ctx, arn, engine.LogQuery{State: "T", Attempt: 2}); !errors.Is(err, engine.ErrNoLog) {
@@ -271,11 +271,11 @@ func describes(t *testing.T, c *client.Client, arn, origin string) {
 		t.Errorf("pending (%v):\n%s", err, diff)
 	}
 	if got, err := c.Origin(ctx, arn); got != origin || err != nil {
-		t.Errorf("the origin is %q, %v", got, err)
+		t.Errorf("origin: %q, %v", got, err)
 	}
 }
 
-// stops stops an execution and asks what became of its work.
+// stops stops an execution, waits for its cleanup, and reads the cleanup report.
 func stops(t *testing.T, c *client.Client, arn string) {
 	t.Helper()
 	ctx := t.Context()
@@ -291,11 +291,11 @@ func stops(t *testing.T, c *client.Client, arn string) {
 	done, err := c.CleanupReport(ctx, arn)
 	want := []engine.CleanupEntry{{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::process:run.sync", Outcome: "killed"}}
 	if diff := cmp.Diff(want, done, cmpopts.IgnoreFields(engine.CleanupEntry{}, "Time")); diff != "" || err != nil || done[0].Time.IsZero() {
-		t.Errorf("aftermath (%v):\n%s", err, diff)
+		t.Errorf("cleanup report (%v):\n%s", err, diff)
 	}
 }
 
-// ownersOnly calls what only the owner of a state directory takes: others are not asked.
+// ownersOnly calls the methods for paths that only the owner of a state directory has. Other servers get no such request.
 func ownersOnly(t *testing.T, c *client.Client, kept *owner, isOwner bool) {
 	t.Helper()
 	ctx := t.Context()
@@ -307,30 +307,30 @@ func ownersOnly(t *testing.T, c *client.Client, kept *owner, isOwner bool) {
 		t.Error(err)
 	}
 	if took := kept.secrets["TOKEN"] == "value" && len(kept.sources) == 1; took != isOwner {
-		t.Errorf("the owner took %v and %v", kept.secrets, kept.sources)
+		t.Errorf("the owner received %v and %v", kept.secrets, kept.sources)
 	}
 	all, err := c.Code(ctx, "arn")
 	users, err2 := c.CodeUsers(ctx)
 	if has := len(all) == 1 && all[0].Path == "/src" && len(users["_ray_pkg_1.zip"]) == 1; has != isOwner || errors.Join(err, err2) != nil {
-		t.Errorf("the code is %v, its users are %v: %v, %v", all, users, err, err2)
+		t.Errorf("code: %v, %v; users: %v, %v", all, err, users, err2)
 	}
 	link, err := c.ConsoleLink(ctx)
 	if has := strings.HasSuffix(link, "#/login/1"); has != isOwner || err != nil {
-		t.Errorf("the link is %q, %v", link, err)
+		t.Errorf("link: %q, %v", link, err)
 	}
 	if !isOwner {
 		return
 	}
-	// The owner's reason is the error: it is the same whether the owner is this process or another.
+	// The error is the owner's reason, whether the owner is this process or another.
 	if err := c.NameCode(ctx, "arn", []snapshot.Source{{Path: "relative"}}); err == nil || err.Error() != `the path "relative" must be absolute` {
 		t.Errorf("a relative path: %v", err)
 	}
-	if _, err := c.Left(ctx, "arn:none"); err == nil || strings.Contains(err.Error(), "the server answered") {
+	if _, err := c.Left(ctx, "arn:none"); err == nil || strings.Contains(err.Error(), "the server returned") {
 		t.Errorf("an execution that does not exist: %v", err)
 	}
 }
 
-// TestRefused recognises a wrong key, whichever part of the API is asked.
+// Refused recognizes a wrong key in the responses of actions and of rayorch's own paths.
 func TestRefused(t *testing.T) {
 	eng, cat := open(t, vfs.NewMem(), worker{})
 	defer closeEngine(t, eng)
@@ -338,20 +338,20 @@ func TestRefused(t *testing.T) {
 		Engine: eng, Catalog: cat, Logger: slog.New(slog.DiscardHandler), Keys: access.Keys{"AKID": {Secret: "secret", Role: access.Admin}},
 	}), "AKID", "wrong")
 	_, err := c.Left(t.Context(), "arn")
-	if !client.Refused(err) || err.Error() != "the server answered 401 Unauthorized to left" {
-		t.Errorf("one of our paths: %v", err)
+	if !client.Refused(err) || err.Error() != "the server returned 401 Unauthorized for /rayorch/v1/left" {
+		t.Errorf("own path: %v", err)
 	}
 	if _, err := c.MachineARN(t.Context(), "m"); !client.Refused(err) {
-		t.Errorf("an action: %v", err)
+		t.Errorf("action: %v", err)
 	}
 	var dial *net.OpError
 	_, err = client.Endpoint(aws.Config{}, "http://127.0.0.1:1").Left(t.Context(), "arn")
 	if !errors.As(err, &dial) || client.Refused(err) || client.IsAnswer(err) {
-		t.Errorf("a server out of reach: %v", err)
+		t.Errorf("unreachable server: %v", err)
 	}
 }
 
-// TestResume names executions in requests that a server accepts; no name means all executions.
+// Resume splits many executions into requests that a server accepts. Without executions, the request is for all of them.
 func TestResume(t *testing.T) {
 	var got [][]string
 	c := local(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

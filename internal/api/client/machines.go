@@ -10,25 +10,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// LocalRole is the role for the API where it requires one: a rayorch server does not assume it.
+// LocalRole is the role ARN in requests that require one. A rayorch server does not use it.
 const LocalRole = "arn:aws:iam::123456789012:role/rayorch"
 
 // Machine is a state machine to register.
 type Machine struct {
 	Name, Definition string
-	// Description is of the version that is published.
+	// Description describes the version that Register publishes.
 	Description string
 	Tags        []types.Tag
 }
 
-// Register creates or updates a state machine and returns the ARN of the version with the definition.
+// Register creates or updates a state machine, and returns the ARN of the version that has the definition.
 func (c *Client) Register(ctx context.Context, m Machine) (version string, err error) {
-	made, err := c.SFN.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
+	created, err := c.SFN.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
 		Name: aws.String(m.Name), Definition: aws.String(m.Definition), RoleArn: aws.String(LocalRole), Publish: true, Tags: m.Tags,
 		VersionDescription: text(m.Description),
 	})
 	if err == nil {
-		return c.madeVersion(ctx, made, m)
+		return c.createdVersion(ctx, created, m)
 	}
 	var exists *types.StateMachineAlreadyExists
 	if !errors.As(err, &exists) {
@@ -44,19 +44,20 @@ func (c *Client) Register(ctx context.Context, m Machine) (version string, err e
 	return c.update(ctx, arn, m)
 }
 
-// madeVersion is the version of the definition. If the machine already existed, CreateStateMachine returns the first version,
-// whatever the version of the current definition.
-func (c *Client) madeVersion(ctx context.Context, made *sfn.CreateStateMachineOutput, m Machine) (string, error) {
-	v, err := c.SFN.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: made.StateMachineVersionArn})
+// createdVersion returns the version that has the definition. If the machine already existed, CreateStateMachine returned its first
+// version, even if a later one has the current definition; then createdVersion updates the machine.
+func (c *Client) createdVersion(ctx context.Context, created *sfn.CreateStateMachineOutput, m Machine) (string, error) {
+	v, err := c.SFN.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: created.StateMachineVersionArn})
 	if err != nil {
 		return "", Wrap("register the pipeline", err)
 	}
 	if aws.ToString(v.Definition) == m.Definition {
-		return aws.ToString(made.StateMachineVersionArn), nil
+		return aws.ToString(created.StateMachineVersionArn), nil
 	}
-	return c.update(ctx, aws.ToString(made.StateMachineArn), m)
+	return c.update(ctx, aws.ToString(created.StateMachineArn), m)
 }
 
+// update changes the definition of a state machine and publishes a version. It returns the ARN of the version.
 func (c *Client) update(ctx context.Context, arn string, m Machine) (string, error) {
 	updated, err := c.SFN.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
 		StateMachineArn: aws.String(arn), Definition: aws.String(m.Definition), Publish: true, VersionDescription: text(m.Description),
@@ -70,7 +71,7 @@ func (c *Client) update(ctx context.Context, arn string, m Machine) (string, err
 // maxDescription is the longest description of a version that the API accepts.
 const maxDescription = 256
 
-// text is nil for an empty string: the API accepts no empty ones.
+// text returns nil for an empty string, which the API does not accept, and truncates long ones.
 func text(s string) *string {
 	if s == "" {
 		return nil
@@ -78,7 +79,7 @@ func text(s string) *string {
 	return aws.String(s[:min(len(s), maxDescription)])
 }
 
-// PointAlias makes an alias of a state machine name one version. It creates the alias if it does not exist.
+// PointAlias makes an alias of a state machine refer to one version. It creates the alias if it does not exist.
 func (c *Client) PointAlias(ctx context.Context, machine, version, alias string) (arn string, err error) {
 	route := []types.RoutingConfigurationListItem{{StateMachineVersionArn: aws.String(version), Weight: 100}}
 	out, err := c.SFN.CreateStateMachineAlias(ctx, &sfn.CreateStateMachineAliasInput{Name: aws.String(alias), RoutingConfiguration: route})
@@ -87,20 +88,20 @@ func (c *Client) PointAlias(ctx context.Context, machine, version, alias string)
 	}
 	var conflict *types.ConflictException
 	if !errors.As(err, &conflict) {
-		return "", Wrap("make the alias", err)
+		return "", Wrap("create the alias", err)
 	}
 	arn = machine + ":" + alias
 	_, err = c.SFN.UpdateStateMachineAlias(ctx, &sfn.UpdateStateMachineAliasInput{StateMachineAliasArn: aws.String(arn), RoutingConfiguration: route})
 	if err != nil {
-		return "", Wrap("move the alias", err)
+		return "", Wrap("update the alias", err)
 	}
 	return arn, nil
 }
 
-// errStop ends a walk over pages early.
+// errStop ends Machines early.
 var errStop = errors.New("stop")
 
-// Machines calls do for every state machine, until do fails.
+// Machines calls do for each state machine. It stops and returns the error if do returns one.
 func (c *Client) Machines(ctx context.Context, do func(types.StateMachineListItem) error) error {
 	pages := sfn.NewListStateMachinesPaginator(c.SFN, &sfn.ListStateMachinesInput{})
 	for pages.HasMorePages() {
@@ -117,7 +118,8 @@ func (c *Client) Machines(ctx context.Context, do func(types.StateMachineListIte
 	return nil
 }
 
-// MachineARN is the ARN of a state machine, "" if there is none of the name.
+// MachineARN returns the ARN of the state machine with a name, "" if there is none. Listing works for all servers; the ARN could not
+// be computed without knowing the account.
 func (c *Client) MachineARN(ctx context.Context, name string) (arn string, err error) {
 	err = c.Machines(ctx, func(m types.StateMachineListItem) error {
 		if aws.ToString(m.Name) != name {
@@ -132,7 +134,7 @@ func (c *Client) MachineARN(ctx context.Context, name string) (arn string, err e
 	return arn, err
 }
 
-// Start starts an execution. what is for the error: the run, or the execution.
+// Start starts an execution and returns its ARN. what is what the error calls it: "run" or "execution".
 func (c *Client) Start(ctx context.Context, what, machine, name, input string) (arn string, err error) {
 	x, err := c.SFN.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(input),
@@ -143,11 +145,11 @@ func (c *Client) Start(ctx context.Context, what, machine, name, input string) (
 	return aws.ToString(x.ExecutionArn), nil
 }
 
-// Definition is the definition that an execution runs.
+// Definition returns the definition that an execution runs.
 func (c *Client) Definition(ctx context.Context, arn string) (string, error) {
-	of, err := c.SFN.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
+	m, err := c.SFN.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
 	if err != nil {
 		return "", Wrap("describe the state machine of the execution", err)
 	}
-	return aws.ToString(of.Definition), nil
+	return aws.ToString(m.Definition), nil
 }

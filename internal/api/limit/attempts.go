@@ -13,34 +13,34 @@ import (
 	"time"
 )
 
-// Way is how a caller tries to prove who it is.
-type Way string
+// Method is an authentication method.
+type Method string
 
-// The ways in.
+// The authentication methods. The values are labels of metrics and fields of log lines.
 const (
-	Signature Way = "signature" // Signature Version 4
-	Password  Way = "password"  // Basic authentication
-	Form      Way = "form"      // the console's form
-	Link      Way = "link"      // a one-time token, of at least 128 random bits
+	Signature Method = "signature" // Signature Version 4
+	Password  Method = "password"  // Basic authentication
+	Form      Method = "form"      // the console's form
+	Link      Method = "link"      // a one-time token, of at least 128 random bits
 )
 
 const (
-	// After freeFailures failed attempts an address waits: firstWait, and twice as long after each further one, at most
-	// maxWait. An hour without a failed attempt clears it.
+	// After freeFailures failed attempts, an address must wait: firstWait, and twice as long after each further failure, at most
+	// maxWait. The count is reset after forgetAfter without a failure.
 	freeFailures = 5
 	firstWait    = time.Second
 	maxWait      = 5 * time.Minute
 	forgetAfter  = time.Hour
-	// knownFor is how long an address counts as known after a caller has authenticated from it.
+	// knownFor is how long an address is trusted (see Attempts) after a caller has authenticated from it.
 	knownFor = 24 * time.Hour
-	// maxAddresses bounds the table: the address that was quiet longest goes.
+	// maxAddresses is the size of the table of addresses. The least recently seen address is evicted.
 	maxAddresses = 10_000
 )
 
-// ErrWrong says that a credential is not right.
+// ErrWrong is the result of an attempt with a wrong credential.
 var ErrWrong = errors.New("the access key or its secret is wrong")
 
-// WaitError says that an address has failed too often.
+// WaitError is the result of an attempt from an address that must wait because of too many failures.
 type WaitError struct {
 	Address string
 	Wait    time.Duration
@@ -50,59 +50,60 @@ func (e *WaitError) Error() string {
 	return fmt.Sprintf("too many failed attempts from %s: wait %s", e.Address, e.Wait)
 }
 
-// Attempts bounds how fast one address can guess credentials. There is no lockout for all: an address that fails makes
-// nobody else wait.
+// Attempts limits how fast one address can guess credentials. Failures of one address never delay another address.
 //
-// An address that waits has its passwords refused without a look, right or wrong, or waiting would bound nothing. What
-// proves a credential by cryptography is looked at in two cases: a one-time token always, and a signature if the address
-// is loopback's or a caller has authenticated from it before. Such addresses are shared (users of one machine,
-// a NAT, a load balancer), and those who share them must not be able to lock the owner out. What this gives away is the
-// bound on guesses of signatures there; but whoever sees one signature can try secrets at home as fast as they like, so
-// that only the secret's length protects it: secrets are random or have at least 16 characters (rayorch serve refuses shorter ones).
+// While an address must wait, its passwords are rejected without a check, even correct ones: otherwise, waiting would not limit
+// guessing. Two kinds of attempts are checked even then: one-time tokens, and signatures from trusted addresses, which are
+// loopback and the addresses from which a caller has authenticated in the last 24 hours (knownFor). Several users can share such
+// an address (users of one machine, a NAT, a load balancer), and none of them must be able to lock the owner out. The price is
+// that signatures can be guessed there without a limit. This does not weaken them: anyone who sees one signature can test
+// secrets against it offline at any speed, so that only the length of the secret protects it. Secrets are random or have at
+// least 16 characters (rayorch serve rejects shorter ones).
 type Attempts struct {
 	now func() time.Time
 	log *slog.Logger
 
 	mu     sync.Mutex
 	by     map[netip.Prefix]*list.Element // of *address
-	recent *list.List                     // the one heard of last is in front
-	failed map[Way]int64
-	words  words
+	recent *list.List                     // of *address, the most recently seen first
+	failed map[Method]int64
+	lines  lineBudget
 }
 
-// address is what is known of one.
+// address is the record of an address or an IPv6 network.
 type address struct {
-	prefix        netip.Prefix
-	failures      int
-	failed, until time.Time
-	succeeded     time.Time
+	prefix    netip.Prefix
+	failures  int
+	failed    time.Time // the last failure
+	until     time.Time // when the wait ends
+	succeeded time.Time // the last success
 }
 
 func newAttempts(now func() time.Time, log *slog.Logger) *Attempts {
-	return &Attempts{now: now, log: log, by: map[netip.Prefix]*list.Element{}, recent: list.New(), failed: map[Way]int64{}}
+	return &Attempts{now: now, log: log, by: map[netip.Prefix]*list.Element{}, recent: list.New(), failed: map[Method]int64{}}
 }
 
-// Check compares a credential by proof, which must be quick and take the same time whatever is wrong. It gives nil,
-// ErrWrong, or a *WaitError. Attempts of all are checked one after the other, so that many at once are no way around it.
-func (a *Attempts) Check(r *http.Request, way Way, key string, proof func() bool) error {
+// Check verifies a credential with proof, which must be fast and take constant time. It returns nil, ErrWrong or a *WaitError.
+// Attempts of all addresses are checked one at a time, so that concurrent attempts cannot exceed the limit.
+func (a *Attempts) Check(r *http.Request, method Method, key string, proof func() bool) error {
 	from := addressOf(r.RemoteAddr)
 	a.mu.Lock()
 	at, now := a.address(from), a.now()
 	wait := at.until.Sub(now)
-	if (wait <= 0 || at.checkedAnyway(way, now)) && proof() {
+	if (wait <= 0 || at.checkedAnyway(method, now)) && proof() {
 		at.succeeded = now
 		a.mu.Unlock()
 		return nil
 	}
-	a.failed[way]++
-	if wait <= 0 { // or continued guessing would never end the wait of others at this address
+	a.failed[method]++
+	if wait <= 0 { // failures during the wait do not extend it: others may share the address
 		at.fail(now)
 	}
-	failures, left := at.failures, a.words.spend(now)
+	failures, unlogged := at.failures, a.lines.spend(now)
 	a.mu.Unlock()
-	if left >= 0 {
-		a.log.Warn("failed attempt to sign in", "address", host(r), "way", string(way), "key", shortened(key),
-			"failures", failures, "unlogged", left)
+	if unlogged >= 0 {
+		a.log.Warn("failed sign-in attempt", "address", host(r), "method", string(method), "key", shortened(key),
+			"failures", failures, "unlogged", unlogged)
 	}
 	if wait > 0 {
 		return &WaitError{host(r), max(time.Second, wait.Round(time.Second))}
@@ -110,8 +111,8 @@ func (a *Attempts) Check(r *http.Request, way Way, key string, proof func() bool
 	return ErrWrong
 }
 
-// Waits gives a *WaitError if an attempt would be refused without a check.
-func (a *Attempts) Waits(r *http.Request, way Way) error {
+// Waits returns a *WaitError if Check would reject an attempt without calling proof. It counts such an attempt as failed.
+func (a *Attempts) Waits(r *http.Request, method Method) error {
 	from := addressOf(r.RemoteAddr)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,21 +122,21 @@ func (a *Attempts) Waits(r *http.Request, way Way) error {
 	}
 	at, now := e.Value.(*address), a.now()
 	wait := at.until.Sub(now)
-	if wait <= 0 || at.checkedAnyway(way, now) {
+	if wait <= 0 || at.checkedAnyway(method, now) {
 		return nil
 	}
-	a.failed[way]++
+	a.failed[method]++
 	return &WaitError{host(r), max(time.Second, wait.Round(time.Second))}
 }
 
-// Failed counts the failed attempts, and those that were refused without a check, by method.
-func (a *Attempts) Failed() map[Way]int64 {
+// Failed returns the number of failed attempts by method, including those that were rejected without a check.
+func (a *Attempts) Failed() map[Method]int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.failed)
 }
 
-// address finds or makes an entry, as the latest.
+// address returns the record of an address, which it creates if necessary, as the most recently seen. The caller holds a.mu.
 func (a *Attempts) address(from netip.Prefix) *address {
 	e, there := a.by[from]
 	if there {
@@ -152,8 +153,9 @@ func (a *Attempts) address(from netip.Prefix) *address {
 	return at
 }
 
-func (at *address) checkedAnyway(way Way, now time.Time) bool {
-	switch way {
+// checkedAnyway reports whether an attempt is checked even while the address must wait.
+func (at *address) checkedAnyway(method Method, now time.Time) bool {
+	switch method {
 	case Link:
 		return true
 	case Signature:
@@ -163,6 +165,7 @@ func (at *address) checkedAnyway(way Way, now time.Time) bool {
 	return false
 }
 
+// fail counts a failure and sets the end of the wait.
 func (at *address) fail(now time.Time) {
 	if now.Sub(at.failed) > forgetAfter {
 		at.failures = 0
@@ -177,8 +180,8 @@ func (at *address) fail(now time.Time) {
 // loopback stands for all of a machine's own addresses: 127.0.0.0/8 has 16 million of them.
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
-// addressOf is whom a remote address belongs to, as far as one can tell: IPv6 users have a /64 at least. A socket without
-// addresses is of this machine.
+// addressOf returns the network that one client can be assumed to control: an IPv4 address, or an IPv6 /64, because
+// providers assign at least a /64 to each customer. An address that is not an IP address is a Unix socket's: loopback.
 func addressOf(remote string) netip.Prefix {
 	at, err := netip.ParseAddrPort(remote)
 	ip := at.Addr().Unmap().WithZone("")
@@ -189,11 +192,11 @@ func addressOf(remote string) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
-	prefix, _ := ip.Prefix(bits) // the bits are in range
+	prefix, _ := ip.Prefix(bits) // cannot fail: the bits are in range
 	return prefix
 }
 
-// host is the address as people read it.
+// host returns the client's IP address for messages.
 func host(r *http.Request) string {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host
@@ -201,7 +204,7 @@ func host(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// shortened bounds what a caller can write into the log.
+// shortened limits how much of the log a caller can fill with the id of a key.
 func shortened(key string) string {
 	const most = 64
 	if len(key) > most {
@@ -210,29 +213,30 @@ func shortened(key string) string {
 	return key
 }
 
-// words bounds the lines of the log: some at once, and then one in a while.
-type words struct {
+// lineBudget is a token bucket for log lines: maxLines in a burst, then one every lineEvery.
+type lineBudget struct {
 	left     int
 	filled   time.Time
-	unlogged int
+	unlogged int // lines suppressed since the last one that was logged
 }
 
 const (
-	maxWords  = 20
-	wordEvery = 5 * time.Second
+	maxLines  = 20
+	lineEvery = 5 * time.Second
 )
 
-// spend gives how many lines were left out since the last one, or -1 if this one is to be left out as well.
-func (w *words) spend(now time.Time) int {
-	if more := int(now.Sub(w.filled) / wordEvery); w.filled.IsZero() || more > 0 {
-		w.left, w.filled = min(maxWords, w.left+min(more, maxWords)), now
+// spend takes a line from the budget. It returns how many lines were suppressed since the last one, or -1 if this line must be
+// suppressed, too.
+func (b *lineBudget) spend(now time.Time) int {
+	if more := int(now.Sub(b.filled) / lineEvery); b.filled.IsZero() || more > 0 {
+		b.left, b.filled = min(maxLines, b.left+min(more, maxLines)), now
 	}
-	if w.left == 0 {
-		w.unlogged++
+	if b.left == 0 {
+		b.unlogged++
 		return -1
 	}
-	w.left--
-	unlogged := w.unlogged
-	w.unlogged = 0
+	b.left--
+	unlogged := b.unlogged
+	b.unlogged = 0
 	return unlogged
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// clock is one that a test sets.
+// clock is a clock that a test sets.
 type clock struct{ time.Time }
 
 func (c *clock) now() time.Time { return c.Time }
@@ -25,44 +25,44 @@ func from(address string) *http.Request {
 	return r
 }
 
-// attempt is what becomes of a credential, and whether it was looked at.
-func attempt(a *limit.Attempts, address string, way limit.Way, right bool) (result string, looked bool) {
-	err := a.Check(from(address), way, "id", func() bool { looked = true; return right })
+// attempt returns the result of an attempt, and whether the credential was checked.
+func attempt(a *limit.Attempts, address string, method limit.Method, right bool) (result string, checked bool) {
+	err := a.Check(from(address), method, "id", func() bool { checked = true; return right })
 	var wait *limit.WaitError
 	switch {
 	case err == nil:
-		return "ok", looked
+		return "ok", checked
 	case errors.As(err, &wait):
-		return wait.Wait.String(), looked
+		return wait.Wait.String(), checked
 	case errors.Is(err, limit.ErrWrong):
-		return "wrong", looked
+		return "wrong", checked
 	}
-	return err.Error(), looked
+	return err.Error(), checked
 }
 
-// An address that guesses on waits twice as long after each failed attempt, and its attempts are not looked at meanwhile.
+// The wait doubles with each failed attempt, and attempts during the wait are not checked.
 func TestBackoff(t *testing.T) {
 	at := &clock{time.Unix(1_700_000_000, 0)}
 	a := limit.New(limit.Config{Now: at.now, Logger: slog.New(slog.DiscardHandler)}).Attempts
 	const guesser = "192.0.2.1:5000"
-	for _, way := range []limit.Way{limit.Password, limit.Form, limit.Signature, limit.Password, limit.Form} { // they count together
-		if got, _ := attempt(a, guesser, way, false); got != "wrong" {
-			t.Fatalf("one of the first five: %s", got)
+	for _, method := range []limit.Method{limit.Password, limit.Form, limit.Signature, limit.Password, limit.Form} { // counted together
+		if got, _ := attempt(a, guesser, method, false); got != "wrong" {
+			t.Fatalf("one of the first five attempts: got %s, want wrong", got)
 		}
 	}
 	for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
 		want := time.Duration(seconds) * time.Second
-		for range 3 { // attempts while it waits do not make it wait longer
-			if got, looked := attempt(a, guesser, limit.Password, true); got != want.String() || looked {
-				t.Fatalf("got %s, looked at: %v, want a wait of %s", got, looked, want)
+		for range 3 { // attempts during the wait do not extend it
+			if got, checked := attempt(a, guesser, limit.Password, true); got != want.String() || checked {
+				t.Fatalf("got %s, checked: %v, want a wait of %s without a check", got, checked, want)
 			}
 		}
 		if err := a.Waits(from("192.0.2.1:6000"), limit.Signature); err == nil {
-			t.Error("a signature from an address that never proved anything is looked at")
+			t.Error("a signature from an address that has never authenticated is checked during the wait")
 		}
 		at.Time = at.Add(want)
-		if got, looked := attempt(a, guesser, limit.Password, false); got != "wrong" || !looked {
-			t.Fatalf("after the wait: %s, looked at: %v", got, looked)
+		if got, checked := attempt(a, guesser, limit.Password, false); got != "wrong" || !checked {
+			t.Fatalf("after the wait: got %s, checked: %v, want wrong, checked", got, checked)
 		}
 	}
 	at.Time = at.Add(2 * time.Hour)
@@ -70,11 +70,11 @@ func TestBackoff(t *testing.T) {
 		attempt(a, guesser, limit.Password, false)
 	}
 	if got, _ := attempt(a, guesser, limit.Password, true); got != "ok" {
-		t.Errorf("after two quiet hours four failed attempts make it wait: %s", got)
+		t.Errorf("four failures after two hours without one: got %s, want ok", got)
 	}
 }
 
-// fail makes an address wait.
+// fail makes enough failed attempts that the address must wait.
 func fail(a *limit.Attempts, address string) {
 	for range 8 {
 		attempt(a, address, limit.Password, false)
@@ -84,13 +84,13 @@ func fail(a *limit.Attempts, address string) {
 // Guesses from one address do not lock out callers at others.
 func TestNoLockoutForOthers(t *testing.T) {
 	a := limit.New(limit.Config{Logger: slog.New(slog.DiscardHandler)}).Attempts
-	attempt(a, "198.51.100.7:1", limit.Signature, true) // one that is shared
+	attempt(a, "198.51.100.7:1", limit.Signature, true) // a shared address: its owner has authenticated
 	for _, guesser := range []string{"127.0.0.1:1", "198.51.100.7:1", "192.0.2.1:1", "[2001:db8:1:2::1]:1"} {
 		fail(a, guesser)
 	}
 	for _, c := range []struct {
 		address string
-		way     limit.Way
+		method  limit.Method
 		want    bool
 	}{
 		{"192.0.2.2:1", limit.Password, true},
@@ -106,19 +106,19 @@ func TestNoLockoutForOthers(t *testing.T) {
 		{"198.51.100.7:2", limit.Signature, true},
 		{"198.51.100.7:2", limit.Form, false},
 	} {
-		if got, _ := attempt(a, c.address, c.way, true); (got == "ok") != c.want {
-			t.Errorf("the right %s from %s: %s", c.way, c.address, got)
+		if got, _ := attempt(a, c.address, c.method, true); (got == "ok") != c.want {
+			t.Errorf("correct %s from %s: got %s", c.method, c.address, got)
 		}
-		if err := a.Waits(from(c.address), c.way); (err == nil) != c.want {
-			t.Errorf("%s from %s: before it is looked at: %v", c.way, c.address, err)
+		if err := a.Waits(from(c.address), c.method); (err == nil) != c.want {
+			t.Errorf("Waits for %s from %s: %v", c.method, c.address, err)
 		}
 	}
-	if got, looked := attempt(a, "127.0.0.1:1", limit.Signature, false); got == "wrong" || !looked {
-		t.Errorf("a wrong signature of loopback: %s, looked at: %v", got, looked)
+	if got, checked := attempt(a, "127.0.0.1:1", limit.Signature, false); got == "wrong" || !checked {
+		t.Errorf("wrong signature from loopback: got %s, checked: %v, want a wait, checked", got, checked)
 	}
 }
 
-// The table of addresses does not grow with the number of attackers' addresses, and one that is used stays.
+// The table of addresses has a maximum size, and evicts the least recently seen address.
 func TestAddressesAreBounded(t *testing.T) {
 	at := &clock{time.Unix(1_700_000_000, 0)}
 	a := limit.New(limit.Config{Now: at.now, Logger: slog.New(slog.DiscardHandler)}).Attempts
@@ -131,14 +131,14 @@ func TestAddressesAreBounded(t *testing.T) {
 		}
 	}
 	if got, _ := attempt(a, "192.0.2.1:1", limit.Password, true); got != "ok" {
-		t.Errorf("the address that was quiet longest is kept: %s", got)
+		t.Errorf("the least recently seen address was not evicted: %s", got)
 	}
-	if got, looked := attempt(a, "192.0.2.2:1", limit.Password, true); looked {
-		t.Errorf("an address that guesses on is forgotten: %s", got)
+	if got, checked := attempt(a, "192.0.2.2:1", limit.Password, true); checked {
+		t.Errorf("an address that continues to guess was evicted: %s", got)
 	}
 }
 
-// Failed attempts are logged with what an operator needs, and cannot fill the log.
+// Failed attempts are logged with the address, method and key, but cannot fill the log.
 func TestFailedAttemptsAreLogged(t *testing.T) {
 	var text bytes.Buffer
 	at := &clock{time.Unix(1_700_000_000, 0)}
@@ -148,11 +148,11 @@ func TestFailedAttemptsAreLogged(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	if len(lines) != 20 || len(text.String()) > 10_000 {
-		t.Errorf("%d lines of %d bytes for 3,000 attempts", len(lines), text.Len())
+		t.Errorf("3,000 attempts logged %d lines, %d bytes", len(lines), text.Len())
 	}
-	for _, want := range []string{"address=192.0.2.1", "way=form", `key="root\nlevel=ERROR x`, "failures=1 "} {
+	for _, want := range []string{"address=192.0.2.1", "method=form", `key="root\nlevel=ERROR x`, "failures=1 "} {
 		if !strings.Contains(lines[0], want) {
-			t.Errorf("no %s in %s", want, lines[0])
+			t.Errorf("%s is missing in %s", want, lines[0])
 		}
 	}
 	text.Reset()
@@ -162,6 +162,6 @@ func TestFailedAttemptsAreLogged(t *testing.T) {
 		t.Errorf("a minute later: %s", text.String())
 	}
 	if got := a.Failed()[limit.Form]; got != 3001 {
-		t.Errorf("%d are counted", got)
+		t.Errorf("counted %d failures, want 3001", got)
 	}
 }

@@ -11,29 +11,30 @@ import (
 	"time"
 )
 
-// conns are a server's open connections. When there are too many, the server closes the oldest unauthenticated one of the
-// address that has the most of them: a health check finds room whatever one attacker holds. Authenticated callers leave some
-// room, so that there is always one to close.
+// conns are the open connections of a server. If there are too many, the server closes the oldest unauthenticated connection of
+// the address that has the most unauthenticated connections, so that one attacker cannot keep a health check from connecting.
+// Authenticated connections are limited to fewer than max: there is always an unauthenticated one to close.
 type conns struct {
 	max int
 
-	mu     sync.Mutex
-	open   map[*conn]struct{}
-	proven int
-	closed int64
-	number int64
+	mu            sync.Mutex
+	open          map[*conn]struct{}
+	authenticated int
+	closed        int64 // because there were too many
+	number        int64 // of the newest connection
 }
 
-// conn is one connection. Its fields but unread belong to conns.mu.
+// conn is a connection. conns.mu protects its fields, except unread.
 type conn struct {
 	net.Conn
-	all     *conns
-	address netip.Prefix
-	number  int64 // in the order of arrival
-	proven  bool
-	unread  atomic.Bool // a request's body was left unread
+	all           *conns
+	address       netip.Prefix
+	number        int64 // in the order of acceptance
+	authenticated bool
+	unread        atomic.Bool // a request's body was left unread
 }
 
+// listener wraps accepted connections in conn.
 type listener struct {
 	net.Listener
 	conns *conns
@@ -47,12 +48,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	return l.conns.add(c), nil
 }
 
+// add adds a connection. If there are too many, it closes another one.
 func (s *conns) add(c net.Conn) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out *conn
 	if len(s.open) >= s.max {
-		out = s.worst()
+		out = s.victim()
 	}
 	if out != nil {
 		s.closed++
@@ -60,52 +62,54 @@ func (s *conns) add(c net.Conn) *conn {
 		_ = out.Conn.Close()
 	}
 	s.number++
-	one := &conn{Conn: c, all: s, number: s.number, address: addressOf(c.RemoteAddr().String())}
-	s.open[one] = struct{}{}
-	return one
+	added := &conn{Conn: c, all: s, number: s.number, address: addressOf(c.RemoteAddr().String())}
+	s.open[added] = struct{}{}
+	return added
 }
 
-// worst is the connection to close.
-func (s *conns) worst() *conn {
+// victim returns the connection to close, nil if all are authenticated.
+func (s *conns) victim() *conn {
 	held := map[netip.Prefix]int{}
 	for c := range s.open {
-		if !c.proven {
+		if !c.authenticated {
 			held[c.address]++
 		}
 	}
-	var worst *conn
+	var victim *conn
 	for c := range s.open {
-		if !c.proven && (worst == nil || cmp.Or(cmp.Compare(held[worst.address], held[c.address]), cmp.Compare(c.number, worst.number)) < 0) {
-			worst = c
+		if !c.authenticated && (victim == nil || cmp.Or(cmp.Compare(held[victim.address], held[c.address]), cmp.Compare(c.number, victim.number)) < 0) {
+			victim = c
 		}
 	}
-	return worst
+	return victim
 }
 
+// forget removes a connection from the counts. It can be called several times. The caller holds s.mu.
 func (s *conns) forget(c *conn) {
 	if _, there := s.open[c]; there {
 		delete(s.open, c)
-		if c.proven {
-			s.proven--
+		if c.authenticated {
+			s.authenticated--
 		}
 	}
 }
 
-// prove reports whether there is room for one more authenticated caller.
-func (s *conns) prove(c *conn) bool {
+// markAuthenticated marks a connection. It returns false if there are too many authenticated connections, or if the connection
+// has been closed.
+func (s *conns) markAuthenticated(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, there := s.open[c]
 	switch {
 	case !there:
 		return false
-	case c.proven:
+	case c.authenticated:
 		return true
-	case s.proven >= s.max-min(reserved, s.max/2):
+	case s.authenticated >= s.max-min(reserved, s.max/2):
 		return false
 	}
-	c.proven = true
-	s.proven++
+	c.authenticated = true
+	s.authenticated++
 	return true
 }
 
@@ -115,7 +119,7 @@ func (s *conns) usage() (open, closed int64) {
 	return int64(len(s.open)), s.closed
 }
 
-// Write sets a deadline for what it writes alone.
+// Write sets a new deadline for each write, so that a response can stream for hours but a client must keep reading.
 func (c *conn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return 0, err
@@ -123,11 +127,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// lingerTime is what net/http itself waits in such a case.
+// lingerTime is as long as net/http itself waits before it closes a connection with unread data.
 const lingerTime = 500 * time.Millisecond
 
-// Close lets the peer read the answer first if the peer still sends: closing with unread data in the buffer resets the
-// connection, and the answer is lost.
+// Close closes the connection. If the client is still sending a body, Close first gives it time to read the answer: closing a
+// connection with unread data resets it, and the client could lose the answer.
 func (c *conn) Close() error {
 	if c.unread.Load() && c.CloseWrite() == nil {
 		time.Sleep(lingerTime)
@@ -138,7 +142,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the sending side, which net/http and crypto/tls look for.
+// CloseWrite closes the sending side. net/http and crypto/tls look for this method.
 func (c *conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
@@ -146,8 +150,10 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// connKey is the context key of a request's *conn.
 type connKey struct{}
 
+// withConn is the http.Server's ConnContext: it makes the connection available to handlers.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	if inner, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
 		c = inner.NetConn()
@@ -158,9 +164,10 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Prove records that the caller of a request has authenticated: its connection is not closed in favor of others. It is
-// false if there are too many such connections: the request must be refused.
-func Prove(ctx context.Context) bool {
+// MarkAuthenticated records that the caller of a request has authenticated, so that its connection is not closed in favor of
+// others. It returns false if there are too many authenticated connections: the request must be rejected with 503. A request
+// that did not arrive through Limits.Listener (the owner's socket) has no limit.
+func MarkAuthenticated(ctx context.Context) bool {
 	c, ok := ctx.Value(connKey{}).(*conn)
-	return !ok || c.all.prove(c)
+	return !ok || c.all.markAuthenticated(c)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// peer is one end of a connection that claims an address.
+// peer is a connection with the given remote address.
 type peer struct {
 	net.Conn
 	address string
@@ -24,7 +24,7 @@ type address string
 func (a address) Network() string { return "tcp" }
 func (a address) String() string  { return string(a) }
 
-// pipes is a listener of connections within the process.
+// pipes is a listener for in-memory connections.
 type pipes struct{ come chan net.Conn }
 
 func (l pipes) Accept() (net.Conn, error) {
@@ -38,7 +38,7 @@ func (l pipes) Accept() (net.Conn, error) {
 func (l pipes) Close() error   { return nil }
 func (l pipes) Addr() net.Addr { return address("server") }
 
-// dial gives the client's end.
+// dial returns the client's end of a new connection.
 func (l pipes) dial(from string) net.Conn {
 	client, server := net.Pipe()
 	l.come <- peer{server, from}
@@ -50,8 +50,8 @@ func isClosed(c net.Conn) bool {
 	return err != nil
 }
 
-// ask sends a request and gives the status line, empty if the connection ends.
-func ask(c net.Conn, path string) string {
+// request sends a request and returns the status line, or "" if the connection is closed.
+func request(c net.Conn, path string) string {
 	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 		return ""
 	}
@@ -61,8 +61,8 @@ func ask(c net.Conn, path string) string {
 	return line
 }
 
-// One attacker, or one caller with a key, may open as many connections as it likes: health checks are answered, and callers
-// that have authenticated keep their connections.
+// However many connections one attacker or one caller with a key opens, health checks are answered, and authenticated callers
+// keep their connections.
 func TestConnections(t *testing.T) {
 	const most = 40
 	limits := limit.New(limit.Config{Conns: most})
@@ -70,7 +70,7 @@ func TestConnections(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /follow", func(w http.ResponseWriter, r *http.Request) {
-		if !limit.Prove(r.Context()) {
+		if !limit.MarkAuthenticated(r.Context()) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -89,46 +89,46 @@ func TestConnections(t *testing.T) {
 	}()
 
 	owner := l.dial("192.0.2.9:1")
-	if got := ask(owner, "/follow"); got != "HTTP/1.1 200 OK" {
+	if got := request(owner, "/follow"); got != "HTTP/1.1 200 OK" {
 		t.Fatalf("got %q", got)
 	}
-	other := l.dial("198.51.100.1:1") // that sends nothing either, and came first
+	other := l.dial("198.51.100.1:1") // older than the attacker's connections, and also unauthenticated
 	first := l.dial("192.0.2.1:1")
 	for range 3 * most {
 		l.dial("192.0.2.1:1")
 	}
 	if !isClosed(first) {
-		t.Error("the attacker's oldest connection is open")
+		t.Error("the attacker's oldest connection is still open")
 	}
 	for range 5 {
-		if got := ask(l.dial("192.0.2.2:1"), "/healthz"); got != "HTTP/1.1 200 OK" {
-			t.Errorf("a health check among the attacker's connections: %q", got)
+		if got := request(l.dial("192.0.2.2:1"), "/healthz"); got != "HTTP/1.1 200 OK" {
+			t.Errorf("health check during the attack: %q", got)
 		}
 	}
-	if got := ask(other, "/healthz"); got != "HTTP/1.1 200 OK" {
-		t.Errorf("somebody else's connection: %q", got)
+	if got := request(other, "/healthz"); got != "HTTP/1.1 200 OK" {
+		t.Errorf("connection from another address: %q", got)
 	}
 	if u := limits.Usage(); u.Conns > most || u.ConnsClosed < 2*most {
 		t.Errorf("counted %+v", u)
 	}
 
 	refused := 0
-	for range 2 * most { // the same with a key
-		if got := ask(l.dial("192.0.2.3:1"), "/follow"); strings.Contains(got, "503") {
+	for range 2 * most { // the same with authenticated connections
+		if got := request(l.dial("192.0.2.3:1"), "/follow"); strings.Contains(got, "503") {
 			refused++
 		}
 	}
 	if refused < most {
-		t.Errorf("%d of %d were refused", refused, 2*most)
+		t.Errorf("%d of %d authenticated connections were rejected, want at least %d", refused, 2*most, most)
 	}
-	if got := ask(l.dial("192.0.2.2:1"), "/healthz"); got != "HTTP/1.1 200 OK" {
-		t.Errorf("a health check among followers: %q", got)
+	if got := request(l.dial("192.0.2.2:1"), "/healthz"); got != "HTTP/1.1 200 OK" {
+		t.Errorf("health check among authenticated connections: %q", got)
 	}
 }
 
-// A request without a connection of a Listener is a test's, or the socket's.
-func TestProveWithoutLimits(t *testing.T) {
-	if !limit.Prove(httptest.NewRequest(http.MethodGet, "/", nil).Context()) {
-		t.Error("refused")
+// A request without a connection of Limits.Listener comes over the owner's socket: it is not limited.
+func TestMarkAuthenticatedWithoutListener(t *testing.T) {
+	if !limit.MarkAuthenticated(httptest.NewRequest(http.MethodGet, "/", nil).Context()) {
+		t.Error("rejected")
 	}
 }

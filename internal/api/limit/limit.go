@@ -1,6 +1,6 @@
-// Package limit bounds what a server spends on unauthenticated callers: connections, bytes of request bodies, and failed
-// attempts to sign in. It does not decide which callers are allowed: internal/api and internal/view/console check
-// credentials and report here.
+// Package limit limits the resources that a server spends on unauthenticated callers: connections, bytes of request bodies, and
+// failed sign-in attempts. It does not decide which callers are allowed: internal/api and internal/view/console check
+// credentials and report the results to this package.
 package limit
 
 import (
@@ -11,46 +11,46 @@ import (
 )
 
 const (
-	// MaxConns is how many connections a server has open at a time.
+	// MaxConns is the number of connections that a server has open at the same time.
 	MaxConns = 1000
-	// reserved connections are only for unauthenticated callers, such as health checks.
+	// reserved is the number of connections that only unauthenticated callers can use, such as health checks.
 	reserved = 16
-	// FreeBody is what every request's body may hold without counting: small requests never wait for large ones.
+	// FreeBody is the number of bytes of each body that do not count toward MaxBodies: small requests never wait for large ones.
 	FreeBody = 16 << 10
-	// MaxBodies is what the bodies of all requests may hold together beyond that.
+	// MaxBodies is the number of bytes that the bodies of all requests can use together.
 	MaxBodies = 32 << 20
-	// bodyTime is how long a body may take to arrive.
+	// bodyTime is the time limit for receiving a body.
 	bodyTime = 30 * time.Second
-	// bodyWait is how long a body waits for others to be done.
+	// bodyWait is how long a body waits for the memory that other bodies use.
 	bodyWait = 2 * time.Second
-	// headerTime bounds the TLS handshake, and the header of a request.
+	// headerTime is the time limit for the TLS handshake, and for receiving the header of a request.
 	headerTime = 10 * time.Second
-	// writeTime bounds one write: a stream may go on for hours, but its reader must take what is sent.
+	// writeTime is the time limit for one write. A stream can take hours, but its client must keep reading.
 	writeTime = time.Minute
-	idleTime  = 2 * time.Minute
-	maxHeader = 32 << 10
+	idleTime  = 2 * time.Minute // between requests on a connection
+	maxHeader = 32 << 10        // bytes
 )
 
-// Config is what New needs; the zero value is fine.
+// Config configures Limits. The zero value is valid.
 type Config struct {
-	// Conns is how many connections may be open. Defaults to MaxConns.
+	// Conns is the maximum number of open connections. Defaults to MaxConns.
 	Conns int
-	// Bodies is how many bytes the bodies of requests may hold together. Defaults to MaxBodies.
+	// Bodies is the maximum number of bytes that request bodies use together. Defaults to MaxBodies.
 	Bodies int64
-	// Now is the clock of failed attempts. Defaults to time.Now.
+	// Now is the clock for failed attempts. Defaults to time.Now.
 	Now func() time.Time
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Limits are the bounds of one server.
+// Limits are the limits of one server. All methods are safe for concurrent use.
 type Limits struct {
 	Attempts *Attempts
 	conns    *conns
 	bodies   *bodies
 }
 
-// New makes the limits of one server.
+// New returns the limits of one server.
 func New(c Config) *Limits {
 	if c.Conns == 0 {
 		c.Conns = MaxConns
@@ -71,11 +71,11 @@ func New(c Config) *Limits {
 	}
 }
 
-// Listener counts the connections of a listener. It must be below TLS, so that a handshake counts as well.
-func (l *Limits) Listener(of net.Listener) net.Listener { return &listener{of, l.conns} }
+// Listener wraps a listener to limit its connections. Put it below TLS, so that connections in a handshake count as well.
+func (l *Limits) Listener(inner net.Listener) net.Listener { return &listener{inner, l.conns} }
 
-// Server is an http.Server for connections of l.Listener. Only reading and single writes have deadlines: an answer may
-// stream.
+// Server returns an http.Server for connections of l.Listener. It has time limits for reading and for single writes, but none
+// for a response as a whole, because responses can be streams.
 func (l *Limits) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: l.bodies.handler(h), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
@@ -83,13 +83,13 @@ func (l *Limits) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Usage is what the limits count at the moment, and what they have refused.
+// Usage is the current use of the limited resources, and how often a limit was exceeded.
 type Usage struct {
 	Conns, BodyBytes           int64 // now
 	ConnsClosed, BodiesRefused int64 // since the start
 }
 
-// Usage reads the counts.
+// Usage returns the current counts.
 func (l *Limits) Usage() Usage {
 	var u Usage
 	u.Conns, u.ConnsClosed = l.conns.usage()

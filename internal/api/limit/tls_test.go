@@ -9,13 +9,13 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// Connections are told apart below TLS as well: with four, two are for authenticated callers.
+// Connections are limited with TLS as well: of four, two are reserved for unauthenticated callers.
 func TestTLS(t *testing.T) {
 	limits := limit.New(limit.Config{Conns: 4})
 	stay := make(chan struct{})
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = limits.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !limit.Prove(r.Context()) {
+		if !limit.MarkAuthenticated(r.Context()) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -33,7 +33,7 @@ func TestTLS(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = resp.Body.Close() })
 		if resp.StatusCode != want {
-			t.Errorf("connection %d: %d, want %d", i, resp.StatusCode, want)
+			t.Errorf("connection %d: got %d, want %d", i, resp.StatusCode, want)
 		}
 		if want == http.StatusServiceUnavailable {
 			_, _ = io.Copy(io.Discard, resp.Body)

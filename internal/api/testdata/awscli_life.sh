@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# A state machine's life through the AWS CLI, whose path is $1.
+# Creates, runs and deletes a state machine with the AWS CLI, whose path is $1.
 set -eu
 sfn() { "$aws" --cli-connect-timeout 300 --cli-read-timeout 300 stepfunctions "$@"; }
 aws=$1

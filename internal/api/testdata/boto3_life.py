@@ -1,4 +1,4 @@
-"""The life of a state machine through boto3: every action group once. Prints ok."""
+"""Call each group of actions once through boto3, and print ok."""
 import json
 import time
 
@@ -18,7 +18,7 @@ def refused(code, call, **params):
     except ClientError as error:
         assert error.response["Error"]["Code"] == code, error
         return
-    raise AssertionError("no " + code)
+    raise AssertionError("no error, want " + code)
 
 
 def ended(arn):
@@ -27,13 +27,13 @@ def ended(arn):
         if description["status"] != "RUNNING":
             return description
         time.sleep(0.05)
-    raise AssertionError(arn + " goes on: " + description["status"])
+    raise AssertionError(arn + " has not ended: " + description["status"])
 
 
 def machines():
-    made = sfn.create_state_machine(name="m", definition=PASS, roleArn=ROLE, publish=True, tags=[{"key": "a", "value": "b"}])
-    arn = made["stateMachineArn"]
-    assert made["stateMachineVersionArn"] == arn + ":1"
+    created = sfn.create_state_machine(name="m", definition=PASS, roleArn=ROLE, publish=True, tags=[{"key": "a", "value": "b"}])
+    arn = created["stateMachineArn"]
+    assert created["stateMachineVersionArn"] == arn + ":1"
     assert sfn.describe_state_machine(stateMachineArn=arn)["definition"] == PASS
     alias = sfn.create_state_machine_alias(
         name="live", routingConfiguration=[{"stateMachineVersionArn": arn + ":1", "weight": 100}]
@@ -79,23 +79,23 @@ def callbacks():
 
 
 def same_second():
-    """Calls that look alike get one signature within a second: AWS starts an execution for each."""
+    """Identical calls in the same second have the same signature. As on AWS, each starts an execution."""
     signatures, runs = [], []
 
     def note(request, **_):
         signatures.append(request.headers["Authorization"])
 
-    # A user's default region may be another one than the server's.
-    abroad = boto3.client("stepfunctions", region_name="eu-central-1", config=Config(connect_timeout=300, read_timeout=300))
-    arn = abroad.create_state_machine(name="alike", definition=PASS, roleArn=ROLE)["stateMachineArn"]
-    abroad.meta.events.register("before-send.sfn.StartExecution", note)
+    # The client's default region may differ from the server's.
+    other_region = boto3.client("stepfunctions", region_name="eu-central-1", config=Config(connect_timeout=300, read_timeout=300))
+    arn = other_region.create_state_machine(name="alike", definition=PASS, roleArn=ROLE)["stateMachineArn"]
+    other_region.meta.events.register("before-send.sfn.StartExecution", note)
     for _ in range(200):
-        runs.append(abroad.start_execution(stateMachineArn=arn)["executionArn"])
+        runs.append(other_region.start_execution(stateMachineArn=arn)["executionArn"])
         if len(set(signatures)) < len(signatures) and len(runs) >= 5:
             break
     assert len(set(signatures)) < len(signatures), signatures
     assert len(set(runs)) == len(runs), runs
-    abroad.delete_state_machine(stateMachineArn=arn)
+    other_region.delete_state_machine(stateMachineArn=arn)
 
 
 def the_rest(arn):
@@ -112,9 +112,9 @@ def the_rest(arn):
     refused("StateMachineDoesNotExist", sfn.start_execution, stateMachineArn=arn)
 
 
-made = machines()
-stopping(made)
+machine = machines()
+stopping(machine)
 callbacks()
 same_second()
-the_rest(made)
+the_rest(machine)
 print("ok")

@@ -17,7 +17,7 @@ import (
 //go:embed assets
 var files embed.FS
 
-// asset is a file as it is sent.
+// asset is an embedded file, with its URL path, content type, ETag, and content.
 type asset struct {
 	path, kind, tag string
 	plain, zipped   []byte
@@ -28,7 +28,7 @@ var kinds = map[string]string{
 	".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
 }
 
-// loadAssets compresses the files once a process: a server sends them many times.
+// loadAssets compresses the files once per process.
 var loadAssets = sync.OnceValue(func() []*asset {
 	var all []*asset
 	err := fs.WalkDir(files, "assets", func(name string, d fs.DirEntry, err error) error {
@@ -43,11 +43,12 @@ var loadAssets = sync.OnceValue(func() []*asset {
 		return nil
 	})
 	if err != nil {
-		panic(fmt.Sprintf("files that are built in cannot be read: %v", err)) // a broken build, no input's fault
+		panic(fmt.Sprintf("read the embedded files: %v", err)) // the build is broken
 	}
 	return all
 })
 
+// newAsset returns a file with its compressed content. Its ETag is a hash of the content.
 func newAsset(at string, data []byte) *asset {
 	sum := sha256.Sum256(data)
 	a := &asset{path: at, kind: kinds[path.Ext(at)], tag: `"` + hex.EncodeToString(sum[:8]) + `"`, plain: data}
@@ -55,15 +56,15 @@ func newAsset(at string, data []byte) *asset {
 		a.path = "/console/{$}"
 	}
 	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a right one
-	_, _ = z.Write(data)                                  // a buffer takes everything
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // fails only for an invalid level
+	_, _ = z.Write(data)                                  // a bytes.Buffer never fails
 	_ = z.Close()
 	a.zipped = b.Bytes()
 	return a
 }
 
-// ServeHTTP sends the file, or says that the browser's copy is still good: names stay the same from release to release,
-// so that a browser has to ask.
+// ServeHTTP sends the file, or 304 if the browser has the current version. Browsers must revalidate (no-cache), because the names of files
+// do not change between releases.
 func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Etag", a.tag)
@@ -80,5 +81,5 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		data = a.zipped
 	}
 	h.Set("Content-Length", fmt.Sprint(len(data)))
-	_, _ = w.Write(data) // the client is gone when this fails
+	_, _ = w.Write(data) // fails only if the client has disconnected
 }

@@ -1,7 +1,8 @@
-// Package console serves the pages that a browser shows: files that are built into the binary, signing in, and the
-// layout of a definition's graph. The pages speak the Step Functions API themselves, and /rayorch/v1/ where a server of
-// ours answers it; whoever wires this package says where those requests go. In front of an API elsewhere, it folds the
-// executions that are watched (internal/view/progress/live). It keeps nothing else but the browsers that signed in.
+// Package console serves the web console: files that are embedded in the binary, sign-in, and the layout of a definition's graph. The pages
+// themselves call the Step Functions API, and /rayorch/v1/ if the server has it. The caller of this package routes these requests: to the
+// API in the same process, or with Console.Front to an API elsewhere. In front of AWS, or of an earlier release, the console also computes
+// the views of the executions that browsers watch (internal/view/progress/live). Its only other state is the sessions of browsers and the
+// tokens of links.
 package console
 
 import (
@@ -16,23 +17,23 @@ import (
 	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
-// Config is what New needs; the zero value is a console that links alone sign in at.
+// Config configures a Console. With the zero value, browsers can sign in only with links.
 type Config struct {
-	// Keys are the access keys with which one may sign in. Defaults to none.
+	// Keys are the access keys with which users can sign in. Defaults to none.
 	Keys access.Keys
-	// Open lets everybody in who can reach the console, as if they had signed in with a key of the role admin.
+	// Open gives everybody who can reach the console the role admin, without sign-in.
 	Open bool
-	// Where is what the pages show as the place that executions run in, such as "AWS us-east-1". Defaults to nothing.
+	// Where is the name of the API in the pages, such as "AWS us-east-1". Defaults to none.
 	Where string
-	// Version is rayorch's.
+	// Version is the release of rayorch.
 	Version string
-	// Limits count failed attempts to sign in. Defaults to limits of the console's own.
+	// Limits count failed sign-in attempts. Defaults to new limits for this console alone.
 	Limits *limit.Limits
-	// Now is the clock, by which sessions end. Defaults to time.Now.
+	// Now is the clock for the expiry of sessions and links. Defaults to time.Now.
 	Now func() time.Time
 }
 
-// Console answers what is below /console/.
+// Console is the http.Handler for paths below /console/.
 type Console struct {
 	cfg      Config
 	mux      *http.ServeMux
@@ -40,7 +41,7 @@ type Console struct {
 	tokens   *tokens
 }
 
-// New makes a console.
+// New returns a console.
 func New(c Config) *Console {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -58,9 +59,9 @@ func New(c Config) *Console {
 	return con
 }
 
-// endpoints are what the console answers besides its files; docs/serve.md documents each.
+// endpoints are the console's endpoints in addition to its files. docs/serve.md documents all of them.
 var endpoints = []struct {
-	pattern string // of http.ServeMux
+	pattern string // for http.ServeMux
 	serve   func(*Console, http.ResponseWriter, *http.Request)
 }{
 	{"GET /console/start", (*Console).start},
@@ -70,11 +71,11 @@ var endpoints = []struct {
 	{"POST /console/layout", (*Console).layout},
 }
 
-// policy lets a page load what this server gives and nothing else, run no script that stands in it, and be in no frame.
+// policy is the Content-Security-Policy. Pages can load only files of this server, cannot run inline scripts, and cannot be in a frame.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// protect sets the headers that keep a page to itself.
+// protect sets the security headers of all responses.
 func protect(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -85,14 +86,13 @@ func protect(h http.Header) {
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
 }
 
-// ServeHTTP answers a request below /console/.
+// ServeHTTP responds to requests below /console/.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	protect(w.Header())
 	c.mux.ServeHTTP(w, r)
 }
 
-// start tells a page what it needs to know before anything else: whether one has to sign in, whether there are keys to do so,
-// and what one may do.
+// start returns what a page needs first: whether the user must sign in, whether this is possible with a key, and the user's role.
 func (c *Console) start(w http.ResponseWriter, r *http.Request) {
 	caller, signedIn := c.Caller(r)
 	answer(w, map[string]any{
@@ -104,14 +104,13 @@ func (c *Console) start(w http.ResponseWriter, r *http.Request) {
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(v) // the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(v) // fails only if the client has disconnected
 }
 
-// maxDefinition is what AWS takes, and room to spare.
+// maxDefinition is the maximum size of a definition in bytes. AWS's limit is 1 MiB.
 const maxDefinition = 2 << 20
 
-// layout answers a definition with the places of its states. It computes something for the caller, so it wants to know
-// the caller like everything else.
+// layout returns the layout of a definition's graph. It needs a session, so that nobody else can make the server compute.
 func (c *Console) layout(w http.ResponseWriter, r *http.Request) {
 	if _, signedIn := c.Caller(r); !signedIn {
 		http.Error(w, "sign in first", http.StatusUnauthorized)
@@ -120,11 +119,11 @@ func (c *Console) layout(w http.ResponseWriter, r *http.Request) {
 	definition, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDefinition))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		http.Error(w, "the definition is too large to draw", http.StatusRequestEntityTooLarge)
+		http.Error(w, "the definition is larger than 2 MiB", http.StatusRequestEntityTooLarge)
 		return
 	}
 	if err != nil {
-		return // the client is gone
+		return // the client has disconnected
 	}
 	placed, err := graph.PlaceDefinition(definition)
 	if err != nil {

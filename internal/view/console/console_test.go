@@ -16,8 +16,8 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
-// ask sends a request to a handler; headers come as name and value in turn.
-func ask(t *testing.T, to http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+// send sends a request to a handler. headers alternate between names and values.
+func send(t *testing.T, to http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080"+path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
@@ -28,8 +28,7 @@ func ask(t *testing.T, to http.Handler, method, path, body string, headers ...st
 	return w
 }
 
-// TestAssets sends every file as a browser asks for it: compressed, with headers that keep the page to itself, and not
-// again when the browser has it. All of them together stay below 200 kB.
+// Files are sent compressed, with security headers, and not again if the browser has them. All files together have at most 200 kB.
 func TestAssets(t *testing.T) {
 	con, total := console.New(console.Config{Open: true}), 0
 	err := filepath.WalkDir("assets", func(name string, d fs.DirEntry, err error) error {
@@ -40,14 +39,14 @@ func TestAssets(t *testing.T) {
 		if d.Name() == "index.html" {
 			path = "/console/"
 		}
-		w := ask(t, con, http.MethodGet, path, "", "Accept-Encoding", "gzip, br")
+		w := send(t, con, http.MethodGet, path, "", "Accept-Encoding", "gzip, br")
 		total += w.Body.Len()
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") == "" || w.Header().Get("Content-Encoding") != "gzip" {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
 		policy := w.Header().Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: the headers are %v", path, w.Header())
+			t.Errorf("%s: headers: %v", path, w.Header())
 		}
 		z, err := gzip.NewReader(w.Body)
 		if err != nil {
@@ -61,12 +60,12 @@ func TestAssets(t *testing.T) {
 		if string(got) != string(want) {
 			t.Errorf("%s: the file differs", path)
 		}
-		plain := ask(t, con, http.MethodGet, path, "")
+		plain := send(t, con, http.MethodGet, path, "")
 		if plain.Body.String() != string(want) {
-			t.Errorf("%s: without compression the file differs", path)
+			t.Errorf("%s: the uncompressed file differs", path)
 		}
-		if again := ask(t, con, http.MethodGet, path, "", "If-None-Match", w.Header().Get("Etag")); again.Code != http.StatusNotModified || again.Body.Len() > 0 {
-			t.Errorf("%s: again: %d, %d bytes", path, again.Code, again.Body.Len())
+		if again := send(t, con, http.MethodGet, path, "", "If-None-Match", w.Header().Get("Etag")); again.Code != http.StatusNotModified || again.Body.Len() > 0 {
+			t.Errorf("%s, with If-None-Match: %d, %d bytes", path, again.Code, again.Body.Len())
 		}
 		return err
 	})
@@ -75,14 +74,14 @@ func TestAssets(t *testing.T) {
 	}
 	t.Logf("all files: %d bytes compressed", total)
 	if total > 200_000 || total == 0 {
-		t.Errorf("all files are %d bytes", total)
+		t.Errorf("all files: %d bytes compressed, want at most 200,000", total)
 	}
-	if w := ask(t, con, http.MethodGet, "/console/nothing.js", ""); w.Code != http.StatusNotFound {
-		t.Errorf("a file that is not there: %d", w.Code)
+	if w := send(t, con, http.MethodGet, "/console/nothing.js", ""); w.Code != http.StatusNotFound {
+		t.Errorf("file that does not exist: %d", w.Code)
 	}
 }
 
-// TestNoMarkupFromText holds the scripts to building pages from text nodes: what a job says can then be no markup.
+// The scripts do not use functions that parse markup, so that the output of a job cannot become part of the page.
 func TestNoMarkupFromText(t *testing.T) {
 	never := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|setHTML|srcdoc|https?://`)
 	known := strings.NewReplacer("http://www.w3.org/2000/svg", "")
@@ -96,7 +95,7 @@ func TestNoMarkupFromText(t *testing.T) {
 			t.Fatal(err)
 		}
 		if found := never.FindString(known.Replace(string(text))); found != "" {
-			t.Errorf("%s holds %s", name, found)
+			t.Errorf("%s contains %s", name, found)
 		}
 	}
 	page, err := os.ReadFile("assets/index.html")
@@ -104,24 +103,24 @@ func TestNoMarkupFromText(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found := regexp.MustCompile(`(?i)<script>|<style|\son\w+=|\sstyle=`).Find(page); found != nil {
-		t.Errorf("index.html holds %s, which its policy forbids", found)
+		t.Errorf("index.html contains %s, which the Content-Security-Policy forbids", found)
 	}
 }
 
 func TestLayout(t *testing.T) {
 	con := console.New(console.Config{Open: true})
-	w := ask(t, con, http.MethodPost, "/console/layout", `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`)
+	w := send(t, con, http.MethodPost, "/console/layout", `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`)
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"name":"a"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w := ask(t, con, http.MethodPost, "/console/layout", "{"); w.Code != http.StatusBadRequest {
-		t.Errorf("a broken definition: %d", w.Code)
+	if w := send(t, con, http.MethodPost, "/console/layout", "{"); w.Code != http.StatusBadRequest {
+		t.Errorf("invalid definition: %d", w.Code)
 	}
-	if w := ask(t, con, http.MethodPost, "/console/layout", strings.Repeat(" ", 3<<20)); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("a large definition: %d", w.Code)
+	if w := send(t, con, http.MethodPost, "/console/layout", strings.Repeat(" ", 3<<20)); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("large definition: %d", w.Code)
 	}
 	closed := console.New(console.Config{Keys: access.Keys{"id": {Secret: "secret", Role: access.Admin}}})
-	if w := ask(t, closed, http.MethodPost, "/console/layout", "{}"); w.Code != http.StatusUnauthorized {
-		t.Errorf("without signing in: %d", w.Code)
+	if w := send(t, closed, http.MethodPost, "/console/layout", "{}"); w.Code != http.StatusUnauthorized {
+		t.Errorf("without sign-in: %d", w.Code)
 	}
 }

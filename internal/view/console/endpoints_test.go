@@ -13,8 +13,7 @@ import (
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /console/[^`]*)` \\|")
 
-// TestEndpointsAreDocumented compares the console's endpoints with those of docs/serve.md, in both directions. Its files are
-// one row, GET /console/.
+// The console's endpoints are exactly those in docs/serve.md, where its files are the row GET /console/.
 func TestEndpointsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/serve.md")
 	if err != nil {

@@ -1,6 +1,6 @@
 package console
 
-// Endpoints are the patterns of what the console answers besides its files.
+// Endpoints returns the patterns of the console's endpoints.
 func Endpoints() []string {
 	var all []string
 	for _, e := range endpoints {

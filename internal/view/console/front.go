@@ -15,28 +15,28 @@ import (
 	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
-// Upstream is the Step Functions API that a console stands in front of, in another process or at AWS.
+// Upstream is the Step Functions API behind a console: in another process, or AWS.
 type Upstream struct {
-	// URL is where the API is; its path is the API's.
+	// URL is the URL of the API, including its path.
 	URL *url.URL
-	// Transport sends requests there. Defaults to http.DefaultTransport.
+	// Transport sends requests to the API. Defaults to http.DefaultTransport.
 	Transport http.RoundTripper
-	// Sign proves to the API who asks; body is the request's. Defaults to nothing.
+	// Sign signs a request with the given body. Defaults to not signing.
 	Sign func(r *http.Request, body []byte) error
-	// Extras says that the API may answer /rayorch/v1/ as well: it is not AWS.
+	// Extras is true if the API may have /rayorch/v1/, that is, if it is not AWS.
 	Extras bool
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Front is a whole site for a browser: the console, and the API behind it. guard refuses what another site sends.
+// Front returns a complete site for browsers: the console, and a proxy to the API. guard rejects requests that another site sends.
 func (c *Console) Front(guard func(*http.Request) error, up Upstream) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/console/", c)
 	mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
 	proxy := up.proxy()
 	mux.Handle("POST /{$}", c.signedIn(proxy))
-	mux.Handle("GET /rayorch/v1/view", c.signedIn(up.view(proxy)))
+	mux.Handle("GET /rayorch/v1/view", c.signedIn(up.viewHandler(proxy)))
 	if up.Extras {
 		mux.Handle("GET /rayorch/v1/", c.signedIn(proxy))
 	}
@@ -49,7 +49,8 @@ func (c *Console) Front(guard func(*http.Request) error, up Upstream) http.Handl
 	})
 }
 
-// actions are all that the pages ask for: a console is no way to do with somebody's credentials whatever one likes.
+// actions are the actions that the pages use. The proxy rejects all others, so that a browser cannot use the credentials of the console for
+// anything else.
 var actions = []string{
 	"DescribeExecution", "DescribeMapRun", "DescribeStateMachine", "DescribeStateMachineForExecution",
 	"GetExecutionHistory", "ListExecutions", "ListMapRuns", "ListStateMachineAliases", "ListStateMachines",
@@ -58,8 +59,8 @@ var actions = []string{
 
 const targetPrefix = "AWSStepFunctions."
 
-// signedIn passes on what the pages ask for, as far as the role of the one who signed in goes: the API sees the user of this
-// process instead.
+// signedIn forwards a request of a page if the user is signed in and has a sufficient role. The check must be here, because the API sees
+// only the credentials of this process.
 func (c *Console) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, signedIn := c.Caller(r)
@@ -79,7 +80,7 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
-		if !limit.Prove(r.Context()) {
+		if !limit.MarkAuthenticated(r.Context()) {
 			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
 			return
 		}
@@ -91,17 +92,17 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 	})
 }
 
-// passed are the headers that go on to the API: nothing else of a browser's, least of all its cookies.
+// passed are the headers that are forwarded to the API. All others, such as cookies, are not.
 var passed = []string{"Accept", "Content-Type", "Last-Event-Id", "X-Amz-Target", access.OriginHeader}
 
+// proxy returns a handler that forwards requests to the API, signed with the credentials of this process.
 func (up Upstream) proxy() http.Handler {
 	if up.Logger == nil {
 		up.Logger = slog.Default()
 	}
 	return &httputil.ReverseProxy{
-		Transport: signing{up},
-		// Events and lines of logs are sent on as they come.
-		FlushInterval: -1,
+		Transport:     signing{up},
+		FlushInterval: -1, // immediately, for streams of events and logs
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(up.URL)
 			in := r.Out.Header
@@ -114,13 +115,13 @@ func (up Upstream) proxy() http.Handler {
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Del("Set-Cookie")
-			resp.Header.Del("Www-Authenticate") // a browser would ask for a password; the console has its own way
+			resp.Header.Del("Www-Authenticate") // or the browser would open its own password dialog
 			resp.Header.Set("X-Content-Type-Options", "nosniff")
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
-				return // the browser went away
+				return // the browser has disconnected
 			}
 			up.Logger.Error("the API cannot be reached", "url", up.URL.String(), "error", err)
 			http.Error(w, "the API cannot be reached: "+err.Error(), http.StatusBadGateway)
@@ -131,12 +132,12 @@ func (up Upstream) proxy() http.Handler {
 // signing signs each request as it is sent.
 type signing struct{ up Upstream }
 
-// maxBody is what a request of the API may hold: AWS takes 1 MiB.
+// maxBody is the maximum size of a request in bytes, as in package api.
 const maxBody = 6 << 20
 
 var errLarge = errors.New("the request is too large")
 
-// RoundTrip reads the body first: the signature covers it.
+// RoundTrip reads the body before it sends the request, because the signature covers the body.
 func (s signing) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
-// token is that of a new link.
+// token returns the token of a new link.
 func token(t *testing.T, con *console.Console) string {
 	t.Helper()
 	text, ok := strings.CutPrefix(con.Link(""), "#/login/")
 	if !ok || len(text) < 26 {
-		t.Fatalf("the link is %s", con.Link(""))
+		t.Fatalf("link: %s", con.Link(""))
 	}
 	return text
 }
@@ -27,24 +27,24 @@ func TestLink(t *testing.T) {
 		if headers == nil {
 			headers = own
 		}
-		w := ask(t, con, http.MethodPost, "/console/link", `{"token":"`+token+`"}`, headers...)
+		w := send(t, con, http.MethodPost, "/console/link", `{"token":"`+token+`"}`, headers...)
 		if w.Code == http.StatusForbidden && !strings.Contains(w.Body.String(), "rayorch console") {
-			t.Errorf("a refusal does not say how to get another link: %s", w.Body)
+			t.Errorf("the error does not contain the command for a new link: %s", w.Body)
 		}
 		return w.Code, w.Result().Cookies()
 	}
 	if link := con.Link("execution/arn%3Ax"); !strings.HasSuffix(link, "/execution/arn%3Ax") {
-		t.Errorf("the link to a page is %s", link)
+		t.Errorf("link to a page: %s", link)
 	}
 	if first, second := token(t, con), token(t, con); first == second {
-		t.Error("two links have one token")
+		t.Error("two links have the same token")
 	}
 	for _, wrong := range []string{"", "made-up", token(t, con) + "x"} {
 		if status, cookies := exchange(wrong); status != http.StatusForbidden || len(cookies) > 0 {
 			t.Errorf("%q: %d", wrong, status)
 		}
 	}
-	// Another site's page can neither use a link up nor sign in.
+	// A page of another site can neither sign in nor use up a link.
 	good := token(t, con)
 	for _, headers := range [][]string{
 		{"Content-Type", "text/plain", "Sec-Fetch-Site", "same-origin"},
@@ -56,7 +56,7 @@ func TestLink(t *testing.T) {
 			t.Errorf("%v: %d", headers, status)
 		}
 	}
-	if w := ask(t, con, http.MethodGet, "/console/link", ""); w.Code != http.StatusMethodNotAllowed {
+	if w := send(t, con, http.MethodGet, "/console/link", ""); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", w.Code)
 	}
 	now = now.Add(5 * time.Minute)
@@ -65,10 +65,10 @@ func TestLink(t *testing.T) {
 		t.Fatalf("%d %v", status, cookies)
 	}
 	if caller, ok := con.Caller(request(t, http.MethodGet, cookies[0])); !ok || caller.Role != access.Admin {
-		t.Errorf("who came by the link is %+v, %v", caller, ok)
+		t.Errorf("caller: %+v, %v", caller, ok)
 	}
 	if status, cookies := exchange(good); status != http.StatusForbidden || len(cookies) > 0 {
-		t.Errorf("the second time: %d", status)
+		t.Errorf("second use: %d", status)
 	}
 	late := token(t, con)
 	now = now.Add(5*time.Minute + time.Second)
@@ -77,22 +77,22 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestClosedByDefault asks a console without keys, whom nobody has a link of.
+// A console without keys rejects everybody who has no link.
 func TestClosedByDefault(t *testing.T) {
 	con := console.New(console.Config{})
 	if signedIn(con, request(t, http.MethodGet, nil)) {
-		t.Error("everybody is let in")
+		t.Error("a request without a session is accepted")
 	}
-	if w := ask(t, con, http.MethodPost, "/console/login", `{"key":"","secret":""}`, own...); w.Code != http.StatusForbidden {
-		t.Errorf("an empty key: %d", w.Code)
+	if w := send(t, con, http.MethodPost, "/console/login", `{"key":"","secret":""}`, own...); w.Code != http.StatusForbidden {
+		t.Errorf("empty key: %d", w.Code)
 	}
-	if w := ask(t, con, http.MethodPost, "/console/layout", "{}"); w.Code != http.StatusUnauthorized {
+	if w := send(t, con, http.MethodPost, "/console/layout", "{}"); w.Code != http.StatusUnauthorized {
 		t.Errorf("layout: %d", w.Code)
 	}
 }
 
-// TestRolesAtTheFront holds a console that acts with its user's credentials to the role of the key that signed in.
-func TestRolesAtTheFront(t *testing.T) {
+// A console in front of an API, which has the credentials of its own user, enforces the role of the key with which a browser signed in.
+func TestRolesOfFront(t *testing.T) {
 	up, seen, _ := upstream(t, true)
 	for _, c := range []struct {
 		role   access.Role
@@ -108,16 +108,16 @@ func TestRolesAtTheFront(t *testing.T) {
 		con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: c.role}}})
 		cookie := signIn(t, con)
 		*seen = http.Request{}
-		w := ask(t, con.Front(let, up), http.MethodPost, "/", "{}", "X-Amz-Target", "AWSStepFunctions."+c.action,
+		w := send(t, con.Front(allowAll, up), http.MethodPost, "/", "{}", "X-Amz-Target", "AWSStepFunctions."+c.action,
 			"Sec-Fetch-Site", "same-origin", "Cookie", cookie.Name+"="+cookie.Value)
 		if w.Code != c.want || (seen.Method != "") != (c.want == http.StatusOK) {
-			t.Errorf("%s by a key of the role %s: %d %s, went on: %s", c.action, c.role, w.Code, w.Body, seen.Method)
+			t.Errorf("%s by a key with the role %s: %d %s, forwarded: %q", c.action, c.role, w.Code, w.Body, seen.Method)
 		}
 	}
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Read}}})
 	cookie := signIn(t, con)
 	for path, want := range map[string]int{"/rayorch/v1/counts": http.StatusOK, "/rayorch/v1/secrets": http.StatusForbidden} {
-		if w := ask(t, con.Front(let, up), http.MethodGet, path, "", "Cookie", cookie.Name+"="+cookie.Value); w.Code != want {
+		if w := send(t, con.Front(allowAll, up), http.MethodGet, path, "", "Cookie", cookie.Name+"="+cookie.Value); w.Code != want {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}

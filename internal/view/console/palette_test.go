@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// palette reads the colours of a theme: 0 is light, 1 is dark.
+// palette returns the colors of a theme by name. Theme 0 is light, 1 is dark.
 func palette(t *testing.T, theme int) map[string]string {
 	t.Helper()
 	css, err := os.ReadFile("assets/console.css")
@@ -21,16 +21,16 @@ func palette(t *testing.T, theme int) map[string]string {
 		out[m[1]] = m[2+theme]
 	}
 	if len(out) < 20 {
-		t.Fatalf("read only %d colours", len(out))
+		t.Fatalf("found only %d colors", len(out))
 	}
 	return out
 }
 
-// luminance and contrast are WCAG 2.1's.
-func luminance(colour string) float64 {
+// luminance returns the relative luminance of a color, as defined by WCAG 2.1.
+func luminance(color string) float64 {
 	sum := 0.0
 	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
-		n, _ := strconv.ParseUint(colour[1+2*i:3+2*i], 16, 8)
+		n, _ := strconv.ParseUint(color[1+2*i:3+2*i], 16, 8)
 		c := float64(n) / 255
 		if c <= 0.04045 {
 			c /= 12.92
@@ -42,13 +42,14 @@ func luminance(colour string) float64 {
 	return sum
 }
 
+// contrast returns the contrast ratio of two colors, as defined by WCAG 2.1.
 func contrast(a, b string) float64 {
 	x, y := luminance(a), luminance(b)
 	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
-// TestContrast holds each pair of colours that the style sheets put together to WCAG AA: 4.5 for text, 3 for what
-// bounds a control or a state.
+// The pairs of colors that the style sheets combine conform to WCAG AA: a contrast of at least 4.5 for text, and 3 for borders of controls
+// and states.
 func TestContrast(t *testing.T) {
 	type pair struct {
 		on, ground string
@@ -69,14 +70,14 @@ func TestContrast(t *testing.T) {
 	}
 	pairs = append(pairs, pair{"on-accent", "accent", 4.5}, pair{"danger", "surface", 4.5}, pair{"danger", "failed-ground", 4.5}, pair{"text", "mark", 4.5})
 	for theme, name := range []string{"light", "dark"} {
-		colours := palette(t, theme)
+		colors := palette(t, theme)
 		for _, p := range pairs {
 			t.Run(fmt.Sprintf("%s/%s on %s", name, p.on, p.ground), func(t *testing.T) {
-				if colours[p.on] == "" || colours[p.ground] == "" {
-					t.Fatal("there is no such colour")
+				if colors[p.on] == "" || colors[p.ground] == "" {
+					t.Fatal("the color is not defined")
 				}
-				if got := contrast(colours[p.on], colours[p.ground]); got < p.least {
-					t.Errorf("%s on %s has contrast %.2f, less than %.1f", colours[p.on], colours[p.ground], got, p.least)
+				if got := contrast(colors[p.on], colors[p.ground]); got < p.least {
+					t.Errorf("contrast of %s on %s: got %.2f, want at least %.1f", colors[p.on], colors[p.ground], got, p.least)
 				}
 			})
 		}

@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	// A session ends when its browser was away for idleTime, and after fullTime in any case.
-	idleTime = 12 * time.Hour
-	fullTime = 7 * 24 * time.Hour
-	// maxSessions bounds what signing in again and again can take; the one that was away longest goes.
+	// A session expires maxIdle after its last use, and maxAge after sign-in.
+	maxIdle = 12 * time.Hour
+	maxAge  = 7 * 24 * time.Hour
+	// maxSessions is the maximum number of sessions. A new session replaces the least recently used one.
 	maxSessions = 1000
 )
 
-// sessions are the browsers that signed in, by the hash of what their cookie holds: whoever reads memory or a dump
-// finds no cookie.
+// sessions are the sessions of browsers, by the SHA-256 hash of the cookie's value, so that a memory dump does not contain valid cookies.
 type sessions struct {
 	now func() time.Time
 
@@ -33,6 +32,7 @@ type sessions struct {
 	open map[[32]byte]*session
 }
 
+// session is the session of a browser. began is the time of sign-in, seen that of the last request.
 type session struct {
 	caller      access.Caller
 	began, seen time.Time
@@ -42,7 +42,7 @@ func newSessions(now func() time.Time) *sessions {
 	return &sessions{now: now, open: map[[32]byte]*session{}}
 }
 
-// begin makes the secret of a caller's session.
+// begin creates a session, and returns the value of its cookie.
 func (s *sessions) begin(caller access.Caller) string {
 	id := rand.Text()
 	now := s.now()
@@ -63,10 +63,12 @@ func (s *sessions) begin(caller access.Caller) string {
 	return id
 }
 
+// over reports whether a session has expired.
 func (s *sessions) over(one *session, now time.Time) bool {
-	return now.Sub(one.seen) > idleTime || now.Sub(one.began) > fullTime
+	return now.Sub(one.seen) > maxIdle || now.Sub(one.began) > maxAge
 }
 
+// caller returns the caller of a session, and marks the session as used. It returns false if there is no such session.
 func (s *sessions) caller(id string) (access.Caller, bool) {
 	now := s.now()
 	s.mu.Lock()
@@ -79,14 +81,15 @@ func (s *sessions) caller(id string) (access.Caller, bool) {
 	return one.caller, true
 }
 
+// end removes a session.
 func (s *sessions) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, sha256.Sum256([]byte(id)))
 }
 
-// cookieName differs from port to port: cookies do not, and two servers on one machine must not sign each other's
-// users out.
+// cookieName contains the port of the server, because browsers share cookies between all ports of a host: two servers on one machine would
+// sign each other's users out.
 func cookieName(r *http.Request) string {
 	_, port, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -95,8 +98,8 @@ func cookieName(r *http.Request) string {
 	return "rayorch-" + port
 }
 
-// Caller says whose browser a request comes from; false where it has to sign in first. A request that changes something must
-// also come from a page of this server: the cookie alone says only which browser it is.
+// Caller returns the signed-in user of a request's browser. It returns false if the browser must sign in, and for a request that can change
+// something and does not come from a page of this server: pages of other sites can make a browser send its cookie (CSRF).
 func (c *Console) Caller(r *http.Request) (access.Caller, bool) {
 	if c.cfg.Open {
 		return access.Caller{Role: access.Admin}, true
@@ -108,7 +111,8 @@ func (c *Console) Caller(r *http.Request) (access.Caller, bool) {
 	return c.sessions.caller(cookie.Value)
 }
 
-// fromOwnPage wants the browser's word for it; what sends neither header is no browser of today.
+// fromOwnPage reports whether a request comes from a page of this server, according to the headers that browsers set. All current browsers
+// send at least one of them; a request without both is rejected.
 func fromOwnPage(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
@@ -122,7 +126,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Key, Secret string }
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<14)).Decode(&in)
 	if err != nil || r.Header.Get("Content-Type") != "application/json" || !fromOwnPage(r) {
-		http.Error(w, "sign in at the console's own page", http.StatusBadRequest)
+		http.Error(w, "sign in on the console's own page", http.StatusBadRequest)
 		return
 	}
 	var caller access.Caller
@@ -137,13 +141,13 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	c.signIn(w, r, caller)
 }
 
-// signIn begins a session in the browser that sent a request.
+// signIn creates a session for the browser that sent a request.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request, caller access.Caller) {
-	setCookie(w, r, c.sessions.begin(caller), int(fullTime.Seconds()))
+	setCookie(w, r, c.sessions.begin(caller), int(maxAge.Seconds()))
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// refuse answers a failed attempt to sign in.
+// refuse responds to a failed sign-in attempt.
 func refuse(w http.ResponseWriter, err error) {
 	var wait *limit.WaitError
 	if errors.As(err, &wait) {
@@ -154,10 +158,10 @@ func refuse(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), http.StatusForbidden)
 }
 
-// logout ends the session; it is no harm to anybody to be signed out by another site, but that cannot be done either.
+// logout ends the session. Pages of other sites cannot sign a user out.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	if !fromOwnPage(r) {
-		http.Error(w, "sign out at the console's own page", http.StatusBadRequest)
+		http.Error(w, "sign out on the console's own page", http.StatusBadRequest)
 		return
 	}
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
@@ -167,7 +171,7 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// setCookie gives the browser what no script can read and what it sends with requests of this site's pages only.
+// setCookie sets the session cookie. Scripts cannot read it (HttpOnly), and browsers send it only with requests of this site (SameSite).
 func setCookie(w http.ResponseWriter, r *http.Request, text string, age int) {
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName(r), Value: text, Path: "/", MaxAge: age, HttpOnly: true, Secure: r.TLS != nil,

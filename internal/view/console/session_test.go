@@ -14,10 +14,10 @@ import (
 
 var own = []string{"Content-Type", "application/json", "Sec-Fetch-Site", "same-origin"}
 
-// signIn gives the cookie of a new session.
+// signIn returns the cookie of a new session.
 func signIn(t *testing.T, con *console.Console) *http.Cookie {
 	t.Helper()
-	w := ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, own...)
+	w := send(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, own...)
 	if w.Code != http.StatusNoContent || len(w.Result().Cookies()) != 1 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -45,7 +45,7 @@ func TestSignIn(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	for _, body := range []string{`{"key":"id","secret":"wrong"}`, `{"key":"other","secret":"right"}`, `{"key":"other","secret":""}`, `{}`} {
-		if w := ask(t, con, http.MethodPost, "/console/login", body, own...); w.Code != http.StatusForbidden || len(w.Result().Cookies()) > 0 {
+		if w := send(t, con, http.MethodPost, "/console/login", body, own...); w.Code != http.StatusForbidden || len(w.Result().Cookies()) > 0 {
 			t.Errorf("%s: %d", body, w.Code)
 		}
 	}
@@ -55,27 +55,27 @@ func TestSignIn(t *testing.T) {
 		{"Content-Type", "application/json", "Origin", "http://evil.example"},
 		{"Content-Type", "application/json"},
 	} {
-		if w := ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, headers...); w.Code != http.StatusBadRequest {
+		if w := send(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, headers...); w.Code != http.StatusBadRequest {
 			t.Errorf("%v: %d", headers, w.Code)
 		}
 	}
 	c := signIn(t, con)
 	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || len(c.Value) < 26 {
-		t.Errorf("the cookie is %+v", c)
+		t.Errorf("cookie: %+v", c)
 	}
 	if other := signIn(t, con); other.Value == c.Value {
-		t.Error("two sessions have one cookie")
+		t.Error("two sessions have the same cookie")
 	}
 	if signedIn(con, request(t, http.MethodGet, nil)) || signedIn(con, request(t, http.MethodGet, &http.Cookie{Name: c.Name, Value: "made-up"})) {
-		t.Error("a browser that did not sign in is let in")
+		t.Error("a browser that did not sign in is accepted")
 	}
 	if !signedIn(con, request(t, http.MethodGet, c)) {
-		t.Error("the browser that signed in is not let in")
+		t.Error("the browser that signed in is rejected")
 	}
 }
 
-// TestForgery sends what another site's page could make a browser send with its cookie.
-func TestForgery(t *testing.T) {
+// Requests that a page of another site could make a browser send are rejected, although they have the cookie.
+func TestCSRF(t *testing.T) {
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}})
 	c := signIn(t, con)
 	for _, r := range []struct {
@@ -101,27 +101,27 @@ func TestSessionsEnd(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	lazy, busy, leaver := signIn(t, con), signIn(t, con), signIn(t, con)
-	if w := ask(t, con, http.MethodPost, "/console/logout", "", append([]string{"Cookie", leaver.Name + "=" + leaver.Value}, own...)...); w.Code != http.StatusNoContent || w.Result().Cookies()[0].MaxAge >= 0 {
-		t.Errorf("signing out: %d %v", w.Code, w.Result().Cookies())
+	if w := send(t, con, http.MethodPost, "/console/logout", "", append([]string{"Cookie", leaver.Name + "=" + leaver.Value}, own...)...); w.Code != http.StatusNoContent || w.Result().Cookies()[0].MaxAge >= 0 {
+		t.Errorf("sign out: %d %v", w.Code, w.Result().Cookies())
 	}
 	if signedIn(con, request(t, http.MethodGet, leaver)) {
-		t.Error("a cookie works after signing out")
+		t.Error("a cookie is valid after sign-out")
 	}
 	for range 7 * 24 {
 		if !signedIn(con, request(t, http.MethodGet, busy)) {
-			t.Fatal("a session that is used ends early")
+			t.Fatal("a session that is in use expired early")
 		}
 		now = now.Add(time.Hour)
 	}
 	if signedIn(con, request(t, http.MethodGet, lazy)) {
-		t.Error("a session that is not used goes on")
+		t.Error("an unused session did not expire")
 	}
 	if now = now.Add(time.Minute); signedIn(con, request(t, http.MethodGet, busy)) {
-		t.Error("a session goes on for ever")
+		t.Error("a session did not expire after 7 days")
 	}
 }
 
-// TestGuessing tries secrets: after some its address has to wait, and nobody else's.
+// After several wrong secrets, the address must wait, but other addresses need not.
 func TestGuessing(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
@@ -148,7 +148,7 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
-// TestManySessions signs in without end: the oldest go.
+// The number of sessions is limited: the least recently used one is removed.
 func TestManySessions(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
@@ -158,17 +158,17 @@ func TestManySessions(t *testing.T) {
 		signIn(t, con)
 	}
 	if signedIn(con, request(t, http.MethodGet, first)) {
-		t.Error("sessions pile up")
+		t.Error("the least recently used of 1,001 sessions still exists")
 	}
 }
 
 func TestStart(t *testing.T) {
 	open := console.New(console.Config{Open: true, Version: "1.2.3", Where: "AWS eu-central-1"})
-	if w := ask(t, open, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":false,"login":false,"role":"admin","signedIn":true,"version":"1.2.3","where":"AWS eu-central-1"`) {
+	if w := send(t, open, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":false,"login":false,"role":"admin","signedIn":true,"version":"1.2.3","where":"AWS eu-central-1"`) {
 		t.Errorf("%s", w.Body)
 	}
 	closed := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}})
-	if w := ask(t, closed, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":true,"login":true,"role":"none","signedIn":false`) {
+	if w := send(t, closed, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":true,"login":true,"role":"none","signedIn":false`) {
 		t.Errorf("%s", w.Body)
 	}
 }

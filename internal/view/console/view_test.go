@@ -18,13 +18,13 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
-// historyAPI is an API with one execution, of which it shows so many events.
+// historyAPI is an API with one execution.
 type historyAPI struct {
 	definition []byte
 	events     []progresstest.Event
-	shown      atomic.Int64
-	info       string // what it answers to /rayorch/v1/info; nothing if it is not ours
-	calls      atomic.Int64
+	shown      atomic.Int64 // the number of events in the history so far
+	info       string       // the response of /rayorch/v1/info, "" if the API is not a rayorch server
+	calls      atomic.Int64 // the number of calls of actions
 }
 
 func (a *historyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +76,7 @@ func (a *historyAPI) action(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// front is a console in front of an API with a story's history.
+// front returns an API with the history of a story, and a console in front of it.
 func front(t *testing.T, story progresstest.Story, target, info string) (*historyAPI, http.Handler) {
 	t.Helper()
 	a := &historyAPI{info: info}
@@ -89,12 +89,12 @@ func front(t *testing.T, story progresstest.Story, target, info string) (*histor
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a, console.New(console.Config{Open: true}).Front(let, console.Upstream{URL: at, Extras: info != ""})
+	return a, console.New(console.Config{Open: true}).Front(allowAll, console.Upstream{URL: at, Extras: info != ""})
 }
 
-// TestFrontFolds shows an execution of an API that has only histories, AWS or a server of an earlier release, as internal/view/progress
-// folds it: at first as a whole, then what is new.
-func TestFrontFolds(t *testing.T) {
+// In front of an API that has only histories, such as AWS or a server of an earlier release, the console returns the view that
+// internal/view/progress computes: first completely, then the changes.
+func TestFrontComputesViews(t *testing.T) {
 	for _, story := range []string{"tolerated in iterations", "redriven after a cleanup", "a missing output in the environment while another runs"} {
 		for _, target := range progresstest.Targets {
 			for _, info := range []string{"", `{"name":"rayorch","features":["pending","watch"]}`} {
@@ -104,7 +104,7 @@ func TestFrontFolds(t *testing.T) {
 				after := int64(0)
 				for _, upTo := range []int{len(a.events) / 3, len(a.events)/3 + 1, len(a.events)} {
 					a.shown.Store(int64(upTo))
-					w := ask(t, site, http.MethodGet, fmt.Sprintf("/rayorch/v1/view?execution=x&timeout=0&after=%d", after), "")
+					w := send(t, site, http.MethodGet, fmt.Sprintf("/rayorch/v1/view?execution=x&timeout=0&after=%d", after), "")
 					var d struct {
 						Last    int64
 						Status  string
@@ -143,16 +143,16 @@ func TestFrontFolds(t *testing.T) {
 	}
 }
 
-// TestFrontLeavesItToTheServer passes the request on to a server that can answer it.
-func TestFrontLeavesItToTheServer(t *testing.T) {
+// If the API has the endpoint, the console forwards the request.
+func TestFrontForwardsView(t *testing.T) {
 	a, site := front(t, progresstest.Stories["all is well"], "local", `{"name":"rayorch","features":["view"]}`)
-	if w := ask(t, site, http.MethodGet, "/rayorch/v1/view?execution=x", ""); w.Body.String() != "its own" || a.calls.Load() != 0 {
-		t.Errorf("%s, and it called %d actions", w.Body, a.calls.Load())
+	if w := send(t, site, http.MethodGet, "/rayorch/v1/view?execution=x", ""); w.Body.String() != "its own" || a.calls.Load() != 0 {
+		t.Errorf("%s, and the console called %d actions", w.Body, a.calls.Load())
 	}
 }
 
-// TestFrontSaysWhatFailed reports an error of the API.
-func TestFrontSaysWhatFailed(t *testing.T) {
+// An error of the API that is not the client's fault is an error of the gateway.
+func TestFrontGatewayErrors(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "AccessDeniedException", http.StatusBadRequest)
 	}))
@@ -161,8 +161,8 @@ func TestFrontSaysWhatFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := console.New(console.Config{Open: true}).Front(let, console.Upstream{URL: at})
-	if w := ask(t, site, http.MethodGet, "/rayorch/v1/view?execution=x", ""); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "AccessDeniedException") {
+	site := console.New(console.Config{Open: true}).Front(allowAll, console.Upstream{URL: at})
+	if w := send(t, site, http.MethodGet, "/rayorch/v1/view?execution=x", ""); w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), "AccessDeniedException") {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 }

@@ -1,5 +1,5 @@
-// Package graph draws a pipeline, or a definition in the States Language, as text, as Mermaid, and as SVG with a layout
-// of its own. The same input gives the same bytes. It is pure and draws what is there: whether it is valid, others say.
+// Package graph draws a pipeline, or a definition in the Amazon States Language, as text, as Mermaid, and as SVG, for which it computes
+// a layout. The package is pure, and its output is deterministic. It does not validate: it draws invalid definitions as far as it can.
 package graph
 
 import (
@@ -8,35 +8,35 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// Formats are the ways to draw.
+// Formats are the output formats.
 var Formats = []string{"text", "mermaid", "svg"}
 
-// Graph is what is drawn: nodes in the order of their source, and the ways between them.
+// Graph is a directed graph. Nodes are in the order of the source.
 type Graph struct {
 	Name  string
 	Nodes []*Node
 	Edges []Edge
 }
 
-// Node is a step or a state. Inside holds what it contains: one graph a branch.
+// Node is a step or a state. Inside are the graphs that it contains: one for each branch, or one for an item processor.
 type Node struct {
 	Name, Kind, Detail string
 	Inside             []*Graph
 }
 
-// Edge leads from one node to another, both by index. A dashed one is taken when something failed.
+// Edge connects two nodes, given by index. It is dashed if it is taken after a failure.
 type Edge struct {
 	From, To int
 	Label    string
 	Dashed   bool
 }
 
-// Pipeline draws a pipeline's steps.
+// Pipeline draws the steps of a pipeline.
 func Pipeline(p *pipeline.Pipeline, format string) ([]byte, error) {
 	return Draw(OfPipeline(p), format)
 }
 
-// Definition draws a definition's states.
+// Definition draws the states of a definition.
 func Definition(name string, definition []byte, format string) ([]byte, error) {
 	g, err := OfDefinition(name, definition)
 	if err != nil {

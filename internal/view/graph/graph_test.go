@@ -70,7 +70,7 @@ func golden(t *testing.T, path string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+		t.Errorf("%s differs (to update it, run go test -update):\n%s", path, diff)
 	}
 }
 
@@ -81,12 +81,12 @@ func wellFormed(t *testing.T, svg []byte) {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return
 		} else if err != nil {
-			t.Fatalf("the SVG is no XML: %v", err)
+			t.Fatalf("the SVG is not valid XML: %v", err)
 		}
 	}
 }
 
-func TestCirclesAndOddNames(t *testing.T) {
+func TestCyclesAndSpecialCharacters(t *testing.T) {
 	definition := []byte(`{"StartAt":"a","States":{
 		"b\"<>&#;]":{"Type":"Choice","Choices":[{"Next":"a"},{"Next":"nowhere"}],"Default":"b\"<>&#;]"},
 		"a":{"Type":"Task","Resource":"arn:aws:lambda:us-east-1:1:function:f","Next":"b\"<>&#;]","Catch":[{"Next":"c"}]},
@@ -100,17 +100,17 @@ func TestCirclesAndOddNames(t *testing.T) {
 			wellFormed(t, out)
 		}
 		if format == "mermaid" && strings.Count(string(out), `b#34;#60;#62;#38;#35;#59;#93;`) != 1 {
-			t.Errorf("the odd name is not escaped:\n%s", out)
+			t.Errorf("the name with special characters is not escaped:\n%s", out)
 		}
 	}
 }
 
 func TestUnknownFormatAndBadDefinition(t *testing.T) {
 	if _, err := graph.Pipeline(full(t), "png"); err == nil || !strings.Contains(err.Error(), "text, mermaid or svg") {
-		t.Errorf("the error is %v", err)
+		t.Errorf("unknown format: %v", err)
 	}
 	if _, err := graph.Definition("x", []byte("{"), "svg"); err == nil {
-		t.Error("a broken definition is drawn")
+		t.Error("invalid JSON: no error")
 	}
 }
 
@@ -123,8 +123,8 @@ func FuzzDefinition(f *testing.F) {
 				wellFormed(t, out)
 			}
 		}
-		if p, err := graph.PlaceDefinition(definition); err == nil && (p.Boxes == nil || p.Ways == nil) {
-			t.Error("a list is missing, where JSON should have an empty one")
+		if p, err := graph.PlaceDefinition(definition); err == nil && (p.Boxes == nil || p.Edges == nil) {
+			t.Error("a list is nil, want an empty list in JSON")
 		}
 	})
 }

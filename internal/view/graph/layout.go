@@ -8,73 +8,75 @@ import (
 
 // Sizes of the drawing, in pixels.
 const (
-	charWidth  = 7.3
-	nodeHeight = 46.0
-	minWidth   = 90.0
-	gapX       = 26.0
-	gapY       = 38.0
-	padding    = 14.0
-	waySize    = 8.0 // the width of a place where an edge passes a layer
-	sweeps     = 4
+	charWidth    = 7.3
+	nodeHeight   = 46.0
+	minWidth     = 90.0
+	gapX         = 26.0
+	gapY         = 38.0
+	padding      = 14.0
+	channelWidth = 8.0 // the width that a layer reserves for an edge that passes through it
+	sweeps       = 4
 )
 
-// box is a laid-out node, or a place where an edge passes through a layer (node is nil). x and y are its upper left
+// box is a node with its position, or the position where an edge passes through a layer (node is nil). x and y are its upper left
 // corner within its picture.
 type box struct {
 	node       *Node
 	x, y, w, h float64
 	inside     []*picture
 	layer      int
-	weight     float64
+	weight     float64 // sort key within the layer
 }
 
-// picture is a laid-out graph. A way is the boxes that an edge goes through.
+// picture is a graph with the positions of its nodes.
 type picture struct {
-	boxes []*box
-	ways  []way
-	w, h  float64
-	x, y  float64 // within the box around it
+	boxes  []*box
+	routes []route
+	w, h   float64
+	x, y   float64 // within the box around it
 }
 
-type way struct {
+// route is the path of an edge: the boxes at its ends, and those in the layers between them.
+type route struct {
 	edge Edge
 	via  []*box
-	back bool // the edge leads upwards
+	back bool // the edge leads upward, and via is in reverse order
 }
 
-// lay gives every node of a graph its place: layers by longest way, boxes in each sorted by where their neighbours are.
+// layOut computes the positions of the nodes of a graph. It is a layered layout, from top to bottom: a node's layer is the length of the
+// longest path to it, and the nodes of a layer are sorted by the positions of their neighbors, to reduce crossings.
 //
-// room is what a box needs beside its text.
-func lay(g *Graph, room float64) *picture {
+// extraWidth is the width that a box needs in addition to its text.
+func layOut(g *Graph, extraWidth float64) *picture {
 	p := &picture{}
 	for _, n := range g.Nodes {
-		p.boxes = append(p.boxes, sized(n, room))
+		p.boxes = append(p.boxes, sized(n, extraWidth))
 	}
 	nodes := p.boxes
 	back := backEdges(g)
 	rank(g, nodes, back)
 	for i, e := range g.Edges {
-		p.addWay(nodes, e, back[i])
+		p.addRoute(nodes, e, back[i])
 	}
 	layers := p.layers()
 	for range sweeps {
-		p.untangle(layers)
+		p.reduceCrossings(layers)
 	}
 	p.place(layers)
 	return p
 }
 
-// sized is a node's box: as large as its text, or as what it contains.
-func sized(n *Node, room float64) *box {
+// sized returns a box for a node, which is large enough for its text and for the graphs that it contains.
+func sized(n *Node, extraWidth float64) *box {
 	b := &box{node: n, h: nodeHeight}
 	width := max(utf8.RuneCountInString(n.Name), utf8.RuneCountInString(second(n)))
-	b.w = max(minWidth, float64(width)*charWidth+2*padding+room)
+	b.w = max(minWidth, float64(width)*charWidth+2*padding+extraWidth)
 	if len(n.Inside) == 0 {
 		return b
 	}
 	top, x, tallest := nodeHeight, padding, 0.0
 	for _, g := range n.Inside {
-		p := lay(g, room)
+		p := layOut(g, extraWidth)
 		p.x, p.y = x, top
 		x += p.w + padding
 		tallest = max(tallest, p.h)
@@ -88,7 +90,7 @@ func sized(n *Node, room float64) *box {
 	return b
 }
 
-// second is a node's second line.
+// second returns the second line of a node.
 func second(n *Node) string {
 	if n.Detail == "" {
 		return n.Kind
@@ -96,9 +98,10 @@ func second(n *Node) string {
 	return n.Kind + ": " + shorten(n.Detail)
 }
 
+// longest is the maximum length of a node's second line, in characters.
 const longest = 60
 
-// shorten cuts what would make a box wider than a page.
+// shorten truncates a text that would make a box too wide.
 func shorten(s string) string {
 	if r := []rune(s); len(r) > longest {
 		return string(r[:longest-3]) + "..."
@@ -106,9 +109,9 @@ func shorten(s string) string {
 	return s
 }
 
-// backEdges are the edges that close a cycle: they are drawn upwards and do not count for layers.
+// backEdges returns, for each edge, whether it closes a cycle. Such edges are drawn upward, and the layers do not depend on them.
 func backEdges(g *Graph) []bool {
-	back, state := make([]bool, len(g.Edges)), make([]int, len(g.Nodes)) // 1 is being visited, 2 is done
+	back, state := make([]bool, len(g.Edges)), make([]int, len(g.Nodes)) // 0 is new, 1 is being visited, 2 is done
 	out := make([][]int, len(g.Nodes))
 	for i, e := range g.Edges {
 		out[e.From] = append(out[e.From], i)
@@ -134,7 +137,7 @@ func backEdges(g *Graph) []bool {
 	return back
 }
 
-// rank gives each box the layer after the last of those that lead to it.
+// rank sets the layer of each box: one below the lowest box with an edge to it.
 func rank(g *Graph, boxes []*box, back []bool) {
 	for changed, rounds := true, 0; changed && rounds <= len(boxes); rounds++ {
 		changed = false
@@ -146,23 +149,23 @@ func rank(g *Graph, boxes []*box, back []bool) {
 	}
 }
 
-// addWay routes an edge through each layer between its ends, so that it crosses no box.
-func (p *picture) addWay(nodes []*box, e Edge, back bool) {
+// addRoute routes an edge through each layer between its ends, so that it does not cross a box.
+func (p *picture) addRoute(nodes []*box, e Edge, back bool) {
 	from, to := nodes[e.From], nodes[e.To]
 	if back {
 		from, to = to, from
 	}
-	w := way{edge: e, via: []*box{from}, back: back}
+	w := route{edge: e, via: []*box{from}, back: back}
 	for layer := from.layer + 1; layer < to.layer; layer++ {
-		b := &box{layer: layer, w: waySize, h: nodeHeight}
+		b := &box{layer: layer, w: channelWidth, h: nodeHeight}
 		p.boxes = append(p.boxes, b)
 		w.via = append(w.via, b)
 	}
 	w.via = append(w.via, to)
-	p.ways = append(p.ways, w)
+	p.routes = append(p.routes, w)
 }
 
-// layers are the boxes by layer, in the order that they came in.
+// layers returns the boxes by layer, in their original order.
 func (p *picture) layers() [][]*box {
 	var layers [][]*box
 	for _, b := range p.boxes {
@@ -174,28 +177,28 @@ func (p *picture) layers() [][]*box {
 	return layers
 }
 
-// untangle sorts each layer by the middle of the boxes above, then by the middle of those below.
-func (p *picture) untangle(layers [][]*box) {
+// reduceCrossings sorts each layer by the positions of the boxes above it, then each layer by those below it.
+func (p *picture) reduceCrossings(layers [][]*box) {
 	above, below := map[*box][]*box{}, map[*box][]*box{}
-	for _, w := range p.ways {
+	for _, w := range p.routes {
 		for i := 1; i < len(w.via); i++ {
 			above[w.via[i]] = append(above[w.via[i]], w.via[i-1])
 			below[w.via[i-1]] = append(below[w.via[i-1]], w.via[i])
 		}
 	}
 	for _, layer := range layers {
-		sortByNeighbours(layer, above, layers)
+		sortByNeighbors(layer, above, layers)
 	}
 	for i := len(layers) - 1; i >= 0; i-- {
-		sortByNeighbours(layers[i], below, layers)
+		sortByNeighbors(layers[i], below, layers)
 	}
 }
 
-// sortByNeighbours sorts a layer by the mean place of each box's neighbours; one without any keeps its own.
-func sortByNeighbours(layer []*box, neighbours map[*box][]*box, layers [][]*box) {
+// sortByNeighbors sorts the boxes of a layer by the mean position of their neighbors. A box without neighbors keeps its position.
+func sortByNeighbors(layer []*box, neighbors map[*box][]*box, layers [][]*box) {
 	for i, b := range layer {
 		b.weight = float64(i) / float64(len(layer))
-		if near := neighbours[b]; len(near) > 0 {
+		if near := neighbors[b]; len(near) > 0 {
 			sum := 0.0
 			for _, n := range near {
 				sum += (indexOf(layers[n.layer], n) + 0.5) / float64(len(layers[n.layer]))
@@ -215,7 +218,7 @@ func indexOf(boxes []*box, b *box) float64 {
 	return 0
 }
 
-// place gives each box its corner: layers below each other, each in the middle.
+// place sets the coordinates of the boxes. Layers are below each other, and centered.
 func (p *picture) place(layers [][]*box) {
 	widths := make([]float64, len(layers))
 	for i, layer := range layers {

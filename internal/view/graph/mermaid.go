@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// drawMermaid draws a Mermaid flowchart; what contains others is a subgraph.
+// drawMermaid draws a Mermaid flowchart. Nodes that contain others are subgraphs.
 func drawMermaid(g *Graph) []byte {
 	m := &mermaid{}
 	m.b.WriteString("flowchart TD\n")
@@ -14,12 +14,13 @@ func drawMermaid(g *Graph) []byte {
 	return m.b.Bytes()
 }
 
+// mermaid writes a flowchart. next is the number in the next node's id.
 type mermaid struct {
 	b    bytes.Buffer
 	next int
 }
 
-// graph writes nodes under ids of their own: names may hold anything.
+// graph writes a graph. It generates the ids of nodes, because names can contain any characters.
 func (m *mermaid) graph(g *Graph, indent string) {
 	ids := make([]string, len(g.Nodes))
 	for i, n := range g.Nodes {
@@ -39,7 +40,7 @@ func (m *mermaid) graph(g *Graph, indent string) {
 	}
 }
 
-// node writes a node, or a subgraph with what is inside it.
+// node writes a node, or a subgraph if it contains others.
 func (m *mermaid) node(n *Node, id, indent string) {
 	label := `"` + mermaidText(n.Name) + `"`
 	if n.Detail != "" {
@@ -60,7 +61,7 @@ func (m *mermaid) node(n *Node, id, indent string) {
 	fmt.Fprintf(&m.b, "%send\n", indent)
 }
 
-// mermaidText writes as entities what Mermaid would take as its own.
+// mermaidText escapes characters that have a meaning in Mermaid as entities.
 func mermaidText(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -2,16 +2,16 @@ package graph
 
 import "strings"
 
-// Placed is a laid-out graph as data, for who draws it and goes on to colour it: the console. Lengths are pixels from
-// the upper left corner of the whole picture. Boxes come before what is inside them.
+// Placed is the layout of a graph as data, which the console draws and colors. Coordinates are pixels from the upper left corner of the
+// whole picture. A box is before the boxes inside it.
 type Placed struct {
-	Width  float64     `json:"width"`
-	Height float64     `json:"height"`
-	Boxes  []PlacedBox `json:"boxes"`
-	Ways   []PlacedWay `json:"ways"`
+	Width  float64      `json:"width"`
+	Height float64      `json:"height"`
+	Boxes  []PlacedBox  `json:"boxes"`
+	Edges  []PlacedEdge `json:"ways"`
 }
 
-// PlacedBox is a state. Group says that others are inside it.
+// PlacedBox is a state. Group is true if it contains other states.
 type PlacedBox struct {
 	Name   string  `json:"name"`
 	Kind   string  `json:"kind"`
@@ -23,8 +23,8 @@ type PlacedBox struct {
 	Height float64 `json:"height"`
 }
 
-// PlacedWay is an edge: a path in SVG's words. The arrow is at its start when it leads back.
-type PlacedWay struct {
+// PlacedEdge is an edge. Path is the d attribute of an SVG path. If Back is set, the arrow is at the start of the path.
+type PlacedEdge struct {
 	From   string `json:"from"`
 	To     string `json:"to"`
 	Path   string `json:"path"`
@@ -32,28 +32,29 @@ type PlacedWay struct {
 	Back   bool   `json:"back,omitempty"`
 }
 
-// markRoom is for a mark of the state's status, and for the bold type of names.
-const markRoom = 28.0
+// markWidth is the extra width for the icon of the state's status, and for the bold font of names.
+const markWidth = 28.0
 
-// PlaceDefinition lays a definition's states out.
+// PlaceDefinition computes the layout of a definition's states.
 func PlaceDefinition(definition []byte) (*Placed, error) {
 	g, err := OfDefinition("", definition)
 	if err != nil {
 		return nil, err
 	}
-	p := lay(g, markRoom)
-	out := &Placed{Width: p.w + 2*padding, Height: p.h + 2*padding, Boxes: []PlacedBox{}, Ways: []PlacedWay{}}
+	p := layOut(g, markWidth)
+	out := &Placed{Width: p.w + 2*padding, Height: p.h + 2*padding, Boxes: []PlacedBox{}, Edges: []PlacedEdge{}}
 	out.picture(p, padding, padding)
 	return out, nil
 }
 
+// picture adds a picture, and those inside its boxes. x and y are its upper left corner.
 func (out *Placed) picture(p *picture, x, y float64) {
-	for _, w := range p.ways {
+	for _, w := range p.routes {
 		from, to := w.via[0].node.Name, w.via[len(w.via)-1].node.Name
 		if w.back {
 			from, to = to, from
 		}
-		out.Ways = append(out.Ways, PlacedWay{From: from, To: to, Path: curve(w, x, y), Dashed: w.edge.Dashed, Back: w.back})
+		out.Edges = append(out.Edges, PlacedEdge{From: from, To: to, Path: curve(w, x, y), Dashed: w.edge.Dashed, Back: w.back})
 	}
 	for _, b := range p.boxes {
 		if b.node == nil {
@@ -69,8 +70,8 @@ func (out *Placed) picture(p *picture, x, y float64) {
 	}
 }
 
-// curve is a way's path: curves from layer to layer, straight past the boxes of each.
-func curve(w way, x, y float64) string {
+// curve returns the SVG path of a route: curves between the layers, and vertical lines past the boxes of each layer.
+func curve(w route, x, y float64) string {
 	var d strings.Builder
 	first := w.via[0]
 	px, py := x+first.x+first.w/2, y+first.y+first.h

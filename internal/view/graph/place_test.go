@@ -6,7 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
-// TestPlaceDefinition holds the layout to what a picture needs: all boxes are in it, and none lies over another.
+// All boxes are within the picture, and none overlaps another.
 func TestPlaceDefinition(t *testing.T) {
 	p, err := graph.PlaceDefinition([]byte(`{"StartAt":"a","States":{
 		"a":{"Type":"Choice","Choices":[{"Next":"b"},{"Next":"c"}],"Default":"d"},
@@ -27,26 +27,26 @@ func TestPlaceDefinition(t *testing.T) {
 		return a.X >= b.X && a.Y >= b.Y && a.X+a.Width <= b.X+b.Width && a.Y+a.Height <= b.Y+b.Height
 	}
 	if len(at) != 5 || !at["b"].Group || !inside(at["in"], at["b"]) {
-		t.Errorf("the boxes are %+v", p.Boxes)
+		t.Errorf("boxes: %+v", p.Boxes)
 	}
 	for _, a := range p.Boxes {
 		for _, b := range p.Boxes {
 			apart := a.X+a.Width <= b.X || b.X+b.Width <= a.X || a.Y+a.Height <= b.Y || b.Y+b.Height <= a.Y
 			if a.Name != b.Name && !apart && !inside(a, b) && !inside(b, a) {
-				t.Errorf("%s lies over %s", a.Name, b.Name)
+				t.Errorf("%s overlaps %s", a.Name, b.Name)
 			}
 		}
 	}
 	backs := 0
-	for _, w := range p.Ways {
+	for _, w := range p.Edges {
 		if w.Back && (w.From != "c" || w.To != "a") {
-			t.Errorf("%+v does not lead back", w)
+			t.Errorf("%+v must not lead back", w)
 		}
 		if w.Back {
 			backs++
 		}
 	}
-	if len(p.Ways) != 6 || backs != 1 {
-		t.Errorf("the ways are %+v", p.Ways)
+	if len(p.Edges) != 6 || backs != 1 {
+		t.Errorf("edges: %+v", p.Edges)
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// OfPipeline makes a graph of a pipeline's steps. An order that follows from others is left out.
+// OfPipeline returns the graph of a pipeline's steps. It omits edges that follow from others.
 func OfPipeline(p *pipeline.Pipeline) *Graph {
 	g := ofSteps(p.Steps, true)
 	g.Name = p.Name
 	return g
 }
 
+// ofSteps returns the graph of some steps. With sequential, a step without after follows the one before it.
 func ofSteps(steps []pipeline.Step, sequential bool) *Graph {
 	g := &Graph{}
 	order, _ := pipeline.NewOrder(steps, sequential)
@@ -30,7 +31,7 @@ func ofSteps(steps []pipeline.Step, sequential bool) *Graph {
 	return g
 }
 
-// implied says whether a step runs before another one of these.
+// implied reports whether a step precedes one of the given steps.
 func implied(order *pipeline.Order, name string, among []string) bool {
 	for _, other := range among {
 		if order.Precedes(name, other) {
@@ -40,7 +41,7 @@ func implied(order *pipeline.Order, name string, among []string) bool {
 	return false
 }
 
-// ofStep draws a step with what makes it differ from a plain one.
+// ofStep returns the node of a step. Its detail lists concurrency, condition and retries.
 func ofStep(s *pipeline.Step) *Node {
 	n := &Node{Name: s.Name, Kind: s.Kind()}
 	var details []string
@@ -62,7 +63,7 @@ func ofStep(s *pipeline.Step) *Node {
 	return n
 }
 
-// atOnce says a limit in words.
+// atOnce describes a concurrency limit, "" if there is none.
 func atOnce(limit int) string {
 	if limit == 0 {
 		return ""
@@ -80,7 +81,7 @@ func joinWords(words []string) string {
 	return strings.Join(kept, ", ")
 }
 
-// OfDefinition makes a graph of a definition's states. What it does not know it leaves out.
+// OfDefinition returns the graph of a definition's states. It ignores what it does not know.
 func OfDefinition(name string, definition []byte) (*Graph, error) {
 	o, err := value.ParseObject(definition)
 	if err != nil {
@@ -100,7 +101,8 @@ func member(o *value.Object, key string) any {
 
 func text(o *value.Object, key string) string { s, _ := member(o, key).(string); return s }
 
-// ofMachine draws a machine, a branch or an item processor: the first state first, then as they are written.
+// ofMachine returns the graph of a state machine, a branch or an item processor: the start state, then the others in their order in
+// the definition.
 func ofMachine(o *value.Object) *Graph {
 	g, index := &Graph{}, map[string]int{}
 	states := object(member(o, "States"))
@@ -122,7 +124,7 @@ func ofMachine(o *value.Object) *Graph {
 	return g
 }
 
-// ofState draws a state: its resource without what all have in common, and what it contains.
+// ofState returns the node of a state. Its detail is the resource without the prefix that all resources share.
 func ofState(name string, s *value.Object) *Node {
 	n := &Node{Name: name, Kind: text(s, "Type")}
 	if resource := text(s, "Resource"); resource != "" {
@@ -141,7 +143,7 @@ func ofState(name string, s *value.Object) *Node {
 	return n
 }
 
-// edges adds the ways out of a state, one to each target.
+// edges adds the edges from a state, at most one to each target.
 func (g *Graph) edges(from int, s *value.Object, index map[string]int) {
 	seen := map[int]bool{}
 	add := func(next, label string, dashed bool) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// drawText draws a tree: each node on a line, what it contains below it. Ways that lead just to the next line go without
-// saying.
+// drawText draws a tree, with one line per node and the nodes that it contains below it. It shows the targets of a node only if they are
+// not just the next node.
 func drawText(g *Graph) []byte {
 	var b bytes.Buffer
 	b.WriteString(g.Name + "\n")
@@ -15,13 +15,14 @@ func drawText(g *Graph) []byte {
 	return b.Bytes()
 }
 
+// writeTree writes the nodes of a graph, and below each those that it contains. indent is the prefix of each line.
 func writeTree(b *bytes.Buffer, g *Graph, indent string) {
 	for i, n := range g.Nodes {
 		branch, below := "├─ ", "│  "
 		if i == len(g.Nodes)-1 {
 			branch, below = "└─ ", "   "
 		}
-		fmt.Fprintf(b, "%s%s%s%s\n", indent, branch, nodeLine(n), ways(g, i))
+		fmt.Fprintf(b, "%s%s%s%s\n", indent, branch, nodeLine(n), targets(g, i))
 		for j, inside := range n.Inside {
 			if len(n.Inside) > 1 {
 				fmt.Fprintf(b, "%s%sbranch %d\n", indent, below, j+1)
@@ -31,7 +32,7 @@ func writeTree(b *bytes.Buffer, g *Graph, indent string) {
 	}
 }
 
-// nodeLine is a node in one line.
+// nodeLine describes a node in one line.
 func nodeLine(n *Node) string {
 	line := n.Name
 	if n.Kind != "" {
@@ -43,8 +44,8 @@ func nodeLine(n *Node) string {
 	return line
 }
 
-// ways says what a node leads to, where that is more or other than the next one.
-func ways(g *Graph, i int) string {
+// targets lists the nodes to which a node leads, "" if it leads only to the next one.
+func targets(g *Graph, i int) string {
 	var out []string
 	plain := false
 	for _, e := range g.Edges {

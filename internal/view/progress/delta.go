@@ -8,17 +8,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// The cost of a delta is proportional to the changes: the view keeps, in order, which entry changed at which event, and an entry knows
-// its newest place in that list. A client that stays connected knows the place up to which it has seen the changes (Mark). A client that
-// reconnects knows only an event, which is valid for another fold of the same history, too.
+// The cost of a delta is proportional to the number of changes: the view has a list of all changes of entries, in order, and each entry
+// has the index of its newest change in the list. A client that stays connected knows the index up to which it has received the changes
+// (Mark). A client that reconnects knows only an event, which is also valid for another View of the same history.
 
-// touch is a change of an entry, at an event or between two.
+// touch is a change of an entry. event is the last event before or at the change.
 type touch struct {
 	event int64
 	entry *Entry
 }
 
-// touch records a change of an entry, once for each event.
+// touch records a change of an entry, at most once per tick (an event, or a call of ShowWaiting).
 func (v *View) touch(x *Entry) {
 	if x.tick == v.tick {
 		return
@@ -27,12 +27,12 @@ func (v *View) touch(x *Entry) {
 	v.touched = append(v.touched, touch{v.Last, x})
 }
 
-// Mark is a point in the changes of a view.
+// Mark is a position in the changes of a view. Zero is the beginning.
 type Mark int
 
-// Delta is what has changed in a view. To apply a delta twice, or one with entries that did not change, has no effect.
+// Delta is the changes in a view. Applying a delta is idempotent, because it contains changed entries in full.
 type Delta struct {
-	Last     int64                 `json:"last"` // the event up to which it shows the execution
+	Last     int64                 `json:"last"` // the event up to which the client knows the execution after the delta
 	Status   types.ExecutionStatus `json:"status"`
 	Started  Seconds               `json:"started,omitzero"`
 	Stopped  Seconds               `json:"stopped,omitzero"`
@@ -40,11 +40,11 @@ type Delta struct {
 	Cause    string                `json:"cause,omitempty"`
 	Parked   string                `json:"parked,omitempty"`
 	Warnings []string              `json:"warnings,omitempty"`
-	Entries  []Shown               `json:"entries"` // those that changed, each as a whole
-	States   map[string]ShownState `json:"states"`  // of these entries
+	Entries  []Shown               `json:"entries"` // that changed, each in full, sorted by N
+	States   map[string]ShownState `json:"states"`  // of these entries, by name
 }
 
-// Since returns what has changed since a mark, and the current mark.
+// Since returns the changes since a mark, and the current mark.
 func (v *View) Since(m Mark) (Delta, Mark) {
 	d := v.head()
 	for i := int(m); i < len(v.touched); i++ {
@@ -56,8 +56,8 @@ func (v *View) Since(m Mark) (Delta, Mark) {
 	return d, Mark(len(v.touched))
 }
 
-// After returns what has changed since an event, and the current mark. Whether a task waits changes between events, so the delta repeats
-// all entries that may wait.
+// After returns the changes since an event, and the current mark. The delta also repeats all entries whose task may be waiting, because
+// this changes between events.
 func (v *View) After(event int64) (Delta, Mark) {
 	from := sort.Search(len(v.touched), func(i int) bool { return v.touched[i].event > event })
 	d, now := v.Since(Mark(from))
@@ -73,12 +73,12 @@ func (v *View) After(event int64) (Delta, Mark) {
 	return d, now
 }
 
-// sort puts the entries in the order in which the states were entered: clients meet new ones in order.
+// sort sorts the entries by the order in which their states were entered, so that clients receive new entries in this order.
 func (d *Delta) sort() {
 	slices.SortFunc(d.Entries, func(a, b Shown) int { return cmp.Compare(a.N, b.N) })
 }
 
-// head is a delta without entries.
+// head returns a delta without entries.
 func (v *View) head() Delta {
 	return Delta{
 		Last: v.Last, Status: v.Status, Started: Seconds(v.Started), Stopped: Seconds(v.Stopped), Error: v.Error, Cause: v.Cause,
@@ -86,15 +86,15 @@ func (v *View) head() Delta {
 	}
 }
 
-// show adds an entry to the delta, and its state: only a change of an entry changes the state.
+// show adds an entry to the delta, with its state. States need no change list: a state changes only together with an entry.
 func (d *Delta) show(v *View, x *Entry) {
 	d.Entries = append(d.Entries, x.shown())
 	c := v.states[x.State]
 	d.States[x.State] = ShownState{c.entered, c.status()}
 }
 
-// Split divides a delta with many entries into parts. Only the last part has the event up to which they show the execution: a
-// client that has seen only the other parts requests all of them again.
+// Split divides a delta into parts of at most the given number of entries. Last is the new event only in the last part, and after, which
+// the client already knows, in the others: a client that did not receive all parts requests all of them again.
 func (d Delta) Split(most int, after int64) []Delta {
 	var parts []Delta
 	for len(d.Entries) > most {

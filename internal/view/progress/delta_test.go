@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
-// copied is what a client has of a view: the deltas that it got, as JSON.
+// copied is a client's copy of a view, built from deltas, as JSON.
 type copied struct {
 	Last    int64
 	Head    string
@@ -53,7 +53,7 @@ func newCopy() *copied {
 	return &copied{Entries: map[int]string{}, States: map[string]progress.ShownState{}}
 }
 
-// full is a whole view as a client has it.
+// full returns a client's copy of the complete view.
 func full(t *testing.T, v *progress.View) *copied {
 	t.Helper()
 	c := newCopy()
@@ -62,8 +62,8 @@ func full(t *testing.T, v *progress.View) *copied {
 	return c
 }
 
-// TestDeltas plays histories to two clients, one that asks by marks and one that asks by events, each at random points. What they have
-// then is the view, whatever waits meanwhile.
+// TestDeltas plays histories to two clients, which request deltas at random points, one by mark and one by event. The copies of both must
+// equal the view, whatever tasks wait meanwhile.
 func TestDeltas(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
@@ -87,10 +87,10 @@ func TestDeltas(t *testing.T) {
 						byEvent.apply(t, d)
 						want := full(t, v)
 						if diff := cmp.Diff(want, byMark); diff != "" {
-							t.Fatalf("event %d, by marks: %s", i+1, diff)
+							t.Fatalf("event %d, by mark: %s", i+1, diff)
 						}
 						if diff := cmp.Diff(want, byEvent); diff != "" {
-							t.Fatalf("event %d, by events: %s", i+1, diff)
+							t.Fatalf("event %d, by event: %s", i+1, diff)
 						}
 					}
 				}
@@ -107,7 +107,7 @@ func randomWaits(r *rand.Rand, last int64) []progress.Waiting {
 	return out
 }
 
-// TestDeltaIsSmall holds a delta to the entries that changed, however long the history is.
+// A delta contains only the entries that changed, however long the history is.
 func TestDeltaIsSmall(t *testing.T) {
 	s := wide(1000)
 	v := s.view()
@@ -122,7 +122,7 @@ func TestDeltaIsSmall(t *testing.T) {
 	}
 }
 
-// TestLimit leaves out long inputs and outputs, and names the events that have them.
+// With a limit, long inputs and outputs are omitted, long causes are truncated, and entries have the ids of the events with the full texts.
 func TestLimit(t *testing.T) {
 	v := progress.New(progress.ReadStates(nil))
 	v.Limit(10)
@@ -139,7 +139,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestDashboard links to web pages only: the address is from the output of a task.
+// Only http and https addresses become links, because the address is from the output of a task.
 func TestDashboard(t *testing.T) {
 	for address, want := range map[string]string{
 		"http://127.0.0.1:8265/":     "http://127.0.0.1:8265/#/jobs/a%2Fb",
@@ -154,7 +154,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// wide is the history of a Map with so many iterations of one task.
+// wide returns the history of a Map with iterations of one task each.
 func wide(items int) *script {
 	var s script
 	s.add(started, 0, nil)
@@ -172,7 +172,7 @@ func wide(items int) *script {
 	return &s
 }
 
-// BenchmarkFold folds a history of 25,000 events, the most that an execution can have.
+// BenchmarkFold builds a view from a history of 25,000 events, the maximum for an execution.
 func BenchmarkFold(b *testing.B) {
 	s := wide(25_000 / 6)
 	b.ReportMetric(float64(len(s.events)), "events")
@@ -186,16 +186,16 @@ func BenchmarkFold(b *testing.B) {
 	runtime.KeepAlive(s)
 }
 
-// heap is how many bytes are in use.
+// heap returns the number of bytes in use.
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what the first one found is free after the second
+	runtime.GC() // the second one frees what the first one found
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// BenchmarkDelta asks what one event has changed at the end of such a history.
+// BenchmarkDelta adds an event to such a history and computes the delta.
 func BenchmarkDelta(b *testing.B) {
 	s := wide(25_000 / 6)
 	v := s.view()

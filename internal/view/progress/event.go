@@ -9,26 +9,26 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// Event is an event of a history with what the fold reads of its details.
+// Event is an event of a history, with the details that a View uses. Fields that the type of event does not have are zero.
 type Event struct {
 	ID, Previous int64
 	Type         string
 	Time         time.Time
 
-	Name     string // of a state, or of the Map of an iteration
+	Name     string // of the state, or of the Map of an iteration
 	Resource string
 	Input    string
 	Output   string
 	Error    string
 	Cause    string
-	MapRun   string // its ARN
+	MapRun   string // the ARN of a Map run
 	Index    int
 	Length   int
 	Assigned map[string]string // variables, as JSON
 }
 
-// An event's type is the kind of state, task or line of control that it is about, and what happens to it: the fold reads the two apart,
-// so that it knows the events of every kind of task.
+// The type of an event consists of what it is about (a kind of state, task, or line of control) and what happened to it. The following
+// methods read the two parts separately, so that they work for the events of all kinds of tasks (Task, LambdaFunction, Activity).
 func (e *Event) is(suffix string) bool { return strings.HasSuffix(e.Type, suffix) }
 func (e *Event) entered() bool         { return e.is("StateEntered") }
 func (e *Event) exited() bool          { return e.is("StateExited") }
@@ -48,7 +48,8 @@ func (e *Event) groupKind() string {
 	return kindParallel
 }
 
-// FromAPI is an event of the Step Functions API.
+// FromAPI converts an event of the Step Functions API. It reads the details by reflection, because each of the more than 40 types of
+// events has a separate struct for them.
 func FromAPI(e *types.HistoryEvent) Event {
 	out := Event{ID: e.Id, Previous: e.PreviousEventId, Type: string(e.Type), Time: aws.ToTime(e.Timestamp)}
 	all := reflect.ValueOf(e).Elem()
@@ -56,13 +57,13 @@ func FromAPI(e *types.HistoryEvent) Event {
 		f := all.Field(i)
 		if f.Kind() == reflect.Pointer && f.Elem().Kind() == reflect.Struct && strings.HasSuffix(all.Type().Field(i).Name, "EventDetails") {
 			out.details(f.Elem())
-			break // an event has one
+			break // an event has details of one type
 		}
 	}
 	return out
 }
 
-// details reads the fields of an event's details that the fold needs, each of which only some kinds of events have.
+// details copies the fields that a View uses from the details of an event.
 func (e *Event) details(d reflect.Value) {
 	for i := range d.NumField() {
 		field := d.Type().Field(i)
@@ -84,7 +85,7 @@ func (e *Event) details(d reflect.Value) {
 	}
 }
 
-// text is the field for a detail of that name; nil if the fold does not read it.
+// text returns the string field for a detail, nil if a View does not use the detail.
 func (e *Event) text(field string) *string {
 	switch field {
 	case "Name", "State":
@@ -105,7 +106,7 @@ func (e *Event) text(field string) *string {
 	return nil
 }
 
-// number is text for numbers.
+// number returns the integer field for a detail, nil if a View does not use the detail.
 func (e *Event) number(field string) *int {
 	switch field {
 	case "Index":

@@ -7,22 +7,21 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
-// group folds an event of a Map or Parallel state itself, which enters or leaves a level. The order of events does not show the level
-// that they are on: an iteration may follow another one's end.
+// group applies an event of a Map or Parallel state itself, which enters or leaves a level of nesting. The previous event does not
+// determine the level: the start of an iteration can follow the end of another one.
 func (v *View) group(e *Event, p place) place {
-	x, in := v.around(e, p)
+	x, in := v.groupOf(e, p)
 	if x == nil {
 		return p
 	}
 	v.touch(x)
-	redriven := v.redriven != 0 && e.Previous == v.redriven
 	here := place{x, in, p.left}
 	switch {
 	case e.exited():
 		v.exit(x, e)
 		here.left = x
 	case e.is("StateStarted"):
-		return v.startGroup(x, e, p, here, redriven)
+		return v.startGroup(x, e, p, here)
 	case strings.HasPrefix(e.Type, "MapIteration"):
 		return v.iteration(x, e, p, here)
 	case strings.HasPrefix(e.Type, "MapRun"):
@@ -30,9 +29,9 @@ func (v *View) group(e *Event, p place) place {
 			x.MapRun = e.MapRun
 		}
 		if e.failed() {
-			v.fails(x, e)
+			v.stateFails(x, e)
 		}
-	case e.is("StateFailed") && !redriven:
+	case e.is("StateFailed"):
 		v.settle(x, p.entry, e.Time)
 		v.groupFails(x, p.entry, e)
 		here.left = x
@@ -42,9 +41,9 @@ func (v *View) group(e *Event, p place) place {
 	return here
 }
 
-// startGroup folds the start of a Map or Parallel; a retrier may start it again.
-func (v *View) startGroup(x *Entry, e *Event, p, here place, redriven bool) place {
-	if !redriven && p.entry != x {
+// startGroup applies the start of a Map or Parallel. If a retrier starts it again, entries of the previous attempt may still be open.
+func (v *View) startGroup(x *Entry, e *Event, p, here place) place {
+	if p.entry != x {
 		v.settle(x, p.entry, e.Time)
 	}
 	if e.groupKind() == kindParallel {
@@ -54,7 +53,8 @@ func (v *View) startGroup(x *Entry, e *Event, p, here place, redriven bool) plac
 	return here
 }
 
-// iteration folds an event of a Map's iteration. What follows the start of one is inside it; what follows its end is in the Map.
+// iteration applies an event of a Map's iteration. Events that follow its start are inside the iteration; events that follow its end
+// belong to the Map.
 func (v *View) iteration(x *Entry, e *Event, p, here place) place {
 	if x.Items == nil {
 		x.Items = &Items{}
@@ -74,10 +74,10 @@ func (v *View) iteration(x *Entry, e *Event, p, here place) place {
 	return here
 }
 
-// around is the Map or Parallel that an event is about, and what is around it.
-func (v *View) around(e *Event, p place) (*Entry, *frame) {
+// groupOf returns the Map or Parallel that an event is about, and the frame around it.
+func (v *View) groupOf(e *Event, p place) (*Entry, *frame) {
 	if e.Name != "" {
-		return v.named(e.Name, p)
+		return v.groupNamed(e.Name, p)
 	}
 	if x := p.entry; x != nil && x.Kind == e.groupKind() && x.Ended.IsZero() && !x.gaveUp {
 		return x, p.in
@@ -88,9 +88,9 @@ func (v *View) around(e *Event, p place) (*Entry, *frame) {
 	return nil, nil
 }
 
-// named is the Map or Parallel of a name. An event right after a redrive does not show where it belongs: of the states that have not
-// ended, the first is resumed first.
-func (v *View) named(name string, p place) (*Entry, *frame) {
+// groupNamed returns the Map or Parallel with a name, and the frame around it. An event directly after a redrive does not show to which
+// entry of the state it belongs. It belongs to the first that has not ended, because entries are resumed in order.
+func (v *View) groupNamed(name string, p place) (*Entry, *frame) {
 	if p.entry != nil && p.entry.State == name {
 		return p.entry, p.in
 	}
@@ -98,25 +98,26 @@ func (v *View) named(name string, p place) (*Entry, *frame) {
 		return f.group, f.outer
 	}
 	for _, x := range v.Entries {
-		if x.State == name && x.holds() && !x.exited {
+		if x.State == name && x.isGroup() && !x.exited {
 			return x, x.in
 		}
 	}
 	return nil, nil
 }
 
-// inside calls do for the entries in a Map or Parallel, at any depth.
-func (e *Entry) inside(do func(*Entry)) {
+// descendants calls do for all entries in a Map or Parallel, at any depth.
+func (e *Entry) descendants(do func(*Entry)) {
 	for _, x := range e.children {
 		do(x)
-		x.inside(do)
+		x.descendants(do)
 	}
 }
 
-// settle ends the states that a group's failure stopped. The events about aborted states do not name them: they all follow the last
-// event of the failing branch.
+// settle ends the open entries in a group that failed: failing is Failed, and all others, which the failure stopped, are Cancelled. The
+// events about the stopped states cannot be used for this, because they do not name the states and all follow the last event of the
+// failing branch.
 func (v *View) settle(group, failing *Entry, when time.Time) {
-	group.inside(func(x *Entry) {
+	group.descendants(func(x *Entry) {
 		if x == failing {
 			v.close(x, Failed, when)
 		} else {
@@ -125,7 +126,7 @@ func (v *View) settle(group, failing *Entry, when time.Time) {
 	})
 }
 
-// groupFails folds the failure of a Map or Parallel by what failed inside it.
+// groupFails applies the failure of a Map or Parallel. Its event has no error: the error is that of the entry that failed inside.
 func (v *View) groupFails(x, failing *Entry, e *Event) {
 	var name, cause string
 	if failing != nil {
@@ -142,13 +143,13 @@ func (v *View) groupFails(x, failing *Entry, e *Event) {
 	v.set(x, Failed)
 }
 
-// tolerate marks the failures in a branch or an iteration whose failure is tolerated, and unmarks them if there are too many. left is
-// what the line of control came from.
+// tolerate marks the failures in a branch or an iteration as tolerated if the state that follows it shows that the pipeline tolerates
+// the failure, and removes the marks if there were too many failures. left is the group that exited before the state next.
 func (v *View) tolerate(left *Entry, next annotation.State) {
-	if left == nil || next.Step != left.says.Step {
+	if left == nil || next.Step != left.meta.Step {
 		return
 	}
-	tolerated := left.says.Role == annotation.Try && next.Role == annotation.Tolerated
+	tolerated := left.meta.Role == annotation.Try && next.Role == annotation.Tolerated
 	if !tolerated && next.Role != annotation.Refuse {
 		return
 	}
@@ -162,5 +163,5 @@ func (v *View) tolerate(left *Entry, next annotation.State) {
 		}
 	}
 	mark(left)
-	left.inside(mark)
+	left.descendants(mark)
 }

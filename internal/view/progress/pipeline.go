@@ -10,46 +10,46 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
-// The states around the steps of a compiled pipeline show the parameters, the conditions that did not hold, and the references that
-// found nothing.
+// This file reads events of the states that the compiler adds around steps. They contain the parameters, the conditions that were false,
+// and the references that found nothing.
 
-// Begun is what a run started with. It is empty for definitions without annotations.
+// Begun is the parameters and the storage of a run. It is empty for definitions without annotations.
 type Begun struct {
-	Params  json.RawMessage // an object, with the defaults of those that were not given
-	Storage string          // the run's directory
+	Params  json.RawMessage // an object that includes the defaults of missing parameters
+	Storage string          // the storage directory of the run
 }
 
-// begin folds the result of the state that reads the parameters.
+// begin applies the exit of the state that reads the parameters.
 func (v *View) begin(e *Event) {
-	if v.Begun.Params != nil || v.says[e.Name].Role != annotation.Params {
+	if v.Begun.Params != nil || v.annotations[e.Name].Role != annotation.Params {
 		return
 	}
 	var run struct{ Storage string }
 	params := []byte(e.Assigned["params"])
-	if json.Unmarshal([]byte(e.Assigned["run"]), &run) == nil && json.Valid(params) { // else AWS truncated it
+	if json.Unmarshal([]byte(e.Assigned["run"]), &run) == nil && json.Valid(params) { // AWS truncates long variables
 		v.Begun = Begun{params, run.Storage}
 	}
 }
 
-// skip adds an entry of a step whose condition did not hold: its own state was not entered. The input of the state that replaces it
-// contains the condition and its values.
+// skip adds an entry for a step whose condition was false, because the step's state is not entered. e is the entry of the state that is
+// entered instead: its input contains the condition with its values.
 func (v *View) skip(step string, in *frame, e *Event) {
-	x := v.add(&Entry{State: v.says.mainState(step), Kind: kindSkipped, SkipReason: skipReason(e.Input)}, in, e)
+	x := v.add(&Entry{State: v.annotations.mainState(step), Kind: kindSkipped, SkipReason: skipReason(e.Input)}, in, e)
 	x.Ended = e.Time
 	v.set(x, Skipped)
 }
 
-// skipReason is a condition with its values: "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)".
+// skipReason formats a condition with its values: "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)".
 func skipReason(input string) string {
-	var said struct {
+	var recorded struct {
 		Condition string
 		Values    json.RawMessage
 	}
-	if json.Unmarshal([]byte(input), &said) != nil || said.Condition == "" || said.Values == nil {
+	if json.Unmarshal([]byte(input), &recorded) != nil || recorded.Condition == "" || recorded.Values == nil {
 		return ""
 	}
 	var values []string
-	d := json.NewDecoder(bytes.NewReader(said.Values)) // in order, which a map does not keep
+	d := json.NewDecoder(bytes.NewReader(recorded.Values)) // preserves the order, unlike a map
 	_, err := d.Token()
 	for err == nil && d.More() {
 		var name json.Token
@@ -62,44 +62,44 @@ func skipReason(input string) string {
 		}
 	}
 	if len(values) == 0 {
-		return said.Condition
+		return recorded.Condition
 	}
-	return said.Condition + " (" + strings.Join(values, ", ") + ")"
+	return recorded.Condition + " (" + strings.Join(values, ", ") + ")"
 }
 
-// warn adds a warning for each key that a condition or an output of the pipeline refers to and that no step returned, most often because
-// of a typo. The output of the state contains these keys.
+// warn adds a warning for each key that a condition or an output of the pipeline refers to although the step did not return it, most
+// often because of a typo. The output of the state that evaluates the condition or the outputs contains these keys.
 func (v *View) warn(e *Event) {
-	says := v.says[e.Name]
-	condition := says.Role == annotation.Condition
-	if !condition && (says.Role != annotation.Outputs || e.stateKind() == "Succeed") { // the latter has the outputs themselves
+	meta := v.annotations[e.Name]
+	condition := meta.Role == annotation.Condition
+	if !condition && (meta.Role != annotation.Outputs || e.stateKind() == "Succeed") { // the Succeed state has the outputs themselves
 		return
 	}
-	var said struct {
+	var recorded struct {
 		Condition string
-		Values    json.RawMessage // only where the condition did not hold
+		Values    json.RawMessage // missing if the condition was true
 		Missing   []string
 	}
-	if json.Unmarshal([]byte(e.Output), &said) != nil || condition && said.Condition == "" {
-		return // an output of the step before
+	if json.Unmarshal([]byte(e.Output), &recorded) != nil || condition && recorded.Condition == "" {
+		return // not from the compiler: the output of the previous step
 	}
 	begin := ""
 	switch {
-	case condition && said.Values != nil:
-		begin = "step " + says.Step + " was skipped: its condition refers to "
+	case condition && recorded.Values != nil:
+		begin = "step " + meta.Step + " was skipped: its condition refers to "
 	case condition:
-		begin = "step " + says.Step + " was not skipped, but its condition refers to "
+		begin = "step " + meta.Step + " was not skipped, but its condition refers to "
 	}
-	for _, missing := range said.Missing {
-		if text := begin + missing; !slices.Contains(v.Warnings, text) { // iterations of a Map say the same
+	for _, missing := range recorded.Missing {
+		if text := begin + missing; !slices.Contains(v.Warnings, text) { // iterations of a Map repeat it
 			v.Warnings = append(v.Warnings, text)
 		}
 	}
 }
 
-// raised is the error of an expression. An error that a compiled definition raises itself has its own name and message, which follow
-// the expression.
-func raised(name, cause string) (string, string) {
+// ownError returns the name and the message of an error of an expression. If the compiler's expression raised the error with $error, they
+// are in the cause, after the text of the expression and JSONata's error code.
+func ownError(name, cause string) (string, string) {
 	if _, text, ok := strings.Cut(cause, " threw an error during evaluation. D3137: "); ok && strings.HasPrefix(text, "Step.") {
 		if own, sentence, ok := strings.Cut(text, ": "); ok {
 			return own, sentence

@@ -1,7 +1,10 @@
-// Package progress folds an execution's history into what people want to see: each entry of a state, and among them each step, with
-// its status, attempts, times, output and error. It reads the Step Functions API's own events and the annotations of the definition
-// (internal/pipeline/annotation), so it shows executions here, on Kubernetes and on AWS in the same way. A state's name is shown and
-// never interpreted. Package progress/live serves the fold; terminal and console draw it. It does no I/O and draws nothing itself.
+// Package progress computes from the history of an execution what users want to see: the entries into states, among them the steps of the
+// pipeline, with their statuses, attempts, times, outputs and errors. It uses only events of the Step Functions API and the annotations
+// in the definition (internal/pipeline/annotation), so that it works in the same way for executions on this machine, on Kubernetes and on
+// AWS. It never interprets the name of a state.
+//
+// A View is a fold: events are added one by one, in order, and each changes the view. Package progress/live serves views over HTTP;
+// packages terminal and console display them. This package does no I/O.
 package progress
 
 import (
@@ -16,7 +19,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
-// View is the fold. Give it every event once, in order.
+// View is the state of an execution according to the events added so far. Add each event of the history, in order. A View is not safe for
+// concurrent use.
 type View struct {
 	Entries []*Entry
 	Status  types.ExecutionStatus
@@ -25,47 +29,48 @@ type View struct {
 	Output  string
 	Error   string
 	Cause   string
-	Last    int64 // id of the last event seen
+	Last    int64 // id of the last event added
 	Begun   Begun
-	Parked  string // why no process drives the execution any more; the caller sets it
+	Parked  string // why the execution is parked; set by the caller, because events do not contain it
 
-	// Warnings are messages about references that found nothing, if that did not fail a step.
+	// Warnings are messages about references that found nothing but did not fail a step.
 	Warnings []string
 
-	says    States          // nil while the definition is not known
-	at      map[int64]place // of every event: any of them may be the previous one of an event to come
-	entered map[entry]place // for failures of expressions, which name the state
-	states  map[string]*stateCount
+	annotations States          // nil if the definition is not known yet
+	at          map[int64]place // by event id: each event can be the previous one of a later event
+	entered     map[entry]place // for events of expressions that failed, which name the state
+	states      map[string]*stateCount
 
-	redriven  int64    // the newest ExecutionRedriven
-	undone    []*Entry // entries that it resumes
-	resumable []*Entry // steps in a cluster that it resumes, for events that do not show their step
+	redriven  int64    // the id of the last ExecutionRedriven event, 0 if there is none
+	undone    []*Entry // entries that this redrive resumes, until their first event
+	resumable []*Entry // steps in a cluster that this redrive resumes, for events that do not show their step
 
-	waiting []*Entry // entries whose tasks wait, according to the engine
-	touched []touch  // what changed, in order; an entry is in it once for each event that changed it
-	tick    int      // counts what may change entries: events, and reports of the engine
-	limit   int      // bytes that are kept of each text, if not 0
+	waiting []*Entry // entries whose tasks wait, according to the last call of ShowWaiting
+	touched []touch  // all changes, in order; an entry is in it once for each tick that changed it
+	tick    int      // the number of events and of calls of ShowWaiting
+	limit   int      // maximum size of texts in bytes, 0 for no limit
 }
 
-// entry identifies a state's entry by the event that it follows. Only the first states of other branches follow the same event.
+// entry identifies an entry into a state by the previous event and the name. Several entries can have the same previous event: the first
+// states of the branches of a Parallel.
 type entry struct {
 	previous int64
 	state    string
 }
 
-// New makes an empty view of a running execution of a definition. If the definition is not known yet, s is nil, and Describe must come
-// before the first event.
+// New returns the view of an execution without events. s are the annotations of its definition. If s is nil, the caller must call Describe
+// before it adds the first event.
 func New(s States) *View {
-	return &View{Status: types.ExecutionStatusRunning, says: s, at: map[int64]place{}, entered: map[entry]place{}, states: map[string]*stateCount{}}
+	return &View{Status: types.ExecutionStatusRunning, annotations: s, at: map[int64]place{}, entered: map[entry]place{}, states: map[string]*stateCount{}}
 }
 
-// Described reports whether the definition is known.
-func (v *View) Described() bool { return v.says != nil }
+// Described reports whether the view has the annotations of the definition.
+func (v *View) Described() bool { return v.annotations != nil }
 
 // Describe sets the annotations of the definition.
-func (v *View) Describe(s States) { v.says = s }
+func (v *View) Describe(s States) { v.annotations = s }
 
-// Steps are the entries that a pipeline calls steps, in order.
+// Steps returns the entries that are steps of the pipeline, in order.
 func (v *View) Steps() []*Entry {
 	var out []*Entry
 	for _, e := range v.Entries {
@@ -76,10 +81,10 @@ func (v *View) Steps() []*Entry {
 	return out
 }
 
-// Closed reports whether the execution has ended. A redrive opens it again.
+// Closed reports whether the execution has ended. A redrive reopens it.
 func (v *View) Closed() bool { return v.Status != types.ExecutionStatusRunning }
 
-// Add folds one event of the API.
+// Add adds an event of the API. It ignores events that were added before.
 func (v *View) Add(e *types.HistoryEvent) {
 	if e.Id > v.Last {
 		event := FromAPI(e)
@@ -87,14 +92,14 @@ func (v *View) Add(e *types.HistoryEvent) {
 	}
 }
 
-// Fold folds one event. One that was folded before changes nothing.
+// Fold adds an event. It ignores events that were added before.
 func (v *View) Fold(e *Event) {
 	if e.ID <= v.Last {
 		return
 	}
 	v.Last = e.ID
 	v.tick++
-	p := v.fold(e, v.before(e))
+	p := v.fold(e, v.placeBefore(e))
 	if e.exited() {
 		v.begin(e)
 		v.warn(e)
@@ -102,7 +107,7 @@ func (v *View) Fold(e *Event) {
 	v.at[e.ID] = p
 }
 
-// fold changes the view by an event that follows what is at p, and returns where the events that follow it stand.
+// fold applies an event whose previous event is at p, and returns the place of the event itself.
 func (v *View) fold(e *Event, p place) place {
 	switch {
 	case e.ofExecution():
@@ -116,24 +121,24 @@ func (v *View) fold(e *Event, p place) place {
 	case e.exited():
 		v.exit(p.entry, e)
 	default:
-		v.happens(p.entry, e)
+		v.taskEvent(p.entry, e)
 	}
 	return p
 }
 
-// enter folds the entry of a state.
+// enter applies a StateEntered event.
 func (v *View) enter(e *Event, p place) place {
-	says := v.says[e.Name]
-	v.followed(p.entry, says)
-	v.tolerate(p.left, says)
+	meta := v.annotations[e.Name]
+	v.afterCatch(p.entry, meta)
+	v.tolerate(p.left, meta)
 	in := p.in
 	within := in.step()
 	if within == nil {
-		if within = v.resumedStep(says); within != nil {
+		if within = v.resumedStep(meta); within != nil {
 			in = &frame{within, -1, within.in}
 		}
 	}
-	x := v.add(&Entry{State: e.Name, Kind: e.stateKind(), Input: v.bounded(e.Input), Within: within, says: says}, in, e)
+	x := v.add(&Entry{State: e.Name, Kind: e.stateKind(), Input: v.shortText(e.Input), Within: within, meta: meta}, in, e)
 	switch {
 	case x.Kind == kindFail:
 		v.set(x, Failed)
@@ -146,19 +151,19 @@ func (v *View) enter(e *Event, p place) place {
 	if within != nil {
 		v.enterInside(within, x, e.Time)
 	}
-	if says.Role == annotation.Skip && p.entry != nil && p.entry.says.Role == annotation.Condition && p.entry.says.Step == says.Step {
-		v.skip(says.Step, in, e)
+	if meta.Role == annotation.Skip && p.entry != nil && p.entry.meta.Role == annotation.Condition && p.entry.meta.Step == meta.Step {
+		v.skip(meta.Step, in, e)
 	}
 	here := place{x, in, p.left}
 	v.entered[entry{e.Previous, e.Name}] = here
 	return here
 }
 
-// add adds an entry that an event made.
+// add adds an entry. e is the event that creates it.
 func (v *View) add(x *Entry, in *frame, e *Event) *Entry {
 	x.N, x.Event, x.Entered, x.in = len(v.Entries), e.ID, e.Time, in
 	x.Name, x.Depth, x.Index = x.State+in.suffix(), in.depth(), in.iteration()
-	x.composite = x.Kind == kindParallel && x.says.Role == annotation.Run && x.Within == nil
+	x.composite = x.Kind == kindParallel && x.meta.Role == annotation.Run && x.Within == nil
 	v.Entries = append(v.Entries, x)
 	if in != nil {
 		in.group.children = append(in.group.children, x)
@@ -168,10 +173,11 @@ func (v *View) add(x *Entry, in *frame, e *Event) *Entry {
 	return x
 }
 
-// followed folds the state that follows a step after a catcher. In a compiled definition, that is the step's cleanup, after which the
-// run still fails, or the state that fails for a step without a cleanup or after a cleanup that failed.
-func (v *View) followed(x *Entry, next annotation.State) {
-	if x == nil || x.Status != Caught || next.Step == "" || next.Step != x.says.Step {
+// afterCatch makes a caught step Failed if the state to which the catcher led shows that the pipeline does not handle the failure. In a
+// compiled definition, that is the step's cleanup (onFailure), after which the run fails, or the Fail state that follows a step without a
+// cleanup, or whose cleanup failed.
+func (v *View) afterCatch(x *Entry, next annotation.State) {
+	if x == nil || x.Status != Caught || next.Step == "" || next.Step != x.meta.Step {
 		return
 	}
 	if next.Role == annotation.Fail || next.Role == annotation.Run && next.Scope == annotation.OnFailure {
@@ -179,9 +185,9 @@ func (v *View) followed(x *Entry, next annotation.State) {
 	}
 }
 
-// happens folds what happens inside a state that is no Map or Parallel, or the failure of an expression of any state: the suffix of the
-// type says what, whatever kind of task it is.
-func (v *View) happens(x *Entry, e *Event) {
+// taskEvent applies the other events of a state that is not a Map or Parallel, and failures of expressions of any state. The suffix of the
+// event's type determines what happened, whatever the kind of task.
+func (v *View) taskEvent(x *Entry, e *Event) {
 	v.touch(x)
 	switch {
 	case e.is("Scheduled"):
@@ -191,16 +197,16 @@ func (v *View) happens(x *Entry, e *Event) {
 		v.beginAttempt(x, e.Time)
 		x.newest().Tasks = []int64{e.ID}
 	case e.failed():
-		v.fails(x, e)
+		v.stateFails(x, e)
 	case e.is("Started"):
 		if a := x.newest(); a != nil {
 			a.Started = e.Time
 		}
 		if !submits(e.Resource) {
-			v.runs(x)
+			v.markRunning(x)
 		}
 	case e.is("Submitted"), e.is("Succeeded"):
-		v.runs(x)
+		v.markRunning(x)
 		x.job(e.Output)
 		if e.is("Succeeded") {
 			x.Error, x.Cause = "", ""
@@ -209,15 +215,16 @@ func (v *View) happens(x *Entry, e *Event) {
 	}
 }
 
-// submits reports whether a task's work waits until the service has accepted it.
+// submits reports whether a task starts work that a service runs later. Such a task is pending until the service has accepted it; other
+// tasks run when they have started.
 func submits(resource string) bool {
 	return strings.Contains(resource, ".sync") || strings.HasSuffix(resource, ".waitForTaskToken")
 }
 
-// fails folds a failure. A task or a wait may be retried: the next events show it.
-func (v *View) fails(x *Entry, e *Event) {
+// stateFails applies a failure. A task or a wait is Retrying at first: only the next events show whether it is retried.
+func (v *View) stateFails(x *Entry, e *Event) {
 	x.Error, x.Cause = failure(e)
-	x.Cause = v.cut(x.Cause)
+	x.Cause = v.truncated(x.Cause)
 	if x.Kind == kindTask || x.Kind == kindWait {
 		v.set(x, Retrying)
 		x.Ended = time.Time{}
@@ -225,24 +232,24 @@ func (v *View) fails(x *Entry, e *Event) {
 		v.set(x, Failed)
 		x.Ended = e.Time
 	}
-	x.itself = x.itself || x.holds()
+	x.neverStarted = x.neverStarted || x.isGroup()
 	if a := x.newest(); a != nil {
 		a.Status, a.Ended, a.Error, a.Cause = Failed, e.Time, x.Error, x.Cause
 	}
 }
 
-// failure is the error and the cause of a failed attempt. Some kinds of events have neither: their type says what failed then.
+// failure returns the error and the cause of a failed attempt. Some types of events have neither: the error is then the type.
 func failure(e *Event) (name, cause string) {
 	switch {
 	case e.evaluationFailed():
-		return raised(e.Error, e.Cause)
+		return ownError(e.Error, e.Cause)
 	case e.Error == "" && e.Cause == "":
 		return e.Type, ""
 	}
 	return e.Error, e.Cause
 }
 
-// job takes from a task's output what was started outside.
+// job reads the job that a task started from the task's output.
 func (e *Entry) job(output string) {
 	var j Job
 	if json.Unmarshal([]byte(output), &j) != nil || j.SubmissionID == "" && j.ID == "" {
@@ -251,7 +258,7 @@ func (e *Entry) job(output string) {
 	e.Job = j
 }
 
-// exit folds the end of a state that succeeded, or whose failure was caught.
+// exit applies the end of a state that succeeded, or whose failure was caught.
 func (v *View) exit(x *Entry, e *Event) {
 	v.touch(x)
 	x.exited = true
@@ -261,9 +268,9 @@ func (v *View) exit(x *Entry, e *Event) {
 	if x.composite && !x.gaveUp {
 		x.Error, x.Cause = "", ""
 	}
-	x.Ended, x.Output, x.OutputEvent = e.Time, v.bounded(e.Output), e.ID
+	x.Ended, x.Output, x.OutputEvent = e.Time, v.shortText(e.Output), e.ID
 	if len(x.Job.Output) > 0 {
-		x.Output = v.bounded(string(x.Job.Output))
+		x.Output = v.shortText(string(x.Job.Output))
 	}
 	if v.limit > 0 {
 		x.Job.Output = nil
@@ -279,7 +286,7 @@ func (v *View) exit(x *Entry, e *Event) {
 	}
 }
 
-// execution folds an event of the execution.
+// execution applies an event of the execution itself.
 func (v *View) execution(e *Event, p place) {
 	switch types.HistoryEventType(e.Type) {
 	case types.HistoryEventTypeExecutionStarted:
@@ -299,10 +306,10 @@ func (v *View) execution(e *Event, p place) {
 	}
 }
 
-// end ends the entries that were open: the one that failed the execution is failed, the others are cancelled. Its own events may not
-// say why.
+// end applies the end of the execution. Of the entries that are still open, the one that failed the execution becomes Failed, with the
+// execution's error if it has no error itself; all others become Cancelled.
 func (v *View) end(status types.ExecutionStatus, e *Event, p place) {
-	v.Status, v.Stopped, v.Output, v.Error, v.Cause = status, e.Time, v.bounded(e.Output), e.Error, e.Cause
+	v.Status, v.Stopped, v.Output, v.Error, v.Cause = status, e.Time, v.shortText(e.Output), e.Error, e.Cause
 	for _, x := range v.Entries {
 		if x.Status.Ended() {
 			continue
@@ -315,7 +322,7 @@ func (v *View) end(status types.ExecutionStatus, e *Event, p place) {
 	}
 }
 
-// close ends an entry that is open, and its attempt.
+// close ends an entry and its attempt if they are open.
 func (v *View) close(x *Entry, status Status, when time.Time) {
 	if x.open() != nil {
 		x.endAttempt(status, when)
@@ -327,35 +334,37 @@ func (v *View) close(x *Entry, status Status, when time.Time) {
 	}
 }
 
-// Limit has the view keep at most so many bytes of each text: a longer input or output is left out, a longer cause is cut off. The
-// events have them. Call it before the first event.
+// Limit limits the size of texts in the view, in bytes: it omits longer inputs and outputs, and truncates longer causes. The events have
+// the full texts. Call it before the first event is added.
 func (v *View) Limit(bytes int) { v.limit = bytes }
 
-// bounded is an input or output, or nothing if the view does not keep texts of its length. A part of a JSON text would be none.
-func (v *View) bounded(text string) string {
+// shortText returns an input or output, or "" if it is longer than the limit. It does not truncate, because the result would not be valid
+// JSON.
+func (v *View) shortText(text string) string {
 	if v.limit > 0 && len(text) > v.limit {
 		return ""
 	}
 	return text
 }
 
-// cut is a cause, of which people read the beginning.
-func (v *View) cut(cause string) string {
+// truncated returns the beginning of a cause, up to the limit.
+func (v *View) truncated(cause string) string {
 	if v.limit > 0 && len(cause) > v.limit {
 		return strings.ToValidUTF8(cause[:v.limit], "") + "…"
 	}
 	return cause
 }
 
-// indexed is what distinguishes the entries of a state in a Map's iterations.
+// indexed returns the suffix for the names of entries in an iteration of a Map.
 func indexed(i int) string { return fmt.Sprintf("[%d]", i) }
 
-// before is the place of the event's predecessor. After a redrive, a task's event follows its old entry. For other states, the history
-// does not show which line of control continues, but they are resumed in the order in which they stand.
-func (v *View) before(e *Event) place {
+// placeBefore returns the place of the event that an event follows. After a redrive, the first event of a task follows the old entry of its
+// state. For other states, the first event follows the redrive itself, which does not show the line of control; but they are resumed in the
+// order of their entries.
+func (v *View) placeBefore(e *Event) place {
 	if v.redriven != 0 && e.Previous == v.redriven && !e.ofExecution() {
 		if e.Name == "" && e.inGroup() {
-			return place{}
+			return v.failedAgain(e)
 		}
 		if len(v.undone) > 0 {
 			i := max(0, slices.IndexFunc(v.undone, func(x *Entry) bool { return x.State == e.Name }))
@@ -364,7 +373,7 @@ func (v *View) before(e *Event) place {
 			return place{entry: x, in: x.in}
 		}
 	}
-	if e.evaluationFailed() { // in Step Functions' histories, it follows the event before the entry of the state that it names
+	if e.evaluationFailed() { // in histories of Step Functions, its previous event is the one before the state was entered
 		if named, ok := v.entered[entry{e.Previous, e.Name}]; ok {
 			return named
 		}
@@ -374,4 +383,20 @@ func (v *View) before(e *Event) place {
 		v.undone = slices.DeleteFunc(v.undone, func(x *Entry) bool { return x == p.entry })
 	}
 	return p
+}
+
+// failedAgain returns the place of an event of a Map or Parallel that directly follows a redrive. If the event is a failure, a state inside
+// failed again that starts no task, such as a Fail state: such a state has no event in the redrive. Other events have no place, because they
+// do not show to which state they belong.
+func (v *View) failedAgain(e *Event) place {
+	if !e.is("StateFailed") {
+		return place{}
+	}
+	for i, x := range v.undone {
+		if x.Status == Failed && x.Kind != kindTask && !x.isGroup() && x.in != nil && x.in.group.Kind == e.groupKind() {
+			v.undone = slices.Delete(v.undone, i, i+1)
+			return place{entry: x, in: x.in}
+		}
+	}
+	return v.at[e.ID-1] // of a Map: its iteration that failed
 }

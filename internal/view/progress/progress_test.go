@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// said are the annotations of the states that these tests enter.
-var said = func() progress.States {
+// annotations are the annotations of the states that these tests enter.
+var annotations = func() progress.States {
 	all := progress.States{
 		"When promote": {Step: "promote", Role: annotation.Condition}, "Skip promote": {Step: "promote", Role: annotation.Skip},
 	}
@@ -39,7 +39,7 @@ var said = func() progress.States {
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// script makes events one second apart; previous is the event before unless a test says otherwise.
+// script builds a history with one event per second. If previous is negative, an event follows the one before it.
 type script struct{ events []types.HistoryEvent }
 
 func (s *script) add(kind types.HistoryEventType, previous int64, fill func(*types.HistoryEvent)) int64 {
@@ -80,15 +80,15 @@ func (s *script) failed(name, cause string) int64 {
 }
 
 func (s *script) view() *progress.View {
-	v := progress.New(said)
+	v := progress.New(annotations)
 	for i := range s.events {
 		v.Add(&s.events[i])
-		v.Add(&s.events[i]) // a second time changes nothing
+		v.Add(&s.events[i]) // adding an event again has no effect
 	}
 	return v
 }
 
-// lines are the steps in short, for comparing.
+// lines returns one line per step.
 func lines(v *progress.View) []string {
 	var out []string
 	for _, s := range v.Steps() {
@@ -132,7 +132,7 @@ func TestRetryThenSuccess(t *testing.T) {
 	}
 }
 
-func TestParallelBranchesAndMapIterationsStayApart(t *testing.T) {
+func TestConcurrentIterations(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
 	s.enter(types.HistoryEventTypeMapStateEntered, "each", 0)
@@ -161,7 +161,7 @@ func TestParallelBranchesAndMapIterationsStayApart(t *testing.T) {
 	}
 }
 
-func TestTheExecutionsEndClosesOpenSteps(t *testing.T) {
+func TestEndOfExecutionClosesOpenSteps(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		end  types.HistoryEventType
@@ -186,7 +186,7 @@ func TestTheExecutionsEndClosesOpenSteps(t *testing.T) {
 				t.Errorf("status %s, want %s", got, tc.want)
 			}
 			if v.Steps()[0].Ended != v.Stopped || v.Status == types.ExecutionStatusRunning {
-				t.Errorf("the view is still open: %+v", v)
+				t.Errorf("the view is not closed: %+v", v)
 			}
 		})
 	}
@@ -203,12 +203,13 @@ func (s *script) iteration(kind types.HistoryEventType, name string, index int32
 	})
 }
 
-func TestIterationsInARowDoNotPileUp(t *testing.T) {
+// Iterations that run one after the other, each following the end of the previous one, are not nested in each other.
+func TestSequentialIterations(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
 	s.enter(types.HistoryEventTypeMapStateEntered, "each", 0)
 	s.add(types.HistoryEventTypeMapStateStarted, -1, nil)
-	for i := range int32(3) { // each follows upon the end of the one before it
+	for i := range int32(3) {
 		s.iteration(types.HistoryEventTypeMapIterationStarted, "each", i, -1)
 		s.enter(taskIn, "one", -1)
 		s.add(scheduled, -1, nil)
@@ -226,7 +227,8 @@ func TestIterationsInARowDoNotPileUp(t *testing.T) {
 	}
 }
 
-func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
+// The failure of a Parallel does not change the branch that failed first, and cancels the others.
+func TestParallelFailure(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
 	s.enter(types.HistoryEventTypeParallelStateEntered, "both", 0)
@@ -244,15 +246,15 @@ func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
 	}
 }
 
-// TestRedriveAfterAbort takes two steps up again that were cut off side by side: the events say where each belongs, or, in
-// histories of before, only that a redrive was before them.
+// A redrive resumes two iterations that an abort stopped. The events of the resumed tasks follow the old entries or, in histories of
+// earlier releases, the redrive.
 func TestRedriveAfterAbort(t *testing.T) {
-	for _, told := range []bool{true, false} {
-		redriveAfterAbort(t, told)
+	for _, followsEntry := range []bool{true, false} {
+		redriveAfterAbort(t, followsEntry)
 	}
 }
 
-func redriveAfterAbort(t *testing.T, told bool) {
+func redriveAfterAbort(t *testing.T, followsEntry bool) {
 	t.Helper()
 	var s script
 	var entries []int64
@@ -268,7 +270,7 @@ func redriveAfterAbort(t *testing.T, told bool) {
 	s.add(types.HistoryEventTypeExecutionAborted, 0, nil)
 	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
 	for i := range 2 {
-		if told {
+		if followsEntry {
 			again = entries[i]
 		}
 		s.add(types.HistoryEventTypeTaskScheduled, again, nil)
@@ -279,7 +281,7 @@ func redriveAfterAbort(t *testing.T, told bool) {
 	}
 	v := s.view()
 	if len(v.Steps()) != 2 {
-		t.Fatalf("there are %d steps", len(v.Steps()))
+		t.Fatalf("got %d steps, want 2", len(v.Steps()))
 	}
 	for i, want := range []progress.Status{progress.Succeeded, progress.Running} {
 		got := v.Steps()[i]
@@ -289,14 +291,14 @@ func redriveAfterAbort(t *testing.T, told bool) {
 	}
 }
 
-// TestSkipped expects the condition of a skipped step, with its values in the order in which the condition names them.
+// A skipped step has its condition, with the values in the order in which the condition refers to them.
 func TestSkipped(t *testing.T) {
 	all := `{"condition": "steps.eval.output.acc > params.least", "values": {"steps.eval.output.acc": 0.5, "params.least": null}, "missing": []}`
 	for input, want := range map[string]string{
 		all:                                    "steps.eval.output.acc > params.least (steps.eval.output.acc is 0.5, params.least is null)",
 		`{"condition": "false", "values": {}}`: "false",
-		`{"condition": "params.x"}`:            "", // the output of a step of that name
-		`{"eval": {"acc": 0.5}}`:               "", // of a definition that does not record it
+		`{"condition": "params.x"}`:            "", // the output of a step named condition
+		`{"eval": {"acc": 0.5}}`:               "", // from a definition that does not record the condition
 		`[1]`:                                  "",
 	} {
 		var s script
@@ -309,7 +311,7 @@ func TestSkipped(t *testing.T) {
 		s.exit(passOut, "Skip promote", `{"promote":null}`, -1)
 		v := s.view()
 		if len(v.Steps()) != 1 {
-			t.Fatalf("there are %d steps", len(v.Steps()))
+			t.Fatalf("got %d steps, want 1", len(v.Steps()))
 		}
 		got := v.Steps()[0]
 		if got.Name != "promote" || got.Status != progress.Skipped || got.SkipReason != want || got.Ended != got.Entered || got.Attempt != 0 {
@@ -318,8 +320,8 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
-// TestPendingUntilTheWorkRuns distinguishes tasks that a service accepts from tasks that run once they have started.
-func TestPendingUntilTheWorkRuns(t *testing.T) {
+// A task that a service runs later is pending until the service has accepted it. Other tasks run when they have started.
+func TestPendingUntilSubmitted(t *testing.T) {
 	for resource, want := range map[string]progress.Status{
 		"submitJob.sync": progress.Pending, "sendMessage.waitForTaskToken": progress.Pending, "stopJobs": progress.Running,
 	} {
@@ -335,12 +337,12 @@ func TestPendingUntilTheWorkRuns(t *testing.T) {
 		}
 		s.submitted(`{"Id":"x"}`)
 		if got := s.view().Steps()[0].Status; got != progress.Running {
-			t.Errorf("%s, submitted: %s", resource, got)
+			t.Errorf("%s, after TaskSubmitted: %s", resource, got)
 		}
 	}
 }
 
-// TestAnyHistory folds events in orders that no execution has: there is no panic, and steps that have ended have an end time.
+// Events in a random order, which no execution produces, cause no panic, and exactly the entries that have ended have an end time.
 func TestAnyHistory(t *testing.T) {
 	kinds := types.HistoryEventType("").Values()
 	names := []string{"a", "b", "c", "d"}
@@ -349,11 +351,11 @@ func TestAnyHistory(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		name := func() *string { return aws.String(names[r.IntN(len(names))]) }
-		says := progress.States{}
+		annotations := progress.States{}
 		for _, n := range names {
-			says[n] = annotation.State{Step: names[r.IntN(2)], Role: roles[r.IntN(len(roles))], Scope: []annotation.Scope{"", annotation.OnFailure}[r.IntN(2)]}
+			annotations[n] = annotation.State{Step: names[r.IntN(2)], Role: roles[r.IntN(len(roles))], Scope: []annotation.Scope{"", annotation.OnFailure}[r.IntN(2)]}
 		}
-		v := progress.New(says)
+		v := progress.New(annotations)
 		for id := int64(1); id < 60; id++ {
 			e := types.HistoryEvent{Id: id, PreviousEventId: r.Int64N(id), Type: kinds[r.IntN(len(kinds))], Timestamp: aws.Time(start)}
 			if r.IntN(2) == 0 {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Seconds is a time in JSON: seconds since 1970, as the API has them.
+// Seconds is a time that is Unix time in seconds in JSON, as in the API. The zero time is 0.
 type Seconds time.Time
 
-// MarshalJSON has milliseconds.
+// MarshalJSON implements json.Marshaler, with a precision of milliseconds.
 func (s Seconds) MarshalJSON() ([]byte, error) {
 	if s.IsZero() {
 		return []byte("0"), nil
@@ -16,7 +16,7 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(time.Time(s).UnixMilli())/1000, 'f', 3, 64), nil
 }
 
-// IsZero reports whether there is no time.
+// IsZero reports whether the time is missing. encoding/json calls it for omitzero.
 func (s Seconds) IsZero() bool { return time.Time(s).IsZero() }
 
 // Shown is an entry in JSON. docs/serve.md documents it.
@@ -66,19 +66,19 @@ type ShownJob struct {
 	Dashboard    string `json:"dashboard,omitempty"`
 }
 
-// ShownWaiting is why an entry is pending in JSON.
+// ShownWaiting is the reason why an entry is pending in JSON.
 type ShownWaiting struct {
 	Since  Seconds `json:"since"`
 	Reason string  `json:"reason"`
 }
 
-// ShownState is a state of the definition in JSON.
+// ShownState is a state of the definition in JSON: how often it was entered, and its status in a graph.
 type ShownState struct {
 	Entered int    `json:"entered"`
 	Status  Status `json:"status"`
 }
 
-// shown copies the entry: the view changes while others read the copy.
+// shown returns a copy of the entry, which stays unchanged while the view changes.
 func (e *Entry) shown() Shown {
 	s := Shown{
 		N: e.N, Event: e.Event, Name: e.Name, State: e.State, Kind: e.Kind, Step: e.IsStep(), Depth: e.Depth, Status: e.Status,
@@ -99,7 +99,9 @@ func (e *Entry) shown() Shown {
 		s.Items = &items
 	}
 	for _, a := range e.Attempts {
-		s.Attempts = append(s.Attempts, ShownAttempt{a.N, a.Status, Seconds(a.Scheduled), Seconds(a.Started), Seconds(a.Ended), a.Error, a.Cause, a.Tasks})
+		s.Attempts = append(s.Attempts, ShownAttempt{
+			a.N, a.Status, Seconds(a.Scheduled), Seconds(a.Started), Seconds(a.Ended), a.Error, a.Cause, a.Tasks,
+		})
 	}
 	return s
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
-// States are the annotations of a definition's states by name, which is unique in a definition. A definition without annotations has
-// none: all its states are shown as they are.
+// States are the annotations of a definition's states by name. Names are unique in a definition. A definition that rayorch did not compile
+// has none; all its states are then shown as they are.
 type States map[string]annotation.State
 
-// ReadStates reads the annotations of a definition in the Amazon States Language. Any other text has none.
+// ReadStates returns the annotations in a definition in the Amazon States Language, none if the text is not valid JSON.
 func ReadStates(definition []byte) States {
 	found := States{}
 	var top scopeJSON
@@ -20,7 +20,7 @@ func ReadStates(definition []byte) States {
 	return found
 }
 
-// scopeJSON is what holds states: a definition, a branch, or an item processor.
+// scopeJSON is a part of a definition that contains states: the definition itself, a branch, or an item processor.
 type scopeJSON struct {
 	States map[string]struct {
 		Comment                 string
@@ -29,6 +29,7 @@ type scopeJSON struct {
 	}
 }
 
+// collect adds the annotations of all states, at any depth.
 func (s *scopeJSON) collect(into States) {
 	for name, state := range s.States {
 		if a, ok := annotation.Parse(state.Comment); ok {
@@ -45,7 +46,7 @@ func (s *scopeJSON) collect(into States) {
 	}
 }
 
-// mainState is the name of the state that stands for a step; the step's name if there is none.
+// mainState returns the name of the state that represents a step, or the step's name if there is none.
 func (s States) mainState(step string) string {
 	for name, a := range s {
 		if a.Step == step && a.Scope == "" && (a.Role == annotation.Run || a.Role == annotation.Group) {
@@ -55,8 +56,8 @@ func (s States) mainState(step string) string {
 	return step
 }
 
-// inside reports whether states of the role make the attempts of a step, in a Parallel that stands for it.
-func inside(r annotation.Role) bool {
+// makesAttempts reports whether states with a role make the attempts of a step, inside the Parallel that represents it.
+func makesAttempts(r annotation.Role) bool {
 	switch r {
 	case annotation.Begin, annotation.Attempt, annotation.Submit, annotation.Watch, annotation.Wait, annotation.Poll, annotation.Judge,
 		annotation.WaitStart, annotation.PollStart, annotation.JudgeStart, annotation.Started, annotation.Diagnose, annotation.ReadOutput,
@@ -69,5 +70,5 @@ func inside(r annotation.Role) bool {
 	return false
 }
 
-// sameWork reports whether two states work for the same step, and both for the step itself or both for its cleanup.
+// sameWork reports whether two states belong to the same step, and either both to the step itself or both to its cleanup.
 func sameWork(a, b annotation.State) bool { return a.Step == b.Step && a.Scope == b.Scope }

@@ -2,28 +2,28 @@ package progress
 
 import "time"
 
-// Status of an entry: the same word in the terminal, in JSON and in the console.
+// Status is the status of an entry, as it appears in the terminal, in JSON and in the console.
 type Status string
 
 // The statuses.
 const (
 	Pending   Status = "pending"   // scheduled, but not running yet
 	Running   Status = "running"   //
-	Retrying  Status = "retrying"  // the last attempt failed, and the step waits for the next one
+	Retrying  Status = "retrying"  // the last attempt failed, and the next one has not started
 	Succeeded Status = "succeeded" //
-	Failed    Status = "failed"    // the last attempt failed, whatever the result of the run
-	Caught    Status = "caught"    // the same, but handled by a Catch that rayorch did not compile
-	Skipped   Status = "skipped"   // the condition did not hold
-	Cancelled Status = "cancelled" // stopped: with the run, by the run's timeout, or by another step's failure
+	Failed    Status = "failed"    // the last attempt failed, even if the run succeeded
+	Caught    Status = "caught"    // the last attempt failed, and a Catch that rayorch did not compile handled it
+	Skipped   Status = "skipped"   // the condition was false
+	Cancelled Status = "cancelled" // stopped together with the run, by the run's timeout, or because another step failed
 )
 
-// Ended reports whether the status is final, except for a redrive.
+// Ended reports whether the status is final. Only a redrive can change a final status.
 func (s Status) Ended() bool { return s != Pending && s != Running && s != Retrying }
 
-// undone reports whether a redrive runs the step again.
+// undone reports whether a redrive runs the entry again.
 func (s Status) undone() bool { return s == Failed || s == Cancelled }
 
-// Word returns the status as users see it.
+// Word returns the status for display.
 func (e *Entry) Word() string {
 	if e.Tolerated {
 		return string(e.Status) + " (tolerated)"
@@ -39,15 +39,15 @@ func (v *View) beginAttempt(x *Entry, when time.Time) {
 	v.set(x, Pending)
 }
 
-// endAttempt ends the attempt that is open.
+// endAttempt ends the newest attempt if it is open.
 func (e *Entry) endAttempt(status Status, when time.Time) {
 	if a := e.open(); a != nil {
 		a.Ended, a.Status = when, status
 	}
 }
 
-// runs records that the work of the newest attempt runs.
-func (v *View) runs(x *Entry) {
+// markRunning records that the work of the newest attempt has started to run.
+func (v *View) markRunning(x *Entry) {
 	if x.Status != Pending {
 		return
 	}
@@ -57,7 +57,7 @@ func (v *View) runs(x *Entry) {
 	}
 }
 
-// set changes the status, and the numbers of the state's entries by status.
+// set changes the status of an entry, and the counts of its state.
 func (v *View) set(x *Entry, status Status) {
 	if !status.Ended() {
 		x.Ended = time.Time{}
@@ -71,14 +71,14 @@ func (v *View) set(x *Entry, status Status) {
 	x.Status = status
 }
 
-// stateCount is what a picture of the definition shows of a state.
+// stateCount has the data for a state in a graph of the definition.
 type stateCount struct {
-	entered int // how often
-	counts  map[Status]int
+	entered int            // the number of entries
+	counts  map[Status]int // the number of entries by status
 	last    *Entry
 }
 
-// count counts an entry that has no status yet.
+// count counts a new entry, which has no status yet.
 func (v *View) count(x *Entry) {
 	c := v.states[x.State]
 	if c == nil {
@@ -89,7 +89,8 @@ func (v *View) count(x *Entry) {
 	c.last = x
 }
 
-// status is the status of a state: of its only line of control that of the newest entry, of several that of most interest.
+// status returns the status of a state. If any entry is active, it is that entry's status. Otherwise, it is the status of the newest entry,
+// or, in a Map, whose iterations run concurrently, the most important one of all entries.
 func (c *stateCount) status() Status {
 	for _, s := range []Status{Running, Retrying, Pending} {
 		if c.counts[s] > 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
-// TestStatuses folds histories of compiled pipelines from the interpreter, each for this machine and for a cluster.
+// TestStatuses compares the statuses in histories of compiled pipelines, which the interpreter produces, for this machine and for a cluster.
 func TestStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
@@ -36,16 +36,16 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// TestRedrivenStatuses redrives the run of every story. If the run then succeeds, the steps that had failed or were cancelled have
-// succeeded, listed a second time if their cleanup had run. Tolerated failures do not run again.
+// TestRedrivenStatuses redrives the run of each story. If the run then succeeds, the steps that had failed or were cancelled have
+// succeeded, as a second entry if their cleanup had run. Tolerated failures do not run again.
 func TestRedrivenStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
 			t.Run(name+"/"+target, func(t *testing.T) {
 				redriven := story.Redriven()
 				definition, parts := redriven.Play(t, target)
-				says := progress.ReadStates(definition)
-				v := progress.New(says)
+				annotations := progress.ReadStates(definition)
+				v := progress.New(annotations)
 				for _, part := range parts {
 					for j := range part {
 						v.Add(&part[j].HistoryEvent)
@@ -56,9 +56,9 @@ func TestRedrivenStatuses(t *testing.T) {
 					newest[s.Name] = s
 				}
 				for _, s := range newest {
-					done := s.Status == progress.Succeeded || s.Status == progress.Skipped || s.Tolerated || says[s.State].Scope == annotation.OnFailure
+					done := s.Status == progress.Succeeded || s.Status == progress.Skipped || s.Tolerated || annotations[s.State].Scope == annotation.OnFailure
 					if !done && v.Status == types.ExecutionStatusSucceeded && name != "tolerated, a whole group" {
-						t.Errorf("the run has %s: %v", v.Status, shown(v))
+						t.Errorf("run %s: %v", v.Status, shown(v))
 						break
 					}
 				}
@@ -67,7 +67,7 @@ func TestRedrivenStatuses(t *testing.T) {
 	}
 }
 
-// shown are the steps with their statuses.
+// shown returns the steps with their statuses.
 func shown(v *progress.View) []string {
 	var out []string
 	for _, s := range v.Steps() {

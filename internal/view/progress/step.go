@@ -10,32 +10,33 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
-// In a cluster, a Parallel stands for one step of a pipeline: the states inside it make the attempts. Users see it as one step.
+// In a cluster, one Parallel state represents a step of the pipeline (Entry.composite), and the states inside it make the attempts. This
+// file applies the events inside such a Parallel to the entry of the step.
 
-// enterInside folds the entry of a state inside.
+// enterInside applies the entry of a state inside a step.
 func (v *View) enterInside(step, x *Entry, when time.Time) {
 	v.resume(step)
-	switch x.says.Role { //nolint:exhaustive // the others do not change the step
+	switch x.meta.Role { //nolint:exhaustive // the others do not change the step
 	case annotation.Attempt:
 		step.failAttempt(when)
 		step.gaveUp = false
 		v.beginAttempt(step, when)
 	case annotation.Started:
-		v.runs(step)
+		v.markRunning(step)
 	case annotation.Retry:
 		step.failAttempt(when)
 		v.set(step, Retrying)
 	case annotation.GiveUp:
-		if x.in.group != step { // only the watch over the pod gives up
+		if x.in.group != step { // only the inner Parallel that watches the pod gave up
 			break
 		}
 		step.failAttempt(when)
-		step.gaveUp = true // unless the step's exit shows that it was caught
+		step.gaveUp = true // if the failure is caught, exit changes the status
 		v.set(step, Retrying)
 	}
 }
 
-// resume folds the resumption of the step by a redrive.
+// resume reopens a step that a redrive resumes.
 func (v *View) resume(step *Entry) {
 	if step.Status.undone() {
 		step.Ended, step.gaveUp = time.Time{}, false
@@ -43,15 +44,15 @@ func (v *View) resume(step *Entry) {
 	}
 }
 
-// failAttempt ends the attempt that is open.
+// failAttempt ends the newest attempt as failed if it is open.
 func (e *Entry) failAttempt(when time.Time) {
 	if a := e.open(); a != nil {
 		a.Ended, a.Status, a.Error, a.Cause = when, Failed, e.Error, e.Cause
 	}
 }
 
-// stepFails folds the failure of the Parallel: it gave up, or a state inside failed and was not caught. The next events show whether
-// a Catch handles it.
+// stepFails applies the failure of a step's Parallel: the step gave up, or a state inside failed. The step is Retrying at first: only the
+// next events show whether a Catch handles the failure.
 func (v *View) stepFails(step *Entry, name, cause string, when time.Time) {
 	if !step.gaveUp {
 		step.gaveUp, step.Error, step.Cause = true, name, cause
@@ -60,18 +61,18 @@ func (v *View) stepFails(step *Entry, name, cause string, when time.Time) {
 	v.set(step, Retrying)
 }
 
-// scheduledInside folds the start of a task: one that submits or follows the job may have its log.
+// scheduledInside applies the start of a task inside a step. A task that submits or polls the job may have the job's log.
 func (v *View) scheduledInside(step, x *Entry, e *Event) {
 	v.resume(step)
 	a := step.newest()
-	if a != nil && (x.says.Role == annotation.Submit || x.says.Role == annotation.Poll) {
+	if a != nil && (x.meta.Role == annotation.Submit || x.meta.Role == annotation.Poll) {
 		a.Tasks = append(a.Tasks, e.ID)
 		v.touch(step)
 	}
 }
 
-// exitInside folds the result of a state inside. The variables that it assigns are the compiler's, and the prefix of a name says what
-// the variable holds: id the job's ID, end how an attempt failed, job the status of the job in Ray.
+// exitInside applies the exit of a state inside a step. The compiler chooses the variables that the state assigns, and the prefix of a
+// variable's name determines its content: id is the job's id, end is the error of an attempt, job is the status of the job in Ray.
 func (v *View) exitInside(step, x *Entry, e *Event) {
 	v.touch(step)
 	for _, name := range slices.Sorted(maps.Keys(e.Assigned)) {
@@ -82,36 +83,35 @@ func (v *View) exitInside(step, x *Entry, e *Event) {
 		step.Job.Output = given["Output"]
 	}
 	var pod struct{ Why string }
-	if x.says.Role == annotation.PollStart && json.Unmarshal([]byte(e.Output), &pod) == nil {
-		step.waits(pod.Why)
+	if x.meta.Role == annotation.PollStart && json.Unmarshal([]byte(e.Output), &pod) == nil {
+		step.setWaiting(pod.Why)
 	}
 }
 
-// assignedInside reads one variable. A text that is not what the prefix promises is another variable, and changes nothing.
+// assignedInside applies one variable. It ignores variables whose content does not match their prefix.
 func (v *View) assignedInside(step *Entry, name string, text []byte) {
 	var end struct{ Error, Cause string }
 	var job rayJob
 	switch {
 	case strings.HasPrefix(name, "id"):
-		_ = json.Unmarshal(text, &step.Job.SubmissionID) // otherwise, it is another ID
+		_ = json.Unmarshal(text, &step.Job.SubmissionID) // if this fails, it is another variable
 	case strings.HasPrefix(name, "end") && json.Unmarshal(text, &end) == nil && end.Error != "":
-		step.Error, step.Cause = end.Error, v.cut(end.Cause)
+		step.Error, step.Cause = end.Error, v.truncated(end.Cause)
 	case strings.HasPrefix(name, "job") && json.Unmarshal(text, &job) == nil:
 		if job.runs() {
-			v.runs(step)
+			v.markRunning(step)
 		}
-		step.waits(job.pending())
+		step.setWaiting(job.pending())
 	}
 }
 
-// rayJob is what the definition keeps of a Ray job's record, or of a RayJob's status.
-// Deployment and Reason are a RayJob's only.
+// rayJob is the part of a Ray job's record, or of a RayJob's status, that the definition stores. Only a RayJob has Deployment and Reason.
 type rayJob struct{ Status, Deployment, Reason, Message string }
 
-// runs reports whether Ray runs the job, or has run it.
+// runs reports whether the job runs in Ray, or has run.
 func (j *rayJob) runs() bool { return j.Status != "" && j.Status != "PENDING" }
 
-// pending returns the reason why the job does not run yet, "" if unknown.
+// pending returns the reason why the job does not run yet, "" if it is unknown.
 func (j *rayJob) pending() string {
 	switch {
 	case j.Status == "PENDING":
@@ -122,31 +122,31 @@ func (j *rayJob) pending() string {
 	return ""
 }
 
-// redrive records what a redrive resumes: every line of control that failed or was stopped runs its state again. A state after which
-// a catcher continued does not change. A step in a cluster is opened when something happens inside it.
+// redrive determines what a redrive resumes: each line of control that failed or was stopped runs its last state again. States whose
+// failure was caught do not run again. Maps and Parallels around a resumed state are reopened now, a step in a cluster only at the next
+// event inside it.
 func (v *View) redrive(event int64) {
 	v.redriven, v.undone, v.resumable = event, nil, nil
 	for _, x := range v.Entries {
-		if !x.taken() {
+		if !x.isResumed() {
 			continue
 		}
 		if x.composite {
-			x.redriven = event
 			v.resumable = append(v.resumable, x)
 		}
-		if !x.holds() || x.itself {
+		if !x.isGroup() || x.neverStarted {
 			v.undone = append(v.undone, x)
 		}
 	}
 	for _, x := range v.undone {
 		for f := x.in; f != nil; f = f.outer {
-			v.openAgain(f.group)
+			v.reopen(f.group)
 		}
 	}
 }
 
-// taken reports whether a redrive resumes the entry: it did not succeed, and the run has not continued after it.
-func (e *Entry) taken() bool {
+// isResumed reports whether a redrive resumes the entry: it did not succeed, and the run did not continue after it.
+func (e *Entry) isResumed() bool {
 	for f := e.in; f != nil; f = f.outer {
 		if f.group.exited {
 			return false
@@ -155,13 +155,16 @@ func (e *Entry) taken() bool {
 	return e.Status.undone() && !e.exited
 }
 
-// openAgain opens a Map or Parallel around a state that a redrive resumes.
-func (v *View) openAgain(group *Entry) {
+// reopen reopens a Map or Parallel around a state that a redrive resumes.
+func (v *View) reopen(group *Entry) {
 	if group.composite {
 		return
 	}
 	if group.Status.undone() {
 		v.set(group, Running)
+		if group.Items != nil { // the redrive runs these iterations again
+			group.Items.Failed, group.Items.Aborted = 0, 0
+		}
 	}
 	if !group.Ended.IsZero() || group.Error != "" {
 		group.Ended, group.Error, group.Cause = time.Time{}, "", ""
@@ -169,19 +172,19 @@ func (v *View) openAgain(group *Entry) {
 	}
 }
 
-// resumedStep returns the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive,
-// and by that alone could belong to any step that did not succeed. Of the steps of one state in several iterations, those that had
-// given up start again.
-func (v *View) resumedStep(says annotation.State) *Entry {
+// resumedStep returns the step in a cluster that a redrive resumed, if a state with this annotation is its next state; otherwise nil. The
+// first events of a resumed step follow the redrive, and so could belong to any step that did not succeed; the annotation identifies the
+// step. If the step is in several iterations of a Map, those that had given up continue with the role Begin, and the others do not.
+func (v *View) resumedStep(meta annotation.State) *Entry {
 	var found *Entry
-	if len(v.resumable) == 0 || !inside(says.Role) {
+	if len(v.resumable) == 0 || !makesAttempts(meta.Role) {
 		return nil
 	}
 	for _, x := range v.resumable {
-		if x.exited || !sameWork(x.says, says) {
+		if x.exited || !sameWork(x.meta, meta) {
 			continue
 		}
-		if x.Status.undone() && x.gaveUp == (says.Role == annotation.Begin) {
+		if x.Status.undone() && x.gaveUp == (meta.Role == annotation.Begin) {
 			return x
 		}
 		if found == nil {

@@ -17,7 +17,7 @@ const (
 	parallelOut = types.HistoryEventTypeParallelStateExited
 )
 
-// assigned is the exit of a state that sets a variable.
+// assigned adds the exit of a state that assigns a variable.
 func (s *script) assigned(kind types.HistoryEventType, state, name, text string) {
 	s.add(kind, -1, func(e *types.HistoryEvent) {
 		e.StateExitedEventDetails = &types.StateExitedEventDetails{
@@ -26,7 +26,7 @@ func (s *script) assigned(kind types.HistoryEventType, state, name, text string)
 	})
 }
 
-// attempt is one of a step in a cluster, up to the Job that runs.
+// attempt adds an attempt of a step in a cluster, up to the running Job.
 func (s *script) attempt(step, id string) {
 	s.enter(passIn, "Attempt "+step, -1)
 	s.assigned(passOut, "Attempt "+step, "id1_"+step, `"`+id+`"`)
@@ -36,8 +36,7 @@ func (s *script) attempt(step, id string) {
 	s.add(scheduled, -1, nil)
 }
 
-// TestStepInACluster folds a Parallel whose states make the attempts of a step into one step, with its attempts, its job and what the
-// job returned.
+// A Parallel whose states make the attempts of a step is one step, with its attempts, its job and the job's output.
 func TestStepInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -46,12 +45,12 @@ func TestStepInACluster(t *testing.T) {
 	s.attempt("train", "first")
 	s.failed("States.TaskFailed", "the Job failed")
 	s.exit(parallelOut, "Run train", "{}", -1)
-	s.enter(taskIn, "Ask why train failed", -1) // ends otherwise: not one of the step's own
+	s.enter(taskIn, "Ask why train failed", -1) // has no annotation: not a state of the step
 	s.enter(taskIn, "Ask why failed train", -1)
 	s.assigned(taskOut, "Ask why failed train", "end1_train", `{"Error": "Ray.JobFailed", "Cause": "exit code 1"}`)
 	s.enter(types.HistoryEventTypeWaitStateEntered, "Wait to retry train", -1)
 	if got := s.view().Steps()[0]; got.Status != "retrying" || got.Error != "Ray.JobFailed" || got.Cause != "exit code 1" {
-		t.Errorf("while it waits: %+v", got)
+		t.Errorf("while it waits to retry: %+v", got)
 	}
 	s.attempt("train", "second")
 	s.exit(taskOut, "Submit train", `{"Output":{"loss":1}}`, -1)
@@ -65,11 +64,11 @@ func TestStepInACluster(t *testing.T) {
 	}
 	first, second := step.Tasks(1), step.Tasks(2)
 	if len(first) != 1 || len(second) != 1 || first[0] >= second[0] || s.events[first[0]-1].Type != scheduled {
-		t.Errorf("the tasks that may have the logs are %v and %v", first, second)
+		t.Errorf("tasks that may have the logs: %v and %v", first, second)
 	}
 }
 
-// TestGroupOfSteps leaves a Parallel whose states are steps of their own a group.
+// A Parallel of several steps is not a step itself.
 func TestGroupOfSteps(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -86,7 +85,7 @@ func TestGroupOfSteps(t *testing.T) {
 	}
 }
 
-// TestGivenUpAndCaught keeps the failure of a step that a cleanup follows.
+// A step that is followed by its cleanup stays failed.
 func TestGivenUpAndCaught(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -110,8 +109,8 @@ func TestGivenUpAndCaught(t *testing.T) {
 	}
 }
 
-// TestGivenUpByTheWatch does not end a step when the watch over its pod gives up: another attempt may follow.
-func TestGivenUpByTheWatch(t *testing.T) {
+// If the inner Parallel that watches the pod gives up, the step does not end: another attempt can follow.
+func TestGivenUpByWatch(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
 	s.enter(parallelIn, "train", -1)
@@ -128,8 +127,8 @@ func TestGivenUpByTheWatch(t *testing.T) {
 	}
 }
 
-// TestRedriveInACluster redrives two steps at the same time, of which one had given up and the other was cut off: both go on
-// as what they were, the first by beginning anew.
+// A redrive resumes two concurrent steps: one that had given up, which starts again from the beginning, and one that was stopped, which
+// continues.
 func TestRedriveInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -162,7 +161,7 @@ func TestRedriveInACluster(t *testing.T) {
 	}
 }
 
-// TestPendingInACluster reads the status of a Ray job from the variable that holds its record.
+// The status of a Ray job is in the variable that contains the job's record.
 func TestPendingInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Waiting is why the work of a task does not run yet. In a cluster, the history shows it; elsewhere, only the engine's runners know.
+// Waiting is the reason why the work of a task does not run yet. In a cluster, the history contains it; elsewhere, only the engine's
+// task runners know it, and the caller passes it to ShowWaiting.
 type Waiting struct {
 	Event  int64 // an event of the task; 0 if the reason is from the history
 	Since  time.Time
@@ -14,27 +15,27 @@ type Waiting struct {
 	wasRunning bool // according to the history, the task runs
 }
 
-// Duration returns how long the work has waited.
+// Duration returns how long the work has waited until now.
 func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(w.Since)) }
 
-// same reports whether the engine says the same as before: then nothing has changed.
+// same reports whether the engine reported the same before, so that nothing has changed.
 func (w *Waiting) same(other Waiting) bool {
 	return w != nil && w.Event == other.Event && w.Reason == other.Reason && w.Since.Equal(other.Since)
 }
 
-// waits records why the newest attempt does not run yet, as the history shows it.
-func (e *Entry) waits(reason string) {
+// setWaiting records the reason in the history why the newest attempt does not run yet.
+func (e *Entry) setWaiting(reason string) {
 	if e.Status == Pending && reason != "" {
 		e.Waiting = &Waiting{Since: e.Scheduled, Reason: reason}
 	}
 }
 
-// MayWait reports whether an entry is open whose work may not run yet.
+// MayWait reports whether the entry is open and its work possibly does not run yet.
 func (e *Entry) MayWait() bool {
 	return (e.Status == Pending || e.Status == Running) && (e.Kind == kindTask || e.composite)
 }
 
-// ShowWaiting replaces the waiting tasks that the view shows with those that wait now.
+// ShowWaiting sets the tasks that wait now, according to the engine. It replaces those of the previous call.
 func (v *View) ShowWaiting(now []Waiting) {
 	v.tick++
 	var waiting []*Entry
@@ -58,8 +59,8 @@ func (v *View) ShowWaiting(now []Waiting) {
 	v.waiting = waiting
 }
 
-// showWait shows an entry as pending that runs according to the history: a task has started for the engine when its runner has, which
-// then may wait for room.
+// showWait makes an entry pending although it runs according to the history: for the engine, a task has started when its runner has, and
+// the runner can then wait, for example for a free place in a queue.
 func (v *View) showWait(x *Entry, w Waiting) {
 	w.wasRunning = x.Status == Running
 	if x.Waiting != nil && x.Waiting.Event != 0 {
@@ -72,13 +73,13 @@ func (v *View) showWait(x *Entry, w Waiting) {
 	v.set(x, Pending)
 }
 
-// hideWait shows an entry again as the history has it.
+// hideWait restores the status of an entry according to the history.
 func (v *View) hideWait(x *Entry) {
 	if x.Waiting == nil || x.Waiting.Event == 0 {
 		return
 	}
 	if x.Waiting.wasRunning {
-		v.runs(x)
+		v.markRunning(x)
 	}
 	x.Waiting = nil
 	v.touch(x)

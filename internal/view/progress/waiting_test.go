@@ -19,7 +19,7 @@ func TestShowWaiting(t *testing.T) {
 	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "the previous attempt is being stopped"}})
 	v.ShowWaiting(nil)
 	if got := v.Steps()[0]; got.Status != progress.Pending || got.Waiting != nil {
-		t.Errorf("before it is submitted: %+v", got)
+		t.Errorf("before submission: %+v", got)
 	}
 	s.add(types.HistoryEventTypeTaskSubmitted, -1, func(e *types.HistoryEvent) {
 		e.TaskSubmittedEventDetails = &types.TaskSubmittedEventDetails{Output: aws.String(`{"SubmissionId":"one"}`)}
@@ -31,21 +31,21 @@ func TestShowWaiting(t *testing.T) {
 		t.Errorf("while it waits: %+v", got)
 	}
 	if got := v.Steps()[0].Waiting.Duration(since.Add(time.Minute)); got != time.Minute {
-		t.Errorf("it has waited for %s", got)
+		t.Errorf("waited for %s, want 1m", got)
 	}
 	v.ShowWaiting(nil)
 	if got := v.Steps()[0]; got.Status != progress.Running || got.Waiting != nil {
-		t.Errorf("then: %+v", got)
+		t.Errorf("after waiting: %+v", got)
 	}
 	s.add(types.HistoryEventTypeExecutionAborted, -1, nil)
 	v = s.view()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}})
 	if got := v.Steps()[0]; got.Status != progress.Cancelled || got.Waiting != nil {
-		t.Errorf("of an execution that ended: %+v", got)
+		t.Errorf("after the end of the execution: %+v", got)
 	}
 }
 
-// TestWaitingInACluster reads why a step waits from the results of the states inside it.
+// In a cluster, the results of the states inside a step contain the reason why the step waits.
 func TestWaitingInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -71,7 +71,7 @@ func TestWaitingInACluster(t *testing.T) {
 		got := ""
 		if st := v.Steps()[0]; st.Status == progress.Pending && st.Waiting != nil {
 			if got = st.Waiting.Reason; st.Waiting.Since.IsZero() {
-				t.Error("waiting since when?")
+				t.Error("Since is zero")
 			}
 		}
 		if got != c.want {
@@ -80,7 +80,7 @@ func TestWaitingInACluster(t *testing.T) {
 	}
 }
 
-// TestShowWaitingInACluster finds the step that a task inside it works for.
+// If a task inside a step waits, the step waits.
 func TestShowWaitingInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)

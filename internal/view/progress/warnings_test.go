@@ -11,9 +11,9 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// exits is a view of Choice and Pass states that exited with outputs.
-func exits(says progress.States, namesAndOutputs ...string) *progress.View {
-	v := progress.New(says)
+// exits returns a view of Choice states that exited with outputs.
+func exits(annotations progress.States, namesAndOutputs ...string) *progress.View {
+	v := progress.New(annotations)
 	for i := 0; i < len(namesAndOutputs); i += 2 {
 		v.Add(&types.HistoryEvent{Id: int64(i + 1), PreviousEventId: int64(i), Type: types.HistoryEventTypeChoiceStateExited,
 			StateExitedEventDetails: &types.StateExitedEventDetails{Name: &namesAndOutputs[i], Output: &namesAndOutputs[i+1]}})
@@ -22,11 +22,11 @@ func exits(says progress.States, namesAndOutputs ...string) *progress.View {
 }
 
 func TestWarnings(t *testing.T) {
-	says := progress.States{"Check outputs": {Role: annotation.Outputs}, "Give outputs": {Role: annotation.Outputs}}
+	annotations := progress.States{"Check outputs": {Role: annotation.Outputs}, "Give outputs": {Role: annotation.Outputs}}
 	for _, step := range []string{"a", "b", "c", "old", "text", "none", "odd"} {
-		says["When "+step] = annotation.State{Step: step, Role: annotation.Condition}
+		annotations["When "+step] = annotation.State{Step: step, Role: annotation.Condition}
 	}
-	v := exits(says,
+	v := exits(annotations,
 		"When a", `{"condition":"x","values":{"x":1},"missing":[]}`,
 		"When b", `{"condition":"x","values":{"x":null},"missing":["x, which was not returned","y, too"]}`,
 		"When b", `{"condition":"x","values":{"x":null},"missing":["x, which was not returned"]}`,
@@ -50,7 +50,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestRaisedErrors extracts the error that a definition raises from the error of the expression.
+// If an expression of the compiler raised an error, the step has that error rather than the error of the expression.
 func TestRaisedErrors(t *testing.T) {
 	const expression = "An error occurred while executing the state 'a' (entered at the event id #2). The JSONata expression '$error('Step.X: no')' " +
 		"specified for the field 'Arguments' threw an error during evaluation. "

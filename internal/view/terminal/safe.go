@@ -6,28 +6,29 @@ import (
 	"unicode/utf8"
 )
 
-// Safe passes text to a terminal without what could repaint it, change its title or its clipboard, or answer in the user's name: of
-// the control characters, only newlines, tabs and carriage returns pass, of the escape sequences only those that set colors.
+// Safe is a writer that filters text for a terminal. Control characters could repaint the terminal, change its title or the clipboard, or
+// make it send input to the program. Of control characters, only newlines, tabs and carriage returns pass; of escape sequences, only those
+// that set colors.
 type Safe struct {
 	out  io.Writer
 	mu   sync.Mutex
-	held []byte // the beginning of a sequence or of a character, up to maxHeld bytes
+	held []byte // an incomplete sequence or character, up to maxHeld bytes
 }
 
-// maxHeld is longer than any sequence that sets a color.
+// maxHeld is the maximum length of a sequence. Sequences that set colors are shorter.
 const maxHeld = 64
 
 // NewSafe returns a writer to a terminal.
 func NewSafe(out io.Writer) *Safe { return &Safe{out: out} }
 
-// Unwrap returns the terminal itself, for those who draw on it.
+// Unwrap returns the terminal itself, for code that draws on it.
 func (s *Safe) Unwrap() io.Writer { return s.out }
 
-// Write does not keep text back, but for a sequence or a character that has only begun.
+// Write writes all text immediately, except an incomplete sequence or character at the end.
 func (s *Safe) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := append(s.held, p...) //nolint:gocritic // the two are one text
+	text := append(s.held, p...) //nolint:gocritic // deliberately a new slice
 	safe := make([]byte, 0, len(text))
 	for len(text) > 0 {
 		n, pass := token(text)
@@ -44,7 +45,8 @@ func (s *Safe) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// token measures the first character or sequence of a text, and says whether it may pass. It has 0 bytes if more must follow.
+// token returns the length of the first character or sequence of a text in bytes, and whether it may pass. The length is 0 if the token is
+// incomplete.
 func token(text []byte) (n int, pass bool) {
 	if text[0] == '\x1b' {
 		return color(text)
@@ -62,8 +64,8 @@ func token(text []byte) (n int, pass bool) {
 	return n, true
 }
 
-// color measures what follows an escape character: ESC [ digits ; : m passes whole. Of any other sequence only the escape character
-// is left out, so that the reader sees the rest.
+// color is token for text that begins with an escape character. A sequence that sets colors (ESC [ digits ; : m) passes. Of any other
+// sequence, only the escape character is removed, so that the rest is visible.
 func color(text []byte) (n int, pass bool) {
 	for i, c := range text[1:] {
 		switch {

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Table prints rows under a header in aligned columns. The last column is not padded.
+// Table prints a header and rows in aligned columns. The last column is not padded.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {

@@ -1,5 +1,5 @@
-// Package terminal draws a run for a person: a live block of lines on a terminal, plain lines elsewhere, a table at the
-// end. It is fed with internal/view/progress views and with log lines; it fetches nothing itself.
+// Package terminal displays a run: as a live block of lines on a terminal, as plain lines elsewhere, and as a table at the end. The caller
+// passes in views (internal/view/progress) and log lines; the package does not fetch anything itself.
 package terminal
 
 import (
@@ -13,34 +13,35 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// Config says where and how to draw.
+// Config configures a Screen. Out is required.
 type Config struct {
 	Out io.Writer
-	// Live draws a block that is painted over; else plain lines, one a change. Only for terminals.
+	// Live redraws a block of lines in place; otherwise, each change is printed as a plain line. Only for terminals.
 	Live bool
-	// Color uses ANSI colours. Only for terminals, and not with NO_COLOR.
+	// Color uses ANSI colors. Only for terminals, and not with NO_COLOR.
 	Color bool
-	// Width is the terminal's width in columns at this moment. Defaults to 80.
+	// Width returns the terminal's current width in columns. Defaults to 80.
 	Width func() int
-	// Tail is how many of a running job's last lines the live block shows. Defaults to 3.
+	// Tail is the number of the last lines of a running job's log in the live block. Defaults to 3.
 	Tail int
-	// Follow prints every log line, prefixed by its step, instead of the tail.
+	// Follow prints all log lines, prefixed with the step, instead of the tail.
 	Follow bool
 	// Now defaults to time.Now.
 	Now func() time.Time
 }
 
-// Screen draws one run. Its methods may be called from several goroutines.
+// Screen displays one run. Its methods are safe for concurrent use.
 type Screen struct {
 	cfg   Config
 	mu    sync.Mutex
-	lines int                 // height of the block on the screen
-	tails map[string][]string // last lines by step
-	said  map[string]string   // plain mode: what was printed last of each step
-	frame int
+	lines int                 // height of the live block on the screen
+	tails map[string][]string // last log lines by step
+	// printed is the state of each step that was printed last, in plain mode.
+	printed map[string]string
+	frame   int // of the spinner
 }
 
-// New makes a screen.
+// New returns a screen.
 func New(cfg Config) *Screen {
 	if cfg.Width == nil {
 		cfg.Width = func() int { return 80 }
@@ -51,10 +52,10 @@ func New(cfg Config) *Screen {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Screen{cfg: cfg, tails: map[string][]string{}, said: map[string]string{}}
+	return &Screen{cfg: cfg, tails: map[string][]string{}, printed: map[string]string{}}
 }
 
-// Log takes one line that a step's job printed.
+// Log adds a line to the log of a step.
 func (s *Screen) Log(step, line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *Screen) Log(step, line string) {
 	s.tails[step] = s.tails[step][max(0, len(s.tails[step])-s.cfg.Tail):]
 }
 
-// Say prints a line of our own above the block.
+// Say prints a message above the live block.
 func (s *Screen) Say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,12 +79,13 @@ func (s *Screen) Say(format string, args ...any) {
 	s.above(strings.Join(lines, "\n"))
 }
 
+// above prints a line in place of the live block, which the next Show draws again.
 func (s *Screen) above(line string) {
 	s.erase()
 	fmt.Fprintln(s.cfg.Out, line)
 }
 
-// Show draws the state of the run now.
+// Show displays the current state of the run.
 func (s *Screen) Show(v *progress.View) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,13 +107,14 @@ func (s *Screen) Show(v *progress.View) {
 	_, _ = io.WriteString(s.cfg.Out, b.String())
 }
 
-// Close takes the live block away, so that what follows starts on a clean line.
+// Close removes the live block, so that later output starts on an empty line.
 func (s *Screen) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
 }
 
+// erase removes the live block from the screen. The caller holds s.mu.
 func (s *Screen) erase() {
 	if s.lines > 0 {
 		fmt.Fprintf(s.cfg.Out, "\x1b[%dA\r\x1b[J", s.lines)
@@ -119,6 +122,8 @@ func (s *Screen) erase() {
 	}
 }
 
+// block returns the lines of the live block: one for each step, followed by the reason why it is pending, or the last lines of its log.
+// Lines are truncated to the width of the terminal, because a wrapped line would make the height of the block wrong.
 func (s *Screen) block(v *progress.View) []string {
 	width := max(20, s.cfg.Width()-1)
 	var out []string
@@ -155,6 +160,7 @@ func (s *Screen) stepLine(st *progress.Entry, width int) string {
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
+// glyph returns the symbol of a status, which makes it recognizable without colors.
 func (s *Screen) glyph(st progress.Status) string {
 	switch st {
 	case progress.Succeeded:
@@ -176,27 +182,27 @@ func (s *Screen) glyph(st progress.Status) string {
 	return spinner[s.frame%len(spinner)]
 }
 
-// shortPending is how long a step is pending before a plain line says so. A plain job starts faster.
+// shortPending is how long a step must be pending before a plain line reports it. Most plain jobs start faster.
 const shortPending = 2 * time.Second
 
-// changes prints a plain line for each step that is not as it was when it was printed last.
+// changes prints a plain line for each step whose state has changed since it was printed.
 func (s *Screen) changes(v *progress.View) {
 	for i, st := range v.Steps() {
 		state := fmt.Sprintf("%s attempt %d", st.Word(), st.Attempt)
 		key := fmt.Sprintf("%d", i)
 		if st.Status == progress.Pending && st.Waiting != nil {
-			if st.Waiting.Duration(s.cfg.Now()) < shortPending { // do not print short-lived reasons
+			if st.Waiting.Duration(s.cfg.Now()) < shortPending { // reasons that change quickly are not printed
 				continue
 			}
 			state += " " + st.Waiting.Reason
 		}
-		if s.said[key] == state || st.Attempt == 0 && !st.IsWait() && !st.Status.Ended() {
+		if s.printed[key] == state || st.Attempt == 0 && !st.IsWait() && !st.Status.Ended() {
 			continue
 		}
 		if st.Status == progress.Pending && s.cfg.Now().Sub(st.Scheduled) < shortPending {
 			continue
 		}
-		s.said[key] = state
+		s.printed[key] = state
 		line := fmt.Sprintf("%s  %-20s %s", s.cfg.Now().UTC().Format("15:04:05"), st.Name, st.Word())
 		if st.SkipReason != "" {
 			line += ": " + FirstLine(st.SkipReason)
@@ -216,7 +222,7 @@ func (s *Screen) changes(v *progress.View) {
 	}
 }
 
-// Clean makes a job's line safe to print: escape sequences and control characters could repaint the terminal.
+// Clean removes control characters from a line of a job's log, because they could repaint the terminal.
 func Clean(line string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -229,7 +235,7 @@ func Clean(line string) string {
 	}, line)
 }
 
-// Cut shortens text to a number of columns.
+// Cut truncates text to a number of columns.
 func Cut(text string, width int) string {
 	if utf8.RuneCountInString(text) <= width {
 		return text
@@ -237,7 +243,7 @@ func Cut(text string, width int) string {
 	return string([]rune(text)[:max(0, width-1)]) + "…"
 }
 
-// FirstLine is the first line of a text that is not blank, cleaned.
+// FirstLine returns the first line of a text that is not blank, without control characters.
 func FirstLine(text string) string {
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(Clean(line)); line != "" {
@@ -247,7 +253,7 @@ func FirstLine(text string) string {
 	return ""
 }
 
-// Duration is short and steady in width: 0.8s, 12.3s, 4m05s, 2h03m.
+// Duration formats a duration in a short form: 0.8s, 12.3s, 4m05s, 2h03m.
 func Duration(d time.Duration) string {
 	switch {
 	case d < time.Minute:

@@ -28,7 +28,7 @@ func screen(b *strings.Builder, live bool) *terminal.Screen {
 	})
 }
 
-func TestLiveBlockPaintsOverItself(t *testing.T) {
+func TestLiveBlockIsRedrawnInPlace(t *testing.T) {
 	var b strings.Builder
 	s := screen(&b, true)
 	for _, line := range []string{"one", "two", "three is long enough to be cut at the terminal's edge"} {
@@ -45,16 +45,16 @@ func TestLiveBlockPaintsOverItself(t *testing.T) {
 	b.Reset()
 	s.Show(view())
 	if !strings.HasPrefix(b.String(), "\x1b[4A") {
-		t.Fatalf("the second frame does not go up over the first: %q", b.String())
+		t.Fatalf("the second frame does not replace the first: %q", b.String())
 	}
 	b.Reset()
 	s.Say("hello")
 	if b.String() != "\x1b[4A\r\x1b[Jhello\n" {
-		t.Fatalf("a message does not take the block away: %q", b.String())
+		t.Fatalf("the message does not replace the block: %q", b.String())
 	}
 }
 
-func TestPlainLinesSayEachChangeOnce(t *testing.T) {
+func TestPlainLines(t *testing.T) {
 	var b strings.Builder
 	s := screen(&b, false)
 	v := view()
@@ -71,7 +71,7 @@ func TestPlainLinesSayEachChangeOnce(t *testing.T) {
 	}
 }
 
-func TestPendingSaysWhy(t *testing.T) {
+func TestPendingReason(t *testing.T) {
 	v := view()
 	v.Entries = v.Entries[1:]
 	v.Entries[0].Status = progress.Pending
@@ -84,7 +84,7 @@ func TestPendingSaysWhy(t *testing.T) {
 	}
 	b.Reset()
 	s := screen(&b, false)
-	for _, since := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} { // every job is pending for a moment
+	for _, since := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} { // all jobs are pending for a short time
 		v.Entries[0].Waiting.Since, v.Entries[0].Scheduled = now.Add(-since), now.Add(-since)
 		s.Show(v)
 	}
@@ -96,8 +96,7 @@ func TestPendingSaysWhy(t *testing.T) {
 	}
 }
 
-// TestPlainLinesOfStatuses prints a pending step once it has been pending for a while, a skipped step with its reason, and that a
-// failure is tolerated.
+// Plain lines report a step that is pending for some time, the reason why a step is skipped, and that a failure is tolerated.
 func TestPlainLinesOfStatuses(t *testing.T) {
 	var b strings.Builder
 	clock := now
@@ -122,7 +121,7 @@ func TestPlainLinesOfStatuses(t *testing.T) {
 	}
 }
 
-func TestJobsCannotRepaintTheTerminal(t *testing.T) {
+func TestClean(t *testing.T) {
 	got := terminal.Clean("a\x1b[2Jb\x07c\td\u009b31me\xff")
 	if got != "a[2Jbc d31me" {
 		t.Fatalf("%q", got)

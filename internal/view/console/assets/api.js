@@ -1,21 +1,21 @@
-// Speaks to the server: the Step Functions API as the SDKs do, and /rayorch/v1/ where it is answered.
+// The client of the server: the Step Functions API, and /rayorch/v1/ if the server has it.
 
-// ApiError is the API's own word on what went wrong.
+// ApiError is an error of the API.
 export class ApiError extends Error {
   constructor(code, message, status) {
-    super(message || code || `the server answered ${status}`);
+    super(message || code || `The server returned the status ${status}.`);
     this.code = code;
     this.status = status;
   }
 }
 
-// place is what is known of the server: features holds what it answers besides the API.
-export const place = { version: "", where: "", login: false, keys: false, signedIn: true, role: "admin", features: new Set() };
+// server is what is known about the server. features are its endpoints below /rayorch/v1/.
+export const server = { version: "", where: "", login: false, keys: false, signedIn: true, role: "admin", features: new Set() };
 
-// mayRun says that the key that signed in may start, stop and redrive: the server refuses it to a key that may only read.
-export const mayRun = () => place.role !== "read";
+// mayRun reports whether the user's role permits to start, stop and redrive executions. The server enforces it.
+export const mayRun = () => server.role !== "read";
 
-// onSignedOut is called when the server no longer knows this browser.
+// onSignedOut is called when the session of this browser has ended.
 export const hooks = { onSignedOut() {} };
 
 async function request(path, options) {
@@ -24,7 +24,7 @@ async function request(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("", "The server cannot be reached.", 0);
+    throw new ApiError("", "Cannot reach the server.", 0);
   }
   if (response.ok) return response;
   throw await failure(response);
@@ -34,18 +34,18 @@ async function failure(response) {
   const body = await response.text();
   let code = "", message = body.trim();
   try {
-    const said = JSON.parse(body);
-    code = String(said.__type ?? "").replace(/^.*#/, "");
-    message = said.message ?? said.Message ?? "";
+    const answer = JSON.parse(body);
+    code = String(answer.__type ?? "").replace(/^.*#/, "");
+    message = answer.message ?? answer.Message ?? "";
   } catch {
-    // Whatever is no JSON is a sentence already.
+    // Not JSON: the body is the message.
   }
   const unknown = response.status === 401 || code === "MissingAuthenticationTokenException";
-  if (unknown && place.login) hooks.onSignedOut();
+  if (unknown && server.login) hooks.onSignedOut();
   return new ApiError(code, message, response.status);
 }
 
-// call does an action of the Step Functions API.
+// call calls an action of the Step Functions API.
 export async function call(action, input = {}, signal = undefined) {
   const response = await request("/", {
     method: "POST", signal, body: JSON.stringify(input),
@@ -54,7 +54,7 @@ export async function call(action, input = {}, signal = undefined) {
   return response.json();
 }
 
-// url is an address below /rayorch/v1/; parameters that are empty are left out.
+// url returns a URL below /rayorch/v1/. It omits empty parameters.
 export function url(name, params = {}) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(params)) {
@@ -63,31 +63,32 @@ export function url(name, params = {}) {
   return `/rayorch/v1/${name}?${query}`;
 }
 
+// extra requests an endpoint below /rayorch/v1/ and returns its JSON.
 export async function extra(name, params, signal = undefined) {
   return (await request(url(name, params), { signal })).json();
 }
 
-// open is extra for what is no JSON and comes bit by bit.
+// open is extra for a response that is not JSON or is a stream.
 export function open(name, params, signal) {
   return request(url(name, params), { signal });
 }
 
-// layout asks for the places of a definition's states.
+// layout returns the layout of a definition's graph.
 export async function layout(definition, signal) {
   const response = await request("/console/layout", { method: "POST", body: definition, signal });
   return response.json();
 }
 
-// begin finds out what the server is.
+// begin reads the properties of the server.
 export async function begin() {
-  Object.assign(place, await (await request("/console/start")).json());
-  place.features = new Set();
-  if (!place.signedIn) return;
+  Object.assign(server, await (await request("/console/start")).json());
+  server.features = new Set();
+  if (!server.signedIn) return;
   try {
     const info = await extra("info");
-    if (info.name === "rayorch") place.features = new Set(info.features ?? []);
+    if (info.name === "rayorch") server.features = new Set(info.features ?? []);
   } catch {
-    // AWS, or another's server: the API alone has to do.
+    // AWS or another server, which has only the Step Functions API.
   }
 }
 
@@ -97,7 +98,7 @@ export async function signIn(key, secret) {
   });
 }
 
-// signInByLink uses up the token of a link, which the server takes once.
+// signInByLink exchanges the token of a link for a session. A token can be used once.
 export async function signInByLink(token) {
   await request("/console/link", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token }),
@@ -108,7 +109,7 @@ export async function signOut() {
   await request("/console/logout", { method: "POST" });
 }
 
-// pages gives the pages of a list action one after the other.
+// pages yields the pages of a list action.
 export async function* pages(action, input, signal) {
   let nextToken;
   do {

@@ -1,14 +1,14 @@
-// Lines that a job prints as "metric loss=1.73 step=600" become charts, one a name.
+// Charts of the metrics in a log: lines such as "metric loss=1.73 step=600". There is one chart for each name.
 
 import { h, s, put } from "./dom.js";
 import { count } from "./format.js";
 
-const keepPoints = 2000; // of one metric; then every second one goes
+const keepPoints = 2000; // of one metric; if there are more, every second point is dropped
 const keepNames = 60;
 
 const pair = /([A-Za-z_][\w./-]*)=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf)(?=\s|$)/gi;
 
-// parseMetric reads a line; null when it is none.
+// parseMetric parses a line. It returns null if the line is not a metric.
 export function parseMetric(line) {
   if (!line.startsWith("metric ")) return null;
   const values = {};
@@ -24,7 +24,7 @@ export function parseMetric(line) {
 export class Metrics {
   constructor() {
     this.node = h("div.charts");
-    this.empty = h("p.muted.pad", {}, "No metrics yet: a job shows one by printing a line such as ", h("code", {}, "metric loss=1.73 step=600"), ".");
+    this.empty = h("p.muted.pad", {}, "No metrics yet. To add one, print a line from the job, such as ", h("code", {}, "metric loss=1.73 step=600"), ".");
     this.clear();
   }
 
@@ -42,7 +42,7 @@ export class Metrics {
       if (!one) continue;
       one.seen++;
       const x = found.step ?? one.seen;
-      // A retried job starts again at an earlier step: what comes later replaces what was.
+      // A retried job starts again at an earlier step: its points replace those of the previous attempt.
       while (one.points.length && one.points.at(-1)[0] >= x) one.points.pop();
       one.points.push([x, value]);
       if (one.points.length > keepPoints) one.points = one.points.filter((_, i) => i % 2 === 0 || i === one.points.length - 1);
@@ -79,7 +79,7 @@ export function short(n) {
 
 const width = 420, height = 190, left = 52, bottom = 24, top = 8, right = 10;
 
-// plot draws points as a line with axes. Its label says to a screen reader what the line shows.
+// plot draws points as a line with axes. Its label summarizes the line for screen readers.
 function plot(name, points) {
   let [x0, x1, y0, y1] = [points[0][0], points.at(-1)[0], Infinity, -Infinity];
   for (const [, y] of points) [y0, y1] = [Math.min(y0, y), Math.max(y1, y)];
@@ -108,7 +108,7 @@ function plot(name, points) {
   return svg;
 }
 
-// round gives some n round numbers between two.
+// round returns about n round numbers in a range.
 function round(from, to, n) {
   const raw = (to - from) / n, unit = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((m) => m * unit).find((m) => m >= raw);

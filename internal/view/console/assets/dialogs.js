@@ -1,11 +1,11 @@
-// Dialogs: each asks before something happens, and shows what the API said when it refused.
+// Dialogs for actions. Each asks for confirmation or input, and shows the error if the API rejects the action.
 
 import { h, put, problem, announce } from "./dom.js";
 import { call } from "./api.js";
 import { nameOf } from "./format.js";
 
-// ask shows a form in a dialog. act does what it is for; while that fails the dialog stays and shows why. It resolves
-// to what act gave, or to undefined when it was left.
+// ask shows a form in a dialog, and calls act when it is submitted. If act fails, the dialog shows the error and stays open. The promise
+// resolves to the result of act, or to undefined if the user cancels.
 export function ask({ title, body, label, danger = false, act, wide = false }) {
   return new Promise((resolve) => {
     const back = document.activeElement;
@@ -44,11 +44,11 @@ export function askStop(arn, name) {
   const cause = h("input", { type: "text", name: "cause", maxlength: "1000", autocomplete: "off" });
   return ask({
     title: `Stop ${name}?`, label: "Stop the execution", danger: true,
-    body: [h("p", {}, "Its jobs are stopped too. The execution ends as aborted; it can be redriven later."),
+    body: [h("p", {}, "This also stops its jobs. The execution gets the status Aborted, and can be redriven later."),
       field("Cause (optional)", cause)],
     act: async () => {
       await call("StopExecution", { executionArn: arn, cause: cause.value || undefined });
-      announce(`${name} is being stopped`);
+      announce(`Stopping ${name}`);
       return true;
     },
   });
@@ -57,31 +57,32 @@ export function askStop(arn, name) {
 export function askRedrive(arn, name) {
   return ask({
     title: `Redrive ${name}?`, label: "Redrive",
-    body: [h("p", {}, "It goes on at the states that did not succeed, with the definition and the input that it had. What succeeded is not done again.")],
+    body: [h("p", {}, "The execution continues from the states that did not succeed, with the same definition and input. States that succeeded do not run again.")],
     act: async () => {
       await call("RedriveExecution", { executionArn: arn });
-      announce(`${name} goes on`);
+      announce(`${name} was redriven`);
       return true;
     },
   });
 }
 
-// schemaOf reads the schema of the parameters that a pipeline's definition carries in its Comment; null without one.
+// schemaOf returns the JSON Schema of a pipeline's parameters, which the compiler writes into the Comment of the definition; null if there is
+// none.
 export function schemaOf(definition) {
   try {
     const comment = JSON.parse(JSON.parse(definition).Comment);
     return comment?.params?.properties ? { ...comment.params, description: comment.description } : null;
   } catch {
-    return null; // any text may stand there
+    return null; // the Comment of another tool can be any text
   }
 }
 
-// askStart asks for the input: by a form where the definition says what it wants, or as JSON.
+// askStart asks for the input of an execution: with a form if the definition has a schema, or as JSON.
 export function askStart({ arn, definition, input }) {
   const schema = schemaOf(definition);
   const form = schema ? paramsForm(schema, input) : null;
   const json = h("textarea.mono", { rows: "10", spellcheck: "false", "aria-label": "Input, JSON", value: pretty(input) });
-  const name = h("input", { type: "text", maxlength: "80", autocomplete: "off", placeholder: "made from the time" });
+  const name = h("input", { type: "text", maxlength: "80", autocomplete: "off", placeholder: "default: from the current time" });
   const shown = h("div");
   let asJSON = !form;
   const choose = (next) => {
@@ -97,17 +98,17 @@ export function askStart({ arn, definition, input }) {
   return ask({
     title: `Start ${nameOf(arn)}`, label: "Start", wide: true,
     body: [schema?.description ? h("p", {}, schema.description) : null,
-      form ? h("div.switch", { role: "group", "aria-label": "How to give the input" }, tabs) : null, shown,
+      form ? h("div.switch", { role: "group", "aria-label": "Input as" }, tabs) : null, shown,
       field("Name of the execution (optional)", name)],
     act: () => start(arn, name.value.trim(), asJSON ? json.value : JSON.stringify(form.read())),
   });
 }
 
 async function start(arn, name, input) {
-  const made = new Date().toISOString().replace(/[-:]/g, "").replace("T", "-").replace(/\.(\d+)Z/, "-$1");
-  const done = await call("StartExecution", { stateMachineArn: arn, name: name || made, input: input.trim() || "{}" });
-  announce("The execution was started");
-  return done.executionArn;
+  const fromTime = new Date().toISOString().replace(/[-:]/g, "").replace("T", "-").replace(/\.(\d+)Z/, "-$1");
+  const started = await call("StartExecution", { stateMachineArn: arn, name: name || fromTime, input: input.trim() || "{}" });
+  announce("Execution started");
+  return started.executionArn;
 }
 
 function pretty(input) {
@@ -118,18 +119,18 @@ function pretty(input) {
   }
 }
 
-// paramsForm makes fields from a JSON Schema of a pipeline's parameters. Lists and objects are JSON in a text field.
+// paramsForm creates the fields for a pipeline's parameters. Fields for lists and objects contain JSON.
 function paramsForm(schema, input) {
   let given = {};
   try {
     given = JSON.parse(input || "{}") ?? {};
   } catch {
-    // The defaults stand.
+    // Not JSON: use the defaults.
   }
   const fields = Object.entries(schema.properties).map(([name, p]) => ({ name, p, input: control(p, given[name] ?? p.default) }));
   const required = new Set(schema.required ?? []);
   const node = h("div.params", {}, fields.length ? fields.map(({ name, p, input }) =>
-    field(name + (required.has(name) ? " (required)" : ""), input, p.description)) : h("p.muted", {}, "It takes no parameters."));
+    field(name + (required.has(name) ? " (required)" : ""), input, p.description)) : h("p.muted", {}, "This pipeline has no parameters."));
   return {
     node,
     read() {
@@ -140,7 +141,7 @@ function paramsForm(schema, input) {
       }
       return out;
     },
-    // write is false when the JSON holds what the form cannot show.
+    // write sets the fields. It returns false if the JSON contains something for which there is no field.
     write(text) {
       let values;
       try {
@@ -174,8 +175,8 @@ function shown(p, value) {
   return (p.type === "array" || p.type === "object") && value !== "" ? JSON.stringify(value) : value;
 }
 
-// valueIn is undefined for an empty field: then the pipeline's default holds. A number that is none, or JSON that cannot be
-// read, goes as it was written: the definition itself checks its input, and says what is wrong.
+// valueIn returns the value of a field; undefined for an empty field, so that the pipeline's default applies. Invalid numbers and invalid
+// JSON are returned as strings: the definition validates its input and reports the error.
 function valueIn(p, input) {
   if (p.enum) return JSON.parse(input.value);
   if (p.type === "boolean") return input.checked;

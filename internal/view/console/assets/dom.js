@@ -1,9 +1,9 @@
-// Builds elements. All text becomes text nodes, and nothing here takes markup: what jobs and definitions say can be
-// shown, but never be a page's part.
+// Functions that create elements. All strings become text nodes, and no function parses markup, so that the output of jobs and the contents of
+// definitions cannot become part of the page.
 
 const svgSpace = "http://www.w3.org/2000/svg";
 
-// h makes an element: h("a.button", {href, onclick}, "text", child...). A property that is null or false is left out.
+// h creates an element: h("a.button", {href, onclick}, "text", child...). Properties that are null or false are omitted.
 export function h(tag, props, ...children) {
   const [name, ...classes] = tag.split(".");
   return fill(document.createElement(name), classes, props, children);
@@ -28,18 +28,18 @@ function fill(node, classes, props, children) {
   return node;
 }
 
-// put replaces what a node holds.
+// put replaces the children of a node.
 export function put(node, ...children) {
   node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return node;
 }
 
-// text changes a node's text only when it differs: a screen reader hears each change.
+// text sets the text of a node only if it differs, because screen readers announce each change.
 export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }
 
-// announce tells a screen reader.
+// announce makes screen readers announce a message.
 export function announce(words) {
   text(document.getElementById("announce"), words);
 }
@@ -59,13 +59,13 @@ const shapes = {
   out: ["path", { d: "M9 3h4v4M13 3 7.5 8.5M11 9.5V13H3V5h3.5" }],
 };
 
-// icon is a picture beside a word that says the same.
+// icon returns an icon. It is hidden from screen readers, because a word next to it has the same meaning.
 export function icon(name) {
   const [tag, props] = shapes[name] ?? shapes.pending;
   return s(`svg.icon.icon-${name}`, { viewBox: "0 0 16 16", "aria-hidden": "true" }, s(tag, props));
 }
 
-// copyButton copies what make gives.
+// copyButton returns a button that copies the result of make.
 export function copyButton(what, make) {
   const label = h("span", {}, "Copy");
   return h("button.quiet.copy", {
@@ -76,14 +76,14 @@ export function copyButton(what, make) {
         label.textContent = "Copied";
         announce(`${what} copied`);
       } catch {
-        label.textContent = "Could not copy";
+        label.textContent = "Copy failed";
       }
       setTimeout(() => { label.textContent = "Copy"; }, 1500);
     },
   }, icon("copy"), label);
 }
 
-// problem shows an error where the thing that failed would be.
+// problem returns an element that shows an error.
 export function problem(error) {
   const code = error.code ? h("strong", {}, error.code) : null;
   return h("div.problem", { role: "alert" }, icon("failed"), h("div", {}, code, h("p", {}, error.message || String(error))));

@@ -1,7 +1,7 @@
-// The history as a table, with a filter, and one event at a time in full.
+// The Events tab: the history as a table with a filter, the details of one event, and the cleanup report.
 
 import { h, put, problem } from "./dom.js";
-import { extra, place } from "./api.js";
+import { extra, server } from "./api.js";
 import { List } from "./list.js";
 import { clock, count, duration, exact } from "./format.js";
 import { jsonView } from "./json.js";
@@ -21,10 +21,11 @@ const tests = {
   bad: (e) => /(Failed|TimedOut|Aborted)$/.test(e.type),
 };
 
-// keepBytes bounds what is kept of the events: the details of old ones are dropped first, and fetched again when a user opens them.
+// keepBytes is the maximum size of the details of all events. Details of the oldest events are dropped first, and fetched again when the user
+// opens the event.
 const keepBytes = 24 << 20;
 
-// History is the events that have come.
+// History has the events received so far.
 class History {
   constructor() {
     this.events = [];
@@ -33,7 +34,7 @@ class History {
     this.closed = false;
   }
 
-  // add adds one event, which may come again.
+  // add adds an event. It ignores events that were added before.
   add(event) {
     if (event.id <= this.last) return;
     const details = detailsOf(event), owner = event.type.endsWith("StateEntered") ? event.id : this.owners.get(event.previousEventId) ?? 0;
@@ -63,19 +64,19 @@ export class Events {
   constructor(arn) {
     this.arn = arn;
     this.history = new History();
-    this.shown = null; // indices of the events that fit, or null for all
-    this.filter = h("input", { type: "search", placeholder: "Filter: state, type, id", "aria-label": "Filter events", autocomplete: "off", spellcheck: "false", oninput: () => this.sift() });
-    this.kind = h("select", { "aria-label": "Kind of event", onchange: () => this.sift() }, Object.entries(kinds).map(([value, words]) => h("option", { value }, words)));
+    this.shown = null; // indices of the events that match the filter, or null for all
+    this.filter = h("input", { type: "search", placeholder: "Filter: state, type, id", "aria-label": "Filter events", autocomplete: "off", spellcheck: "false", oninput: () => this.applyFilter() });
+    this.kind = h("select", { "aria-label": "Type of event", onchange: () => this.applyFilter() }, Object.entries(kinds).map(([value, words]) => h("option", { value }, words)));
     this.how = h("span.muted", { role: "status" });
-    this.detail = h("div.event-detail", { "aria-live": "polite" }, h("p.muted", {}, "Choose an event to see all of it."));
+    this.detail = h("div.event-detail", { "aria-live": "polite" }, h("p.muted", {}, "Select an event to see its details."));
     this.list = new List({ label: "Events", role: "table", render: (i, row) => this.render(row, this.event(i)), onpick: (i) => this.open(this.event(i)) });
     this.list.node.classList.add("event-rows");
-    this.after = h("div.cleanup-report", { "aria-live": "polite" });
+    this.report = h("div.cleanup-report", { "aria-live": "polite" });
     this.node = h("div.events", {}, h("div.tools", {}, this.filter, this.kind, this.how),
-      h("div.events-split", {}, this.list.node, this.detail), this.after);
+      h("div.events-split", {}, this.list.node, this.detail), this.report);
   }
 
-  // begin follows the history from where it stands. Only who looks at it needs it.
+  // begin starts to follow the history after the last known event. It is called only while the tab is visible.
   begin() {
     const { history, view } = this;
     if (this.live && (!history.closed || history.last >= view.last)) return;
@@ -96,37 +97,37 @@ export class Events {
     this.list.close();
   }
 
-  // beside shows what the history, which an abort ends at once, does not tell: what became of the work that was stopped. It
-  // asks until nothing is left to be stopped.
-  async beside(wait = 500) {
+  // showReport shows the cleanup report: what became of stopped work. The history does not contain it, because an abort closes the history
+  // immediately. showReport repeats its requests until no effects are pending.
+  async showReport(wait = 500) {
     clearTimeout(this.again);
     const execution = this.arn;
     try {
-      // In this order: what is stopped between the two is left in the first answer, so that it is asked for again.
+      // In this order: work that is stopped between the two requests is still pending in the first response, so that there is another round.
       const { left } = await extra("left", { execution });
       const { aftermath } = await extra("aftermath", { execution });
       if (this.gone) return;
       const when = (a) => Date.parse(a.timestamp) / 1000;
-      const rows = aftermath.map((a) => h("li", {}, h("time.muted", { datetime: exact(when(a)), title: exact(when(a)) }, clock(when(a))), " ", told(a)));
-      put(this.after, rows.length ? [h("h3", {}, "Beside the history"), h("ul", {}, rows)] : []);
-      if (left) this.again = setTimeout(() => this.beside(Math.min(2 * wait, 10000)), wait);
+      const rows = aftermath.map((a) => h("li", {}, h("time.muted", { datetime: exact(when(a)), title: exact(when(a)) }, clock(when(a))), " ", outcomeOf(a)));
+      put(this.report, rows.length ? [h("h3", {}, "Cleanup report"), h("ul", {}, rows)] : []);
+      if (left) this.again = setTimeout(() => this.showReport(Math.min(2 * wait, 10000)), wait);
     } catch {
-      // The history stands without it.
+      // The tab is usable without the report.
     }
   }
 
   event(i) { return this.history.events[this.shown ? this.shown[i] : i]; }
 
-  // stateOf is the state of an event, with the indices of its iteration where the event itself names none.
+  // stateOf returns the state of an event, with the indices of its iteration if the event itself has no name.
   stateOf(e) { return e.name ?? this.view?.byEvent.get(e.owner)?.name ?? ""; }
 
-  fits(e) {
+  matches(e) {
     const wanted = this.filter.value.trim().toLowerCase();
     if (!tests[this.kind.value](e)) return false;
     return !wanted || e.type.toLowerCase().includes(wanted) || this.stateOf(e).toLowerCase().includes(wanted) || String(e.id) === wanted;
   }
 
-  sift() {
+  applyFilter() {
     this.looked = 0;
     this.shown = this.filter.value.trim() || this.kind.value ? [] : null;
     this.list.active = -1;
@@ -139,15 +140,15 @@ export class Events {
     if (!view) return;
     const { history } = this, all = history.events;
     if (this.shown) {
-      for (let i = this.looked ?? 0; i < all.length; i++) if (this.fits(all[i])) this.shown.push(i);
+      for (let i = this.looked ?? 0; i < all.length; i++) if (this.matches(all[i])) this.shown.push(i);
       this.looked = all.length;
     }
     const n = this.shown?.length ?? all.length;
     this.list.show(n);
     this.list.node.setAttribute("aria-rowcount", n);
-    if (history.closed && this.asked !== history.last && place.features.has("aftermath")) {
+    if (history.closed && this.asked !== history.last && server.features.has("aftermath")) {
       this.asked = history.last;
-      this.beside();
+      this.showReport();
     }
     this.how.textContent = this.shown ? `${count(n)} of ${count(all.length)} events` : `${count(n)} events`;
   }
@@ -170,19 +171,19 @@ export class Events {
       return;
     }
     if (mine !== this.opened) return;
-    put(this.detail, h("h3", {}, `${e.id}. ${e.type}`), h("p.muted", {}, `${clock(e.when)}, after event ${e.previous}`), event ? members(detailsOf(event)) : h("p", {}, "It cannot be found any more."));
+    put(this.detail, h("h3", {}, `${e.id}. ${e.type}`), h("p.muted", {}, `${clock(e.when)}, after event ${e.previous}`), event ? members(detailsOf(event)) : h("p", {}, "The API no longer has this event."));
   }
 }
 
-// told is one thing that the engine did beside the history.
-function told(a) {
+// outcomeOf describes an entry of the cleanup report.
+function outcomeOf(a) {
   const stopped = a.taskStoppedEventDetails;
   if (stopped) return [h("strong", {}, stopped.name), ": ", stopped.outcome];
   const arn = a.cleanupStartedEventDetails?.execution ?? "";
   return ["cleaned up by ", h("a", { href: `#/execution/${encodeURIComponent(arn)}` }, arn.split(":").pop())];
 }
 
-// members shows an event's details: texts that hold JSON as trees.
+// members shows the details of an event. Strings that contain JSON are shown as trees.
 function members(details) {
   return Object.entries(details ?? {}).filter(([key]) => !key.endsWith("Details")).map(([key, value]) => {
     const json = typeof value === "string" && /^\s*[[{"]/.test(value);

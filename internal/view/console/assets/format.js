@@ -1,12 +1,12 @@
-// Words for times, lengths and names.
+// Formats of times, durations and names.
 
-// nameOf is an ARN's last part.
+// nameOf returns the last part of an ARN.
 export const nameOf = (arn) => arn.slice(arn.lastIndexOf(":") + 1);
 
-// machineOf is the state machine's name in an execution's ARN; a Map run's child has its label beside it.
+// machineOf returns the state machine's name in an execution's ARN. In the ARN of a Map run's child, a label follows the name.
 export const machineOf = (arn) => (arn.split(":")[6] ?? "").split("/")[0];
 
-// duration writes seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min, 3 d 4 h.
+// duration formats seconds: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min, 3 d 4 h.
 export function duration(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -29,7 +29,7 @@ export function day(seconds) {
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
 }
 
-// moment is day and time on this browser's clock; its title tells the exact one.
+// moment formats a date and time in the browser's time zone. Elements have the exact UTC time as their title.
 export const moment = (seconds) => `${day(seconds)} ${clock(seconds)}`;
 
 export const exact = (seconds) => new Date(seconds * 1000).toISOString();
@@ -38,7 +38,7 @@ export const count = (n) => n.toLocaleString("en-US");
 
 export const now = () => Date.now() / 1000;
 
-// statusWords are the API's words for an execution's status as those of a state, for colour and picture.
+// statusWords maps the statuses of executions to those of states, which determine the color and the icon.
 export const statusWords = {
   RUNNING: "running", SUCCEEDED: "succeeded", FAILED: "failed", TIMED_OUT: "failed", ABORTED: "cancelled",
   PENDING_REDRIVE: "pending",
@@ -46,5 +46,5 @@ export const statusWords = {
 
 export const statusNames = {
   RUNNING: "Running", SUCCEEDED: "Succeeded", FAILED: "Failed", TIMED_OUT: "Timed out", ABORTED: "Aborted",
-  PENDING_REDRIVE: "Waiting for redrive",
+  PENDING_REDRIVE: "Pending redrive",
 };

@@ -1,21 +1,21 @@
-// Draws the states of a definition, laid out by the server, and colours them as an execution goes on. It scrolls and
-// zooms, and its states can be reached by keys: arrows go to the nearest one.
+// The graph of a definition. The server computes the layout; the statuses of an execution determine the colors. The graph can be scrolled and
+// zoomed, and arrow keys select the nearest state in a direction.
 
 import { h, s, put, icon } from "./dom.js";
 import { duration } from "./format.js";
 
 export class Graph {
-  // onpick is called with the name of the state that was chosen.
+  // onpick is called with the name of the selected state.
   constructor({ onpick }) {
     this.onpick = onpick;
     this.boxes = new Map();
     this.zoom = 1;
-    this.canvas = h("div.graph-canvas", { tabindex: "0", role: "group", "aria-label": "Graph of the states. Arrow keys go from state to state." });
+    this.canvas = h("div.graph-canvas", { tabindex: "0", role: "group", "aria-label": "Graph of the states. Use the arrow keys to select a state." });
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.node = h("div.graph", {}, this.canvas, h("div.zoom", { role: "group", "aria-label": "Zoom" },
-      h("button", { type: "button", "aria-label": "Smaller", onclick: () => this.scale(this.zoom / 1.25) }, "−"),
-      h("button", { type: "button", "aria-label": "Fit all of it in", onclick: () => this.whole() }, "Fit"),
-      h("button", { type: "button", "aria-label": "Larger", onclick: () => this.scale(this.zoom * 1.25) }, "+")));
+      h("button", { type: "button", "aria-label": "Zoom out", onclick: () => this.scale(this.zoom / 1.25) }, "−"),
+      h("button", { type: "button", "aria-label": "Fit the whole graph", onclick: () => this.whole() }, "Fit"),
+      h("button", { type: "button", "aria-label": "Zoom in", onclick: () => this.scale(this.zoom * 1.25) }, "+")));
     this.resized = new ResizeObserver(() => { if (this.placed && !this.chosenZoom) this.fit(); });
     this.resized.observe(this.canvas);
   }
@@ -26,16 +26,16 @@ export class Graph {
     this.placed = placed;
     this.boxes.clear();
     const arrow = s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, s("path.arrow", { d: "M0 0 8 4 0 8z" }));
-    const ways = placed.ways.map((w) => s(`path.way${w.dashed ? ".dashed" : ""}`, { d: w.path, [w.back ? "marker-start" : "marker-end"]: "url(#arrow)" }));
+    const edges = placed.ways.map((e) => s(`path.edge${e.dashed ? ".dashed" : ""}`, { d: e.path, [e.back ? "marker-start" : "marker-end"]: "url(#arrow)" }));
     this.svg = s("svg", { viewBox: `0 0 ${placed.width} ${placed.height}` }, s("defs", {}, arrow),
-      placed.boxes.filter((b) => b.group).map((b) => this.box(b)), ways, placed.boxes.filter((b) => !b.group).map((b) => this.box(b)));
+      placed.boxes.filter((b) => b.group).map((b) => this.box(b)), edges, placed.boxes.filter((b) => !b.group).map((b) => this.box(b)));
     put(this.canvas, this.svg);
     this.fit();
     this.update(this.view);
     this.select(this.selected);
   }
 
-  // box draws a state: its name, what it is, and a place for what an execution made of it.
+  // box draws a state: its name, its type, and an icon for its status.
   box(b) {
     const name = s("text.box-name", { x: b.x + 30, y: b.y + 19 }, b.name);
     const detail = s("text.box-detail", { x: b.x + 30, y: b.y + 35 }, b.detail ? `${b.kind}: ${b.detail}` : b.kind);
@@ -46,7 +46,7 @@ export class Graph {
     return node;
   }
 
-  // update colours the states by a view.
+  // update sets the statuses of the states from a view.
   update(view) {
     this.view = view;
     if (!view || !this.placed) return;
@@ -88,7 +88,7 @@ export class Graph {
   get across() { return (this.canvas.clientWidth - 4) / this.placed.width; }
   get down() { return (this.canvas.clientHeight - 4) / this.placed.height; }
 
-  // fit shows as much as can be read: rather a part of a long graph than all of it too small. whole shows all.
+  // fit chooses a zoom at which the text is readable: a long graph is then only partly visible. whole shows the whole graph.
   fit() {
     this.chosenZoom = false;
     if (this.placed && this.canvas.clientWidth) this.apply(Math.max(0.5, Math.min(1.1, this.across, Math.max(0.85, this.down))));
@@ -111,11 +111,10 @@ export class Graph {
     this.svg.setAttribute("height", this.placed.height * zoom);
   }
 
-  // key goes to the nearest state in an arrow's direction.
+  // key selects the nearest state in the direction of an arrow key.
   key(event) {
-    const ways = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] };
-    const way = ways[event.key];
-    if (!way || !this.placed || event.altKey || event.ctrlKey || event.metaKey) return;
+    const direction = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key];
+    if (!direction || !this.placed || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const from = this.boxes.get(this.selected)?.b;
     if (!from) {
@@ -125,7 +124,7 @@ export class Graph {
     let best = null, least = Infinity;
     for (const b of this.placed.boxes) {
       const dx = b.x + b.width / 2 - from.x - from.width / 2, dy = b.y + Math.min(b.height, 46) / 2 - from.y - Math.min(from.height, 46) / 2;
-      const along = dx * way[0] + dy * way[1], aside = Math.abs(dx * way[1] + dy * way[0]);
+      const along = dx * direction[0] + dy * direction[1], aside = Math.abs(dx * direction[1] + dy * direction[0]);
       if (b === from || along <= 1) continue;
       if (along + 2 * aside < least) [best, least] = [b, along + 2 * aside];
     }
@@ -133,7 +132,7 @@ export class Graph {
   }
 }
 
-// note is the second line of a state: items of a Map, attempts, and how long it took.
+// note returns the second line of a state: the items of a Map, the attempts, and the duration.
 function note(state, status) {
   const { last, entries } = state, words = [];
   if (last.items) words.push(`${last.items.succeeded} of ${last.items.total} done${last.items.failed ? `, ${last.items.failed} failed` : ""}`);

@@ -1,22 +1,21 @@
-// Shows JSON: as a tree that folds, and a definition as lines with colours. Both hold in the page only what can be
-// seen or was opened.
+// Views of JSON: a collapsible tree, and a definition as colored lines. The page contains only elements that are visible or were expanded.
 
 import { h, put, copyButton } from "./dom.js";
 import { List } from "./list.js";
 
-// A number that JavaScript cannot hold keeps its text.
+// Exact is a number that JavaScript cannot represent, as its text.
 class Exact {
   constructor(text) { this.text = text; }
 }
 
-// parse reads JSON with its numbers as they are written, where the browser tells.
+// parse parses JSON. Numbers that JavaScript cannot represent become Exact if the browser supports context.source.
 export function parse(text) {
   return JSON.parse(text, (key, value, context) =>
     typeof value === "number" && context?.source !== undefined && String(value) !== context.source && !Number.isSafeInteger(value)
       ? new Exact(context.source) : value);
 }
 
-// jsonView shows a JSON text folded, with a button that copies it. What is no JSON is shown as it is.
+// jsonView shows JSON as a tree with a Copy button. open is the number of expanded levels. A text that is not JSON is shown unchanged.
 export function jsonView(what, text, open = 2) {
   if (text === undefined || text === null || text === "") return h("p.muted", {}, "–");
   let value;
@@ -31,10 +30,10 @@ export function jsonView(what, text, open = 2) {
 const longestText = 20_000, chunk = 100;
 
 function clip(text) {
-  return text.length > longestText ? `${text.slice(0, longestText)}… (${text.length} characters; Copy takes all)` : text;
+  return text.length > longestText ? `${text.slice(0, longestText)}… (${text.length} characters; Copy copies all of them)` : text;
 }
 
-// branch is a member of a tree. What is inside an object or array is made when it is opened.
+// branch returns the element for a member of a tree. The elements inside an object or array are created when it is expanded.
 function branch(key, value, open) {
   const name = key === null ? null : [h("span.j-key", {}, typeof key === "number" ? String(key) : JSON.stringify(key)), ": "];
   if (value === null || typeof value !== "object" || value instanceof Exact) return h("div.leaf", {}, name, leaf(value));
@@ -66,8 +65,8 @@ function leaf(value) {
 
 const token = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)|\b(true|false|null)\b/g;
 
-// colour makes a line of JSON into coloured pieces. Strings between {% and %} are expressions.
-export function colour(line) {
+// highlight splits a line of JSON into colored pieces. Strings between {% and %} are expressions.
+export function highlight(line) {
   const out = [];
   let at = 0;
   for (const found of line.matchAll(token)) {
@@ -83,7 +82,7 @@ export function colour(line) {
   return out;
 }
 
-// Definition shows a definition with line numbers and colours.
+// Definition shows a definition with line numbers and syntax highlighting.
 export class Definition {
   constructor(text) {
     try {
@@ -91,13 +90,13 @@ export class Definition {
     } catch {
       this.lines = text.split("\n");
     }
-    this.list = new List({ label: "Definition", render: (i, row) => put(row, h("span.line-number", { "aria-hidden": "true" }, String(i + 1)), h("code", {}, colour(this.lines[i]))) });
+    this.list = new List({ label: "Definition", render: (i, row) => put(row, h("span.line-number", { "aria-hidden": "true" }, String(i + 1)), h("code", {}, highlight(this.lines[i]))) });
     this.list.node.classList.add("code");
     this.node = this.list.node;
     this.list.show(this.lines.length);
   }
 
-  // reveal scrolls to where a state is defined.
+  // reveal scrolls to the definition of a state.
   reveal(state) {
     const line = this.lines.findIndex((l) => l.trim() === `${JSON.stringify(state)}: {`);
     if (line < 0) return;

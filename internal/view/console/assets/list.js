@@ -1,14 +1,14 @@
-// A list of any length that holds in the page only the rows that can be seen: 100,000 cost as much as fifty.
+// A virtual list: the page contains elements only for visible rows, so that a list of 100,000 rows costs as much as one of fifty.
 
 import { h } from "./dom.js";
 
-const extra = 8; // rows above and below what is seen, so that a quick scroll shows no gap
+const extra = 8; // rows above and below the visible ones, so that fast scrolling shows no gap
 
-// longest is the height that browsers lay out reliably; a list that is longer scrolls in larger steps.
+// longest is the maximum height in pixels that browsers lay out reliably. A higher list scrolls in larger steps.
 const longest = 15_000_000;
 
-// List shows rows of one height. options: render(index, row) fills a row element, label names the list, onpick(index)
-// is called on Enter and click, onseen(first, last) when other rows come into sight, role is "list" or "table".
+// List shows rows of the same height. Options: render(index, row) fills a row element; label is the accessible name; onpick(index) is called
+// for Enter and clicks; onseen(first, last) is called when other rows become visible; role is "list" or "table".
 export class List {
   constructor(options) {
     this.options = options;
@@ -30,12 +30,12 @@ export class List {
     cancelAnimationFrame(this.frame);
   }
 
-  // rowHeight is the style sheet's: rows are taller where the page is narrow.
+  // rowHeight is from the style sheet, because rows are higher on narrow pages.
   get rowHeight() {
     return parseFloat(getComputedStyle(this.node).getPropertyValue("--row")) || 28;
   }
 
-  // show sets how many rows there are; those in sight are filled anew.
+  // show sets the number of rows, and renders the visible ones again if all is true.
   show(count, all = true) {
     this.count = count;
     this.schedule(all);
@@ -123,7 +123,7 @@ export class List {
     this.node.setAttribute("aria-activedescendant", `${this.id}-${index}`);
   }
 
-  // reveal scrolls as little as it takes to see a row.
+  // reveal scrolls as little as necessary to make a row visible.
   reveal(index) {
     const height = this.rowHeight, seen = this.node.clientHeight, total = this.count * height;
     const scale = total > longest ? (total - seen) / (longest - seen) : 1;

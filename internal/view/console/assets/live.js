@@ -1,13 +1,13 @@
-// Follows the server's events for as long as somebody looks. A browser gives one server six connections in all tabs
-// together, so that a tab which nobody sees gives its own back; and a tab left open over night must not pile up work.
+// Streams of server-sent events, and polling. A browser opens at most six connections to a server for all tabs together, so that a hidden tab
+// must close its connection. Also, a tab that is open for days must not accumulate work.
 
-import { place, begin, url, pages } from "./api.js";
+import { server, begin, url, pages } from "./api.js";
 
-const hiddenTime = 20_000; // ms that a hidden tab goes on listening
-const firstPause = 500, longestPause = 30_000; // ms between two tries
+const hiddenTime = 20_000; // ms until a hidden tab closes its connection
+const firstPause = 500, longestPause = 30_000; // ms between two attempts to connect
 
-// Stream is an EventSource that comes back. make gives the address to go on from, take is called with each event, and
-// onstate with "live", "lost" or "rests".
+// Stream is an EventSource that reconnects. make returns the URL at which to continue, take is called with each event, and onstate with
+// "live", "lost" or "rests" (in a hidden tab).
 export class Stream {
   constructor({ make, take, onstate = () => {} }) {
     Object.assign(this, { make, take, onstate, pause: firstPause, over: false });
@@ -38,7 +38,7 @@ export class Stream {
     this.source = null;
   }
 
-  // lost tries again later, and asks first whether the server still knows this browser.
+  // lost reconnects later. Before that, it checks the session of this browser.
   lost() {
     this.disconnect();
     if (this.over) return;
@@ -50,11 +50,11 @@ export class Stream {
   }
 
   async again() {
-    if (document.hidden) return; // visible comes back to it
+    if (document.hidden) return; // visible() connects later
     try {
-      if (place.login) await begin();
+      if (server.login) await begin();
     } catch {
-      // The server is still away.
+      // The server is still unreachable.
     }
     this.connect();
   }
@@ -81,7 +81,7 @@ export class Stream {
   }
 }
 
-// Poll calls ask again and again while the tab is seen, and less often while it fails.
+// Poll calls ask periodically while the tab is visible, and less often while ask fails.
 export class Poll {
   constructor({ every, ask, onstate = () => {} }) {
     Object.assign(this, { every, ask, onstate, pause: every });
@@ -113,7 +113,7 @@ export class Poll {
   }
 }
 
-// detailsOf is the one member of an event that holds its details.
+// detailsOf returns the details of an event. The name of the member depends on the type of the event.
 export function detailsOf(event) {
   for (const key in event) {
     if (key.endsWith("EventDetails")) return event[key];
@@ -121,10 +121,10 @@ export function detailsOf(event) {
   return null;
 }
 
-// follow adds an execution's events to a history, from where it stands, until the execution is closed: by the server's events where
-// it sends them, otherwise by asking the API for the newest.
+// follow adds an execution's events after the last known one to a history, until the execution is closed. It uses server-sent events if the
+// server has them, otherwise polling.
 export function follow(arn, history, onnews, onstate) {
-  if (place.features.has("watch")) {
+  if (server.features.has("watch")) {
     return new Stream({
       make: () => url("watch", { execution: arn, after: history.last }), onstate,
       take(data, kind) {
@@ -145,7 +145,7 @@ export function follow(arn, history, onnews, onstate) {
   return poll;
 }
 
-// newer reads back from the newest event to the last one that is known: the API has no way to go on from an event.
+// newer reads the history backward from the newest event to the last known one, because GetExecutionHistory cannot start at an event.
 async function newer(arn, last) {
   if (last === 0) {
     const all = [];
@@ -160,7 +160,7 @@ async function newer(arn, last) {
   return found.reverse();
 }
 
-// findEvent fetches an event whose contents were let go.
+// findEvent fetches an event whose details were dropped.
 export async function findEvent(arn, id) {
   for await (const page of pages("GetExecutionHistory", { executionArn: arn, maxResults: 1000 })) {
     const found = page.events.find((e) => e.id === id);

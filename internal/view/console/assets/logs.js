@@ -1,18 +1,18 @@
-// A job's log as it comes: the last 100,000 lines at most are kept, and those in sight are in the page. What a job
-// printed is text whatever it says.
+// The Logs tab: follows the log of a job. It keeps the last 100,000 lines at most; the page contains elements only for the visible ones. The
+// output of a job is always shown as text.
 
 import { h, put, problem } from "./dom.js";
-import { extra, open, place, url } from "./api.js";
+import { extra, open, server, url } from "./api.js";
 import { List } from "./list.js";
 import { count } from "./format.js";
 import { Metrics } from "./chart.js";
 
 const keepLines = 100_000, keepChars = 24 << 20, longestLine = 4000;
 
-// Escape sequences for colours and the like: Ray's own lines have them.
+// Escape sequences, such as those for colors in Ray's own lines.
 const escapes = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])/g; // eslint-disable-line no-control-regex
 
-// clean is a line as a terminal would leave it: what was written over by a carriage return is gone.
+// clean returns a line as a terminal would show it, without text that a carriage return overwrote.
 export function clean(line) {
   if (line.includes("\x1b")) line = line.replace(escapes, "");
   if (line.endsWith("\r")) line = line.slice(0, -1);
@@ -21,9 +21,9 @@ export function clean(line) {
   return line.length > longestLine ? `${line.slice(0, longestLine)}…` : line;
 }
 
-// logsOf finds the log of an entry's attempt by the events of its tasks: the last that has one has the whole log. Logs of earlier
-// releases are kept without an event: those of the state that began during the attempt are found, which may be several, of iterations
-// of a Map. After a redrive, the task counts its attempts from 1 again, but the entry does not.
+// logsOf finds the log of an entry's attempt by the events of its tasks: the last task that has a log has the complete log. Logs of earlier
+// releases have no event. For these, logsOf returns the logs of the state that started during the attempt; in iterations of a Map, there can
+// be several. After a redrive, a task counts its attempts from 1 again, but the entry does not.
 function logsOf(logs, entry, attempt) {
   const shown = entry.attempts.find((a) => a.n === attempt);
   const found = (shown?.tasks ?? []).map((event) => logs.find((l) => l.Event === event)).findLast(Boolean);
@@ -34,7 +34,7 @@ function logsOf(logs, entry, attempt) {
   return same.length > 0 ? same : during;
 }
 
-// Buffer keeps the last lines of a text that comes in pieces.
+// Buffer keeps the last lines of a text that arrives in pieces.
 export class Buffer {
   constructor() {
     this.lines = [];
@@ -42,7 +42,7 @@ export class Buffer {
     this.rest = "";
   }
 
-  // add gives back the lines that the piece completed.
+  // add adds a piece, and returns the lines that it completed.
   add(piece) {
     const parts = (this.rest + piece).split("\n");
     this.rest = parts.pop();
@@ -56,7 +56,7 @@ export class Buffer {
     return fresh;
   }
 
-  // trim drops a tenth at a time, so that it is rare.
+  // trim drops a tenth of the lines at a time, so that it is rarely necessary.
   trim() {
     while (this.lines.length > keepLines || this.chars > keepChars) {
       const gone = this.lines.splice(0, Math.max(1, Math.min(keepLines / 10, this.lines.length >> 1)));
@@ -67,14 +67,14 @@ export class Buffer {
 }
 
 export class Logs {
-  // onpick is called with the entry whose log was chosen here.
+  // onpick is called with the entry and the attempt whose log the user selects.
   constructor(arn, { onpick }) {
     Object.assign(this, { arn, buffer: new Buffer(), metrics: new Metrics(), shown: null, following: true });
     this.choice = h("select", { "aria-label": "Step and attempt", onchange: () => {
       const [i, n] = this.choice.value.split(":").map(Number);
       onpick(this.options[i], n);
     } });
-    this.filter = h("input", { type: "search", placeholder: "Search the log", "aria-label": "Search the log", autocomplete: "off", spellcheck: "false", oninput: () => this.sift() });
+    this.filter = h("input", { type: "search", placeholder: "Search the log", "aria-label": "Search the log", autocomplete: "off", spellcheck: "false", oninput: () => this.applyFilter() });
     this.follow = h("button.toggle", { type: "button", "aria-pressed": "true", onclick: () => this.setFollow(!this.following) }, "Follow");
     this.save = h("a.button", { download: "" }, "Download");
     this.how = h("span.muted", { role: "status" });
@@ -85,7 +85,7 @@ export class Logs {
     this.node = h("div.logs", {}, h("div.tools", {}, this.choice, this.filter, this.follow, this.save, this.how), this.trouble, this.list.node);
     this.seen = () => this.visible();
     document.addEventListener("visibilitychange", this.seen);
-    if (!place.features.has("log")) put(this.trouble, h("p.notice", {}, "Logs of jobs are kept by a rayorch server only: this API has none. The job's own page on Ray's dashboard shows its log."));
+    if (!server.features.has("log")) put(this.trouble, h("p.notice", {}, "This API does not store logs of jobs; only a rayorch server does. For the log of a Ray job, see the Ray dashboard."));
   }
 
   close() {
@@ -97,7 +97,7 @@ export class Logs {
     this.list.close();
   }
 
-  // offer lists what has logs; entry and attempt are what is shown.
+  // offer updates the list of steps and attempts, and selects one.
   offer(view, entry, attempt) {
     this.options = view.steps.filter((s) => s.attempt > 0).slice(-500);
     const signature = this.options.map((s) => `${s.n}.${s.attempt}`).join();
@@ -110,10 +110,10 @@ export class Logs {
     if (i >= 0) this.choice.value = `${i}:${attempt}`;
   }
 
-  // show reads the log of an attempt from its beginning and on.
+  // show reads the log of an attempt from the beginning, and follows it.
   show(entry, attempt) {
-    if (this.following) requestAnimationFrame(() => this.list.toEnd()); // what came while it was not seen
-    if (!place.features.has("log") || this.entry === entry && this.attempt === attempt) return;
+    if (this.following) requestAnimationFrame(() => this.list.toEnd()); // lines that arrived while the tab was not shown
+    if (!server.features.has("log") || this.entry === entry && this.attempt === attempt) return;
     Object.assign(this, { entry, attempt });
     this.begin();
   }
@@ -135,12 +135,12 @@ export class Logs {
     try {
       const found = await this.find(stop.signal);
       if (found.length > 1) {
-        this.how.textContent = `An earlier release kept ${found.length} logs of this attempt, without their iterations: rayorch logs lists them`;
+        this.how.textContent = `An earlier release stored ${found.length} logs of this attempt without their iterations. To list them, run rayorch logs.`;
         return;
       }
       const task = found[0]?.Task;
       if (!task) {
-        this.how.textContent = running() ? "Nothing was printed yet" : "Nothing was printed";
+        this.how.textContent = running() ? "No output yet" : "No output";
         if (running()) this.timer = setTimeout(() => this.read(stop, pause), 1000);
         return;
       }
@@ -148,7 +148,7 @@ export class Logs {
       this.save.download = `${this.entry.name}-${this.attempt}.log`;
       put(this.trouble);
       await this.stream(await open("log", { execution: this.arn, task, follow: "true" }, stop.signal), stop);
-      if (!stop.signal.aborted && running()) throw new Error("The log was cut off: reading it again.");
+      if (!stop.signal.aborted && running()) throw new Error("The connection was lost. Reading the log again.");
     } catch (error) {
       if (stop.signal.aborted || error.name === "AbortError") return;
       put(this.trouble, problem(error));
@@ -175,7 +175,7 @@ export class Logs {
     const gone = this.buffer.gone;
     const fresh = this.buffer.add(piece);
     for (const line of fresh) this.metrics.line(line);
-    if (gone !== this.buffer.gone || this.shown && !this.wanted) this.sift();
+    if (gone !== this.buffer.gone || this.shown && !this.wanted) this.applyFilter();
     else if (this.shown) {
       const from = this.buffer.lines.length - fresh.length;
       fresh.forEach((line, i) => { if (line.toLowerCase().includes(this.wanted)) this.shown.push(from + i); });
@@ -183,7 +183,7 @@ export class Logs {
     this.update(false);
   }
 
-  sift() {
+  applyFilter() {
     this.wanted = this.filter.value.toLowerCase();
     this.shown = null;
     if (this.wanted) {
@@ -197,7 +197,7 @@ export class Logs {
     const n = this.shown?.length ?? this.buffer.lines.length;
     this.list.show(n, all || this.buffer.gone > 0);
     const lines = `${count(this.buffer.lines.length)} lines`;
-    this.how.textContent = (this.shown ? `${count(n)} of ${lines}` : lines) + (this.buffer.gone ? `, ${count(this.buffer.gone)} older ones are not shown` : "");
+    this.how.textContent = (this.shown ? `${count(n)} of ${lines}` : lines) + (this.buffer.gone ? `, ${count(this.buffer.gone)} older lines are not shown` : "");
     if (this.following) requestAnimationFrame(() => { if (!this.over && this.following) this.list.toEnd(); });
   }
 
@@ -207,7 +207,7 @@ export class Logs {
     put(row, h("span.line-number", { "aria-hidden": "true" }, String(at + 1 + this.buffer.gone)), h("code", {}, this.marked(line)));
   }
 
-  // marked marks what was searched for.
+  // marked highlights the matches of the search.
   marked(line) {
     if (!this.shown) return line;
     const low = line.toLowerCase(), out = [];
@@ -226,14 +226,14 @@ export class Logs {
     if (on) this.list.toEnd();
   }
 
-  // scrolled stops following when somebody scrolls up, and goes on at the end.
+  // scrolled stops following when the user scrolls up.
   scrolled() {
     const top = this.list.node.scrollTop;
     if (top < (this.top ?? 0) - 2 && !this.list.atEnd && this.following) this.setFollow(false);
     this.top = top;
   }
 
-  // visible lets the connection go while nobody sees the tab, and reads the log again afterwards.
+  // visible closes the connection while the tab is hidden, and reads the log again when it is visible.
   visible() {
     clearTimeout(this.resting);
     if (document.hidden) {

@@ -1,8 +1,8 @@
-// Begins: finds out what the server is, and shows the page that the address names. Addresses are fragments, which no
-// server sees; they name executions and filters. A link that signs in holds a token, which works once and does not stay.
+// The entry point: reads the properties of the server, and shows the page for the fragment of the URL. Fragments, which contain the names of
+// executions and filters, are not sent to the server. The fragment of a sign-in link contains a token, which works once and is removed.
 
 import { h, put, icon, problem } from "./dom.js";
-import { begin, hooks, place, signInByLink, signOut } from "./api.js";
+import { begin, hooks, server, signInByLink, signOut } from "./api.js";
 import { executionsPage } from "./page-executions.js";
 import { machinesPage, machinePage } from "./page-machines.js";
 import { executionPage } from "./page-execution.js";
@@ -12,7 +12,7 @@ const main = document.getElementById("main");
 const titles = { executions: "Executions", machines: "State machines" };
 let current = null, shown = "";
 
-// route reads the fragment: #/executions?status=FAILED, #/machine/ARN, #/execution/ARN?tab=logs.
+// route parses the fragment: #/executions?status=FAILED, #/machine/ARN, #/execution/ARN?tab=logs.
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [page, arn] = path.split("/");
@@ -31,7 +31,7 @@ export function addressOf({ page, arn, query }) {
   return `#/${page}${arn ? `/${encodeURIComponent(arn)}` : ""}${search}`;
 }
 
-// go shows another page; quietly means that the page itself shows the change already.
+// go shows another page. quietly only changes the URL, because the current page already shows the change.
 function go(to, quietly = false) {
   if (quietly) {
     history.replaceState(null, "", addressOf(to));
@@ -56,7 +56,7 @@ function show() {
   }
   const make = makers[at.page];
   try {
-    if (!make || (at.page === "machine" || at.page === "execution") && !at.arn) throw new Error("There is no such page.");
+    if (!make || (at.page === "machine" || at.page === "execution") && !at.arn) throw new Error("This page does not exist.");
     current = make(main, at, go);
   } catch (error) {
     put(main, h("div.page", {}, problem(error)));
@@ -72,14 +72,15 @@ function leave() {
   put(main);
 }
 
-function askForKey(why) {
+function showSignIn(why) {
   leave();
   document.getElementById("nav").hidden = true;
   document.getElementById("signout").hidden = true;
   current = loginPage(main, start, why);
 }
 
-// theme goes from the system's to the other one and back; what was chosen is kept in this browser.
+// themes sets the button that switches between the light and the dark theme up. The default is the system's theme; the browser stores the
+// user's choice.
 function themes() {
   const button = document.getElementById("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -94,7 +95,7 @@ function themes() {
     try {
       localStorage.setItem("rayorch-theme", next);
     } catch {
-      // It holds for this page only.
+      // Without storage, the choice applies only until the page is closed.
     }
     draw();
   });
@@ -104,7 +105,7 @@ function themes() {
 
 const link = /^#\/login\/([^/]*)\/?(.*)$/;
 
-// useLink signs in by the link that opened this page, if one did. Whatever comes of it, its token leaves the address.
+// useLink signs in if a sign-in link opened this page, and returns the error if that fails. In any case, it removes the token from the URL.
 async function useLink() {
   const [, token, page] = location.hash.match(link) ?? [];
   if (token === undefined) return undefined;
@@ -125,25 +126,25 @@ async function start() {
     put(main, h("div.page", {}, problem(error), h("button", { type: "button", onclick: start }, "Try again")));
     return;
   }
-  document.getElementById("where").textContent = place.where;
-  if (!place.signedIn) {
-    askForKey(trouble);
+  document.getElementById("where").textContent = server.where;
+  if (!server.signedIn) {
+    showSignIn(trouble);
     return;
   }
   document.getElementById("nav").hidden = false;
-  document.getElementById("signout").hidden = !place.login;
+  document.getElementById("signout").hidden = !server.login;
   shown = "";
   leave();
   show();
 }
 
-hooks.onSignedOut = () => askForKey();
+hooks.onSignedOut = () => showSignIn();
 addEventListener("hashchange", () => {
   if (link.test(location.hash)) start();
-  else if (place.signedIn) show();
+  else if (server.signedIn) show();
 });
 document.getElementById("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the fragment is the page's address
+  event.preventDefault(); // the fragment is used for pages
   main.focus();
 });
 document.getElementById("signout").addEventListener("click", async () => {

@@ -1,4 +1,4 @@
-// One execution, live: its states as a graph, the state that was chosen, and below it timeline, events, logs, metrics,
+// The page of an execution, which updates itself: the graph of the states, the selected state, and tabs with timeline, events, logs, metrics,
 // input and output, and the definition.
 
 import { h, put, icon, text, problem, announce, copyButton } from "./dom.js";
@@ -50,11 +50,11 @@ class ExecutionPage {
     this.stuff = { timeline: this.timeline.node, events: this.events.node, logs: this.logs.node, metrics: this.logs.metrics.node, data: this.data, definition: this.code };
     this.showTab(this.tab);
     return h("div.page.execution", {},
-      h("nav.crumbs", { "aria-label": "Where this is" }, h("a", { href: "#/executions" }, "Executions"), h("span", { "aria-hidden": "true" }, "/"), h("span", {}, machineOf(this.arn))),
+      h("nav.crumbs", { "aria-label": "Breadcrumbs" }, h("a", { href: "#/executions" }, "Executions"), h("span", { "aria-hidden": "true" }, "/"), h("span", {}, machineOf(this.arn))),
       h("div.page-head", {}, h("h1", {}, this.name), this.badge, this.link, this.actions),
       this.facts, this.trouble,
       h("div.split", {}, h("section.panel", { "aria-label": "Graph" }, h("div.graph-holder", {}, this.graph.node)), h("section.panel.state-panel", { "aria-label": "State" }, this.state.node)),
-      h("section.panel.tabbed", {}, h("div.tabs", { role: "tablist", "aria-label": "More of this execution" }, this.heads), this.body));
+      h("section.panel.tabbed", {}, h("div.tabs", { role: "tablist", "aria-label": "Details of the execution" }, this.heads), this.body));
   }
 
   async load() {
@@ -88,7 +88,7 @@ class ExecutionPage {
     this.live = followView(this.arn, this.view, (closed) => this.news(closed), (state) => this.shows(state));
   }
 
-  // news draws at most once a frame: a long history comes in at thousands of events a second.
+  // news draws at most once per frame, because a long history arrives at thousands of events per second.
   news(closed) {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
@@ -100,13 +100,13 @@ class ExecutionPage {
   }
 
   shows(state) {
-    const words = { live: "Live", lost: "Connection lost, trying again", rests: "", ended: "" };
+    const words = { live: "Live", lost: "Connection lost, reconnecting", rests: "", ended: "" };
     if (this.view.closed && state === "live") state = "ended";
     this.link.className = `link-state ${state}`;
     text(this.link, words[state] ?? "");
   }
 
-  // draw brings everything that is seen up to date.
+  // draw updates all visible parts.
   draw(fresh = false) {
     const { view, about } = this;
     const status = view.last && !(about?.status !== "RUNNING" && !view.closed) ? view.status : about?.status;
@@ -132,7 +132,7 @@ class ExecutionPage {
     }
   }
 
-  // choose picks a state as long as nobody has: the first that failed or, while it runs, the newest one that does.
+  // choose selects a state unless the user has selected one: the first that failed, otherwise the newest that runs.
   choose() {
     const { view } = this;
     if (this.query.state && !this.picked) {
@@ -151,7 +151,7 @@ class ExecutionPage {
     this.chooseLog();
   }
 
-  // chooseLog shows the log of the state that was picked, or else that of the newest job.
+  // chooseLog shows the log of the selected state, or, if it has none, of the newest job.
   chooseLog() {
     let entry = this.picked?.attempt ? this.picked : null;
     if (!entry) entry = this.view.steps.findLast((e) => e.attempt > 0) ?? null;
@@ -231,7 +231,7 @@ class ExecutionPage {
     const facts = [
       ["State machine", h("a", { href: `#/machine/${encodeURIComponent(about.stateMachineArn)}` }, nameOf(about.stateMachineArn))],
       ["Started", h("time", { datetime: exact(about.startDate), title: exact(about.startDate) }, moment(about.startDate))],
-      [open ? "Running for" : "Took", duration(until - about.startDate)],
+      [open ? "Running for" : "Duration", duration(until - about.startDate)],
       ["Events", count(view.last)],
       about.redriveCount > 0 ? ["Redriven", `${about.redriveCount} ${about.redriveCount === 1 ? "time" : "times"}`] : null,
       about.mapRunArn ? ["Map run", nameOf(about.mapRunArn)] : null,
@@ -250,14 +250,14 @@ class ExecutionPage {
     this.troubleShown = signature;
     put(this.trouble,
       error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
-      parked ? h("p.notice", {}, `Parked: ${parked}. Stop the execution, or try the step again: `, h("code", {}, `rayorch resume ${this.name}`)) : null,
+      parked ? h("p.notice", {}, `Parked: ${parked}. Stop the execution, or try the step again with `, h("code", {}, `rayorch resume ${this.name}`)) : null,
       ...warnings.map((text) => h("p.notice", {}, text)));
   }
 
   showData() {
     const { input, output, status, error, cause } = this.about;
     put(this.data, h("section", {}, h("h3", {}, "Input"), jsonView("input", input)),
-      h("section", {}, h("h3", {}, "Output"), status === "RUNNING" ? h("p.muted", {}, "It comes when the execution has succeeded.") : jsonView("output", output)),
+      h("section", {}, h("h3", {}, "Output"), status === "RUNNING" ? h("p.muted", {}, "Not available before the execution has succeeded.") : jsonView("output", output)),
       error ? h("section", {}, h("h3", {}, "Error"), jsonView("error", error)) : null,
       cause ? h("section", {}, h("h3", {}, "Cause"), jsonView("cause", cause)) : null,
       h("section", {}, h("h3", {}, "ARN"), h("div.json", {}, copyButton("ARN", () => this.arn), h("pre.mono", {}, this.arn))));

@@ -1,7 +1,7 @@
-// The executions of all state machines, or of one: filters, counts, and a list that reads on as it is scrolled.
+// The list of executions, of all state machines or of one, with filters and counts. It loads more when the user scrolls.
 
 import { h, put, icon, problem, announce } from "./dom.js";
-import { call, extra, place, url } from "./api.js";
+import { call, extra, server, url } from "./api.js";
 import { List } from "./list.js";
 import { Stream, Poll } from "./live.js";
 import { count, duration, machineOf, moment, nameOf, now, exact, statusNames, statusWords } from "./format.js";
@@ -11,7 +11,7 @@ const statuses = ["", "RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"];
 
 const spans = { "": "Any time", 3600: "Last hour", 86400: "Last 24 hours", 604800: "Last 7 days", 2592000: "Last 30 days" };
 
-// Rows reads a query's executions page by page, and keeps what it read up to date.
+// Rows loads the executions of a query page by page, and updates those that are loaded.
 class Rows {
   constructor(query) {
     this.query = query;
@@ -24,7 +24,7 @@ class Rows {
 
   async page(next, limit = pageSize) {
     const { machine, status, name, after, before } = this.query;
-    if (place.features.has("executions")) {
+    if (server.features.has("executions")) {
       const page = await extra("executions", { machine, status, name, after, before, limit, next }, this.stop.signal);
       return { ...page, next: page.next };
     }
@@ -60,7 +60,7 @@ class Rows {
     return true;
   }
 
-  // refresh reads the newest again, and those in sight that were running: it costs the same however many there are.
+  // refresh reloads the newest executions, and the visible ones that were running. Its cost does not depend on the number of loaded rows.
   async refresh(inSight) {
     const page = await this.page(undefined, 100);
     let fresh = 0;
@@ -81,10 +81,10 @@ export function executionsPage(root, route, go) {
 
   const chips = h("div.chips", { role: "group", "aria-label": "Status" });
   const search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", value: state.name ?? "", autocomplete: "off", spellcheck: "false",
-    disabled: !place.features.has("executions"),
+    disabled: !server.features.has("executions"),
     oninput: () => { clearTimeout(typing); typing = setTimeout(() => set({ name: search.value.trim() }), 250); } });
   const machine = h("select", { "aria-label": "State machine", onchange: () => set({ machine: machine.value }) });
-  const span = h("select", { "aria-label": "Started", onchange: () => set({ span: span.value }), disabled: !place.features.has("executions") },
+  const span = h("select", { "aria-label": "Started", onchange: () => set({ span: span.value }), disabled: !server.features.has("executions") },
     Object.entries(spans).map(([value, words]) => h("option", { value, selected: (state.span ?? "") === value }, words)),
     h("option", { value: "custom", selected: state.span === "custom" }, "Between…"));
   const from = h("input", { type: "datetime-local", "aria-label": "Started from", value: state.from ?? "", onchange: () => set({ from: from.value }) });
@@ -124,7 +124,7 @@ export function executionsPage(root, route, go) {
       onpick: (i, event) => { if (!event?.target?.closest?.("a")) go({ page: "execution", arn: rows.all[i].executionArn }); },
       onseen: (first, last) => { seen = [first, last]; if (last >= rows.all.length - 40) readOn(mine); },
     });
-    put(holder, h("div.exec-head.row-grid", { "aria-hidden": "true" }, ["Name", "State machine", "Status", "Started", "Took"].map((w) => h("span", {}, w))), list.node);
+    put(holder, h("div.exec-head.row-grid", { "aria-hidden": "true" }, ["Name", "State machine", "Status", "Started", "Duration"].map((w) => h("span", {}, w))), list.node);
     drawChips(null);
     mine.ready = readOn(mine);
     await mine.ready;
@@ -136,7 +136,7 @@ export function executionsPage(root, route, go) {
     try {
       const had = mine.all.length;
       if (await mine.more() && mine === rows) show(mine);
-      // A name that is nowhere near: read on until there is something to see or everything was searched.
+      // A search can find nothing on a page: continue until there are rows to show, or everything was searched.
       if (mine === rows && !mine.done && mine.all.length < Math.max(had + 1, 40)) await readOn(mine);
     } catch (error) {
       if (error.name !== "AbortError" && mine === rows) put(summary, problem(error));
@@ -147,8 +147,8 @@ export function executionsPage(root, route, go) {
     list.show(mine.all.length);
     const loaded = count(mine.all.length);
     if (!mine.all.length && mine.done) put(holder, empty(state));
-    const missing = place.features.has("executions") ? "" : " Search, times and counts need a rayorch server: this API has none of them.";
-    summary.textContent = (mine.done ? `${loaded} shown, all there are.` : `${loaded} loaded; scroll for older ones.` +
+    const missing = server.features.has("executions") ? "" : " This API has no search, time filter and counts: they need a rayorch server.";
+    summary.textContent = (mine.done ? `Showing all ${loaded}.` : `${loaded} loaded. Scroll down for older ones.` +
       (state.name && mine.reached ? ` Searched back to ${moment(mine.reached)}.` : "")) + missing;
   }
 
@@ -162,13 +162,13 @@ export function executionsPage(root, route, go) {
   }
 
   async function counts(mine) {
-    if (!place.features.has("counts")) return;
+    if (!server.features.has("counts")) return;
     try {
       const { machine, name, after, before } = mine.query;
-      const said = await extra("counts", { machine, name, after, before }, mine.stop.signal);
-      if (mine === rows) drawChips(said.counts, said.whole);
+      const found = await extra("counts", { machine, name, after, before }, mine.stop.signal);
+      if (mine === rows) drawChips(found.counts, found.whole);
     } catch {
-      // The list shows what is wrong with the server.
+      // The list shows errors of the server.
     }
   }
 
@@ -185,7 +185,7 @@ export function executionsPage(root, route, go) {
       h("span.row-took", {}, duration(took)));
   }
 
-  // refresh does one round at a time; news that comes meanwhile makes another one.
+  // refresh runs one round at a time. If it is called during a round, another round follows.
   let refreshing = false, again = false;
   async function refresh() {
     again = true;
@@ -196,7 +196,7 @@ export function executionsPage(root, route, go) {
       try {
         await round(rows);
       } catch {
-        // A filter changed meanwhile, or the server is away: the stream says when it is back.
+        // A filter has changed, or the server is unreachable: the stream continues when it is back.
       }
     }
     refreshing = false;
@@ -217,10 +217,10 @@ export function executionsPage(root, route, go) {
   }
 
   async function loadMachines() {
-    const said = await call("ListStateMachines", { maxResults: 1000 }).catch(() => ({ stateMachines: [] }));
-    machines = said.stateMachines.filter((m) => m.type !== "EXPRESS" && !m.name.endsWith("-cleanup"));
-    if (!place.features.has("executions") && !state.machine && machines.length) state.machine = machines[0].stateMachineArn;
-    put(machine, place.features.has("executions") ? h("option", { value: "" }, "All state machines") : null,
+    const listed = await call("ListStateMachines", { maxResults: 1000 }).catch(() => ({ stateMachines: [] }));
+    machines = listed.stateMachines.filter((m) => m.type !== "EXPRESS" && !m.name.endsWith("-cleanup"));
+    if (!server.features.has("executions") && !state.machine && machines.length) state.machine = machines[0].stateMachineArn;
+    put(machine, server.features.has("executions") ? h("option", { value: "" }, "All state machines") : null,
       machines.map((m) => h("option", { value: m.stateMachineArn }, m.name)));
     if (state.machine && !machines.some((m) => m.stateMachineArn === state.machine)) {
       machine.append(h("option", { value: state.machine }, nameOf(state.machine)));
@@ -229,12 +229,12 @@ export function executionsPage(root, route, go) {
   }
 
   const ready = loadMachines();
-  if (place.features.has("executions")) begin();
+  if (server.features.has("executions")) begin();
   else ready.then(begin);
-  stream = place.features.has("changes")
+  stream = server.features.has("changes")
     ? new Stream({ make: () => url("changes"), take: refresh })
     : new Poll({ every: 10_000, ask: refresh });
-  // Running executions get older whether or not there is news.
+  // The durations of running executions change every second.
   const clock = setInterval(() => { if (!document.hidden && rows?.all.slice(...seen).some((x) => x.status === "RUNNING")) list.schedule(true); }, 1000);
   return {
     close() {
@@ -251,6 +251,6 @@ export function executionsPage(root, route, go) {
 function empty(state) {
   const filtered = state.name || state.status || state.span || state.machine;
   announce("No executions");
-  return h("div.empty", {}, h("h2", {}, filtered ? "Nothing fits" : "No executions yet"),
-    h("p", {}, filtered ? "No execution has this name, status and time." : "Start one from a state machine, or with rayorch run."));
+  return h("div.empty", {}, h("h2", {}, filtered ? "No matches" : "No executions yet"),
+    h("p", {}, filtered ? "No execution matches the filters." : "Start one on the page of a state machine, or with rayorch run."));
 }

@@ -1,16 +1,16 @@
-// Asks for an access key. Its secret goes to the server once, for a cookie that no script can read. why is what went wrong with
-// a link.
+// The sign-in form. The secret is sent to the server once, in exchange for a cookie that scripts cannot read.
 
 import { h, put, problem } from "./dom.js";
-import { place, signIn } from "./api.js";
+import { server, signIn } from "./api.js";
 
-const again = "The command rayorch console, run by the server's user, prints a link that signs you in.";
+const linkHint = "To get a link that signs you in, run rayorch console as the server's user.";
 
+// loginPage shows the form. why is the error of a sign-in link, if there was one.
 export function loginPage(root, done, why) {
-  place.signedIn = false;
-  if (!place.keys) {
+  server.signedIn = false;
+  if (!server.keys) {
     put(root, h("div.page.narrow", {}, h("div.panel.login", {},
-      h("h1", {}, "Sign in"), h("p.muted", {}, again), why ? problem(why) : null)));
+      h("h1", {}, "Sign in"), h("p.muted", {}, linkHint), why ? problem(why) : null)));
     return { close() {} };
   }
   const key = h("input", { type: "text", name: "username", autocomplete: "username", required: true, autocapitalize: "none", spellcheck: "false" });
@@ -18,9 +18,9 @@ export function loginPage(root, done, why) {
   const trouble = h("div"), button = h("button.primary", { type: "submit" }, "Sign in");
   put(root, h("div.page.narrow", {}, h("form.panel.login", { onsubmit: submit },
     h("h1", {}, "Sign in"),
-    h("p.muted", {}, "Use an access key of this server, as for SDKs."),
-    h("p.muted", {}, again),
-    h("label.field", {}, h("span.field-name", {}, "Access key id"), key),
+    h("p.muted", {}, "Use an access key of this server, the same as for SDKs."),
+    h("p.muted", {}, linkHint),
+    h("label.field", {}, h("span.field-name", {}, "Access key ID"), key),
     h("label.field", {}, h("span.field-name", {}, "Secret"), secret),
     trouble, button)));
   if (why) put(trouble, problem(why));
@@ -33,7 +33,7 @@ export function loginPage(root, done, why) {
     try {
       await signIn(key.value.trim(), secret.value);
       secret.value = "";
-      place.signedIn = true;
+      server.signedIn = true;
       done();
     } catch (error) {
       secret.value = "";

@@ -1,13 +1,13 @@
-// The state machines, and one of them.
+// The list of state machines, and the page of one.
 
 import { h, put, icon, problem, copyButton } from "./dom.js";
-import { call, extra, layout, mayRun, pages, place } from "./api.js";
+import { call, extra, layout, mayRun, pages, server } from "./api.js";
 import { count, exact, moment, nameOf, statusNames, statusWords, duration } from "./format.js";
 import { askStart } from "./dialogs.js";
 import { Definition } from "./json.js";
 import { Graph } from "./graph.js";
 
-const cleansUp = (name) => name.endsWith("-cleanup");
+const isCleanup = (name) => name.endsWith("-cleanup");
 
 export function machinesPage(root, route, go) {
   const stop = new AbortController();
@@ -22,7 +22,7 @@ export function machinesPage(root, route, go) {
       for await (const page of pages("ListStateMachines", { maxResults: 1000 }, stop.signal)) machines.push(...page.stateMachines);
       machines.sort((a, b) => a.name.localeCompare(b.name));
       draw();
-      if (place.features.has("counts")) {
+      if (server.features.has("counts")) {
         counts = (await extra("counts", { all: true }, stop.signal)).machines;
         draw();
       }
@@ -31,20 +31,20 @@ export function machinesPage(root, route, go) {
     }
   }
 
-  const rowsShown = 500; // more than anybody reads: the filter finds the rest
+  const rowsShown = 500; // the filter finds the others
   function draw() {
     const wanted = filter.value.trim().toLowerCase();
-    const fits = machines.filter((m) => m.name.toLowerCase().includes(wanted) && (all.checked || !cleansUp(m.name)));
-    if (!fits.length) {
-      put(body, h("div.empty", {}, h("h2", {}, machines.length ? "Nothing fits" : "No state machines yet"),
-        h("p", {}, "rayorch run and rayorch register make one of a pipeline.")));
+    const matches = machines.filter((m) => m.name.toLowerCase().includes(wanted) && (all.checked || !isCleanup(m.name)));
+    if (!matches.length) {
+      put(body, h("div.empty", {}, h("h2", {}, machines.length ? "No matches" : "No state machines yet"),
+        h("p", {}, "To create one from a pipeline, use rayorch run or rayorch register.")));
       return;
     }
     const heads = ["Name", "Running", "Succeeded", "Failed", "Created", ""];
     put(body, h("table.plain", {},
       h("thead", {}, h("tr", {}, heads.map((w) => h("th", { scope: "col" }, w || h("span.unseen", {}, "Actions"))))),
-      h("tbody", {}, fits.slice(0, rowsShown).map(row))),
-    fits.length > rowsShown ? h("p.muted", {}, `${count(fits.length - rowsShown)} more: filter by name.`) : null);
+      h("tbody", {}, matches.slice(0, rowsShown).map(row))),
+    matches.length > rowsShown ? h("p.muted", {}, `${count(matches.length - rowsShown)} more. To find them, filter by name.`) : null);
   }
 
   function row(m) {
@@ -66,13 +66,13 @@ export function machinesPage(root, route, go) {
   return { close() { stop.abort(); } };
 }
 
-// startMachine asks for the input of a state machine and shows the execution that it started.
+// startMachine asks for the input of a state machine, starts an execution, and shows it.
 export async function startMachine(arn, go, input) {
   let definition = "";
   try {
     definition = (await call("DescribeStateMachine", { stateMachineArn: arn })).definition;
   } catch {
-    // The start itself tells what is wrong; JSON can be given without a definition.
+    // Without a definition, the dialog asks for JSON. If the state machine does not exist, StartExecution reports it.
   }
   const started = await askStart({ arn, definition, input });
   if (started) go({ page: "execution", arn: started });
@@ -92,7 +92,7 @@ export function machinePage(root, route, go) {
     put(drawn, graph.node);
     const query = new URLSearchParams({ machine: m.stateMachineArn });
     put(page,
-      h("nav.crumbs", { "aria-label": "Where this is" }, h("a", { href: "#/machines" }, "State machines"), h("span", { "aria-hidden": "true" }, "/"), h("span", {}, m.name)),
+      h("nav.crumbs", { "aria-label": "Breadcrumbs" }, h("a", { href: "#/machines" }, "State machines"), h("span", { "aria-hidden": "true" }, "/"), h("span", {}, m.name)),
       h("div.page-head", {}, h("h1", {}, m.name), m.type === "EXPRESS" ? h("span.tag", {}, "Express") : null,
         h("div.actions", {}, h("a.button", { href: `#/executions?${query}` }, "Executions"),
           mayRun() ? h("button.primary", { type: "button", onclick: () => startMachine(m.stateMachineArn, go) }, "Start") : null)),
@@ -109,12 +109,12 @@ export function machinePage(root, route, go) {
 
   async function newest(node, m) {
     if (m.type === "EXPRESS") {
-      put(node, h("p.muted.pad", {}, "Executions of an Express state machine are not kept."));
+      put(node, h("p.muted.pad", {}, "Executions of Express state machines are not stored."));
       return;
     }
-    const said = await call("ListExecutions", { stateMachineArn: m.stateMachineArn, maxResults: 8 }, stop.signal);
-    if (!said.executions.length) put(node, h("p.muted.pad", {}, "None yet."));
-    else put(node, h("ul.plain-list", {}, said.executions.map((x) => h("li", {},
+    const { executions } = await call("ListExecutions", { stateMachineArn: m.stateMachineArn, maxResults: 8 }, stop.signal);
+    if (!executions.length) put(node, h("p.muted.pad", {}, "No executions yet."));
+    else put(node, h("ul.plain-list", {}, executions.map((x) => h("li", {},
       h(`span.status.${statusWords[x.status]}`, {}, icon(statusWords[x.status]), statusNames[x.status]),
       h("a", { href: `#/execution/${encodeURIComponent(x.executionArn)}` }, x.name),
       h("span.muted", {}, moment(x.startDate)), h("span.muted", {}, x.stopDate ? duration(x.stopDate - x.startDate) : "")))));

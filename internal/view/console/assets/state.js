@@ -1,4 +1,4 @@
-// The panel of one state: what it came to, its attempts, its job, and what went in and out.
+// The panel of the selected state: its status, attempts, job, error, input and output.
 
 import { h, put, icon, problem, text } from "./dom.js";
 import { detailsOf, findEvent } from "./live.js";
@@ -6,16 +6,16 @@ import { word } from "./view.js";
 import { jsonView } from "./json.js";
 import { clock, duration, now } from "./format.js";
 
-const longestChoice = 300; // entries of one state that can be chosen from; the timeline has them all
+const longestChoice = 300; // entries of a state in the list; the timeline has all of them
 
 export class StatePanel {
-  // onpick is called with an entry and an attempt, onlog to show the log.
+  // onpick is called with the selected entry and attempt, onlog to show its log.
   constructor(arn, { onpick, onlog }) {
     Object.assign(this, { arn, onpick, onlog });
-    this.node = h("div.state", {}, h("p.muted.pad", {}, "Nothing has begun yet."));
+    this.node = h("div.state", {}, h("p.muted.pad", {}, "No state has been entered yet."));
   }
 
-  // show draws an entry anew only when it changed: what somebody opened in it stays open.
+  // show redraws the panel only if the entry has changed, so that expanded parts stay expanded.
   show(entry, view, attempt) {
     if (!entry) return;
     const others = view.states.get(entry.state).entries;
@@ -29,7 +29,7 @@ export class StatePanel {
 
   missing(name) {
     this.signature = "";
-    put(this.node, h("div.panel-head", {}, h("h2", {}, name)), h("p.muted.pad", {}, "It has not been entered."));
+    put(this.node, h("div.panel-head", {}, h("h2", {}, name)), h("p.muted.pad", {}, "Not reached in this run."));
   }
 
   draw(entry, others, attempt) {
@@ -43,7 +43,7 @@ export class StatePanel {
     if (others.length < 2) return null;
     const near = others.slice(-longestChoice);
     if (!near.includes(entry)) near.unshift(entry);
-    const select = h("select", { "aria-label": "Which time the state was entered", onchange: () => this.onpick(near[Number(select.value)], 0) },
+    const select = h("select", { "aria-label": "Entry of the state", onchange: () => this.onpick(near[Number(select.value)], 0) },
       near.map((e, i) => h("option", { value: String(i), selected: e === entry }, `${e.name}, ${clock(e.entered)}, ${word(e)}`)));
     return h("label.field", {}, h("span.field-name", {}, `Entered ${others.length} times`), select);
   }
@@ -51,7 +51,7 @@ export class StatePanel {
   facts(entry) {
     if (entry.kind === "Skipped") return entry.skipReason ? h("dl.facts.tight", {}, h("div", {}, h("dt", {}, "Condition"), h("dd.mono", {}, entry.skipReason))) : null;
     const took = h("dd"), link = entry.job?.dashboard, waits = entry.waiting;
-    const facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : entry.status === "pending" ? "Pending for" : "Running for"), took)];
+    const facts = [h("div", {}, h("dt", {}, entry.ended ? "Duration" : entry.status === "pending" ? "Pending for" : "Running for"), took)];
     this.clocks.push([took, waits?.since ?? entry.entered, () => entry.ended]);
     if (waits) facts.push(h("div", {}, h("dt", {}, "Reason"), h("dd", {}, waits.reason)));
     if (entry.items) facts.push(h("div", {}, h("dt", {}, "Items"), h("dd", {}, `${entry.items.succeeded} of ${entry.items.total} done${entry.items.failed ? `, ${entry.items.failed} failed` : ""}`)));
@@ -59,7 +59,7 @@ export class StatePanel {
     if (entry.job?.submissionId) facts.push(h("div", {}, h("dt", {}, "Ray job"), h("dd.mono", {}, entry.job.submissionId)));
     else if (entry.job?.id) facts.push(h("div", {}, h("dt", {}, "Job"), h("dd.mono", {}, entry.job.id)));
     const buttons = [
-      entry.attempt ? h("button", { type: "button", onclick: () => this.onlog() }, "Show the log") : null,
+      entry.attempt ? h("button", { type: "button", onclick: () => this.onlog() }, "Show log") : null,
       link ? h("a.button", { href: link, target: "_blank", rel: "noopener noreferrer" }, icon("out"), "Ray dashboard") : null,
     ].filter(Boolean);
     return [h("dl.facts.tight", {}, facts), buttons.length ? h("div.actions.left", {}, buttons) : null];
@@ -67,7 +67,7 @@ export class StatePanel {
 
   attempts(entry, attempt) {
     if (entry.attempts.length < 2) return null;
-    return h("table.plain.small", {}, h("caption.unseen", {}, "Attempts"), h("thead", {}, h("tr", {}, ["Attempt", "Status", "From", "Took", "Error"].map((w) => h("th", { scope: "col" }, w)))),
+    return h("table.plain.small", {}, h("caption.unseen", {}, "Attempts"), h("thead", {}, h("tr", {}, ["Attempt", "Status", "Started", "Duration", "Error"].map((w) => h("th", { scope: "col" }, w)))),
       h("tbody", {}, entry.attempts.map((a) => {
         const took = h("td.number");
         this.clocks.push([took, a.scheduled, () => a.ended || entry.ended]);
@@ -81,7 +81,7 @@ export class StatePanel {
     return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
   }
 
-  // part is the input or the output. The server leaves out a long one, which its event has.
+  // part shows the input or the output. The server omits long ones, so that they are fetched with their event if the user wants to see them.
   part(name, value, event) {
     const tree = (text) => jsonView(`${name.toLowerCase()} of the state`, text, 2);
     if (value !== undefined) return h("section", {}, h("h3", {}, name), tree(value));
@@ -92,7 +92,7 @@ export class StatePanel {
       } catch (error) {
         put(body, problem(error));
       }
-    } }, `Show the ${name.toLowerCase()}`));
+    } }, `Show ${name.toLowerCase()}`));
     return h("section", {}, h("h3", {}, name), body);
   }
 }

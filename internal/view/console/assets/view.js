@@ -1,10 +1,10 @@
-// What the server says of an execution (docs/serve.md, "How an execution is shown"): the entries of its states come whenever they
-// change. Nothing is interpreted here.
+// The view of an execution, which the server computes (docs/serve.md, "How an execution is shown"). The server sends entries when they change;
+// this module only stores them.
 
 import { url } from "./api.js";
 import { Stream } from "./live.js";
 
-// What an entry has that does not say otherwise.
+// The defaults of members that the server omits.
 const plain = {
   step: false, within: null, depth: 0, tolerated: false, attempts: [], error: "", cause: "", skipReason: "", job: null, waiting: null,
   items: null, mapRun: "", input: undefined, output: undefined, outputEvent: 0,
@@ -12,7 +12,7 @@ const plain = {
 
 export class View {
   constructor() {
-    this.entries = []; // each entry of a state, in order; an object stays the same when its entry changes
+    this.entries = []; // all entries, in order; an entry keeps its object when it changes
     this.states = new Map(); // state name -> {entries, last, status}
     this.byEvent = new Map(); // the event that entered the state -> the entry
     Object.assign(this, { status: "RUNNING", started: 0, stopped: 0, error: "", cause: "", parked: "", warnings: [], last: 0 });
@@ -20,7 +20,7 @@ export class View {
 
   get closed() { return this.status !== "RUNNING" && this.status !== "PENDING_REDRIVE"; }
 
-  // steps are the entries that a pipeline calls steps.
+  // steps are the entries that are steps of the pipeline.
   get steps() { return this.entries.filter((e) => e.step); }
 
   apply({ entries, states, ...head }) {
@@ -43,11 +43,11 @@ export class View {
     return entry;
   }
 
-  // stateStatus is what a picture of the states shows for one.
+  // stateStatus returns the status of a state in the graph.
   stateStatus(name) { return this.states.get(name)?.status ?? ""; }
 }
 
-// followView keeps a view up to date until the execution is closed.
+// followView updates a view until the execution is closed.
 export function followView(arn, view, onnews, onstate) {
   return new Stream({
     make: () => url("view", { execution: arn, after: view.last }), onstate,
@@ -58,5 +58,5 @@ export function followView(arn, view, onnews, onstate) {
   });
 }
 
-// word returns an entry's status as users see it.
+// word returns the status of an entry for display.
 export const word = (entry) => entry.status + (entry.tolerated ? " (tolerated)" : "");

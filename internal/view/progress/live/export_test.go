@@ -1,4 +1,4 @@
 package live
 
-// Write is write.
+// Write exports write.
 var Write = write

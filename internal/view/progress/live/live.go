@@ -1,6 +1,6 @@
-// Package live serves folds of executions over HTTP: in full, as the changes since an event, and as a stream. The API of a state
-// directory serves its own executions with it, and the console those of another API. All clients that watch an execution share one fold,
-// which is kept for a minute after the last client has left.
+// Package live serves views of executions (package progress) over HTTP: completely, as the changes since an event, and as a stream. The
+// API of a state directory serves its own executions with it, and a console the executions of another API. All clients that watch an
+// execution share one view, which is kept for a minute after the last client has left.
 package live
 
 import (
@@ -12,74 +12,75 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// Source is where executions come from.
+// Source provides executions. Methods return an error if the execution does not exist.
 type Source interface {
-	// Definition is the definition that an execution runs.
+	// Definition returns the definition that an execution runs.
 	Definition(ctx context.Context, arn string) ([]byte, error)
-	// Events calls do for each event after one, in order.
+	// Events calls do for each event after the given one, in order.
 	Events(ctx context.Context, arn string, after int64, do func(*progress.Event)) error
-	// Wait returns when there may be an event after one, and after the time in any case.
+	// Wait waits until there may be an event after the given one, at most for the duration.
 	Wait(ctx context.Context, arn string, after int64, most time.Duration) error
-	// Outside is what the history does not show: which tasks wait, and, if no process drives the execution any more, why.
+	// Outside returns the current facts that the history does not contain: the waiting tasks, and, if the execution is parked, why.
 	Outside(ctx context.Context, arn string) (waiting []progress.Waiting, parked string, err error)
 }
 
-// Limits of what is kept. A fold of 25,000 events has some thousand entries.
+// Limits for the memory of views. The view of a history of 25,000 events has a few thousand entries.
 const (
-	textBytes = 4 << 10     // of an input or output: longer ones are in the events only
-	idleTime  = time.Minute // of a fold that nobody watches
-	idleFolds = 8           // folds that nobody watches
+	textBytes = 4 << 10     // maximum size of an input or output in a view; longer ones are only in the events
+	idleTime  = time.Minute // how long a view without clients is kept
+	idleViews = 8           // maximum number of views without clients
 )
 
-// Folds are the folds that are kept.
-type Folds struct {
+// Views is a cache of the views of executions.
+type Views struct {
 	src Source
 
 	mu    sync.Mutex
-	byARN map[string]*fold
+	byARN map[string]*cached
 }
 
-// New makes folds of a source's executions.
-func New(src Source) *Folds { return &Folds{src: src, byARN: map[string]*fold{}} }
+// New returns an empty cache for the executions of a source.
+func New(src Source) *Views { return &Views{src: src, byARN: map[string]*cached{}} }
 
-// fold is the fold of one execution.
-type fold struct {
+// cached is the view of an execution.
+type cached struct {
 	arn string
 
-	// Guarded by Folds.mu.
-	watchers int
-	idle     time.Time // since when nobody watches
+	// Guarded by Views.mu.
+	clients int
+	idle    time.Time // when the last client left
 
-	// busy is held while the fold is read or changed: a channel, since bringing it up to date may take as long as the source.
+	// busy guards the following fields. It is a channel rather than a mutex, so that waiting for it can end with a context: an update takes
+	// as long as the source needs.
 	busy  chan struct{}
 	view  *progress.View
-	asked time.Time // when Outside was called
+	asked time.Time // when Outside was last called
 }
 
-// watch returns the fold of an execution, new or kept. It is kept at least until release, which must follow. Whether there is such an
-// execution shows when the source is asked.
-func (s *Folds) watch(arn string) *fold {
+// watch returns the view of an execution, which stays in the cache until the caller calls release. It does not check that the execution
+// exists: the source returns an error later.
+func (s *Views) watch(arn string) *cached {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.byARN[arn]
 	if f == nil {
-		f = &fold{arn: arn, busy: make(chan struct{}, 1), view: progress.New(nil)}
+		f = &cached{arn: arn, busy: make(chan struct{}, 1), view: progress.New(nil)}
 		f.view.Limit(textBytes)
 		s.byARN[arn] = f
 	}
-	f.watchers++
+	f.clients++
 	return f
 }
 
-// release lets the fold go: it is dropped after a while, or at once if too many are idle.
-func (s *Folds) release(f *fold) {
+// release ends the use of a view. A view without clients is removed after idleTime, or immediately if there are too many.
+func (s *Views) release(f *cached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.watchers--; f.watchers > 0 {
+	if f.clients--; f.clients > 0 {
 		return
 	}
 	f.idle = time.Now()
-	if f.view.Last == 0 { // there is no such execution
+	if f.view.Last == 0 { // the execution does not exist
 		delete(s.byARN, f.arn)
 		return
 	}
@@ -87,31 +88,31 @@ func (s *Folds) release(f *fold) {
 	s.dropOldest()
 }
 
-// drop forgets a fold that has been idle for a time.
-func (s *Folds) drop(f *fold, since time.Duration) {
+// drop removes a view that has had no clients for a time.
+func (s *Views) drop(f *cached, since time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.watchers == 0 && time.Since(f.idle) >= since && s.byARN[f.arn] == f {
+	if f.clients == 0 && time.Since(f.idle) >= since && s.byARN[f.arn] == f {
 		delete(s.byARN, f.arn)
 	}
 }
 
-// dropOldest bounds the idle folds. s.mu is held.
-func (s *Folds) dropOldest() {
-	var idle []*fold
+// dropOldest limits the number of views without clients. The caller holds s.mu.
+func (s *Views) dropOldest() {
+	var idle []*cached
 	for _, f := range s.byARN {
-		if f.watchers == 0 {
+		if f.clients == 0 {
 			idle = append(idle, f)
 		}
 	}
-	slices.SortFunc(idle, func(a, b *fold) int { return b.idle.Compare(a.idle) })
-	for _, f := range idle[min(idleFolds, len(idle)):] {
+	slices.SortFunc(idle, func(a, b *cached) int { return b.idle.Compare(a.idle) })
+	for _, f := range idle[min(idleViews, len(idle)):] {
 		delete(s.byARN, f.arn)
 	}
 }
 
-// with brings the fold up to date and calls do while nobody else uses it.
-func (s *Folds) with(ctx context.Context, f *fold, do func(*progress.View)) error {
+// with updates a view, and calls do with exclusive access to it.
+func (s *Views) with(ctx context.Context, f *cached, do func(*progress.View)) error {
 	select {
 	case f.busy <- struct{}{}:
 	case <-ctx.Done():
@@ -125,13 +126,13 @@ func (s *Folds) with(ctx context.Context, f *fold, do func(*progress.View)) erro
 	return nil
 }
 
-// outsideTime is how often Outside is called. Nothing reports its changes.
-const outsideTime = time.Second
+// outsideInterval is how often Outside is called if there are no events.
+const outsideInterval = time.Second
 
-// update folds the events that are new, and asks for what they do not show: that may change without an event, so at most once in
-// outsideTime, and after each event, since the same tasks may not wait any more. f is busy. After an error, the fold is as far as it
-// came, and the next update continues.
-func (s *Folds) update(ctx context.Context, f *fold) error {
+// update adds new events to a view, and the facts of Source.Outside. These can change without an event, so update calls Outside once per
+// outsideInterval, and also after each event, because tasks may no longer wait. The caller holds f.busy. After an error, the next update
+// continues where this one failed.
+func (s *Views) update(ctx context.Context, f *cached) error {
 	v := f.view
 	if !v.Described() {
 		definition, err := s.src.Definition(ctx, f.arn)
@@ -144,7 +145,7 @@ func (s *Folds) update(ctx context.Context, f *fold) error {
 	if err := s.src.Events(ctx, f.arn, last, v.Fold); err != nil {
 		return err
 	}
-	if v.Last == last && time.Since(f.asked) < outsideTime {
+	if v.Last == last && time.Since(f.asked) < outsideInterval {
 		return nil
 	}
 	f.asked = time.Now()

@@ -20,18 +20,18 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
-// source is an execution whose events come as a test says.
+// source is an execution whose events a test adds.
 type source struct {
 	mu          sync.Mutex
 	definition  []byte
 	events      []progresstest.Event
 	waiting     []progress.Waiting
 	parked      string
-	definitions int           // how often the definition was read
+	definitions int           // number of calls of Definition
 	changed     chan struct{} // closed at each event
 }
 
-var errNone = errors.New("there is no such execution")
+var errNone = errors.New("the execution does not exist")
 
 func (s *source) Definition(_ context.Context, arn string) ([]byte, error) {
 	s.mu.Lock()
@@ -84,7 +84,7 @@ func fail(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusNotFound)
 }
 
-// play makes the source and the handler of a story's history, of which none has happened.
+// play returns a source without events, its handler, and the events of a story.
 func play(t *testing.T, name, target string) (*source, http.Handler, []progresstest.Event) {
 	t.Helper()
 	story := progresstest.Stories[name]
@@ -97,7 +97,7 @@ func play(t *testing.T, name, target string) (*source, http.Handler, []progresst
 	return s, live.New(s).Handler(fail), events
 }
 
-// delta is what an answer or an event of the stream says, as far as these tests read it.
+// delta is the part of a response, or of an event of a stream, that these tests check.
 type delta struct {
 	Last    int64
 	Status  string
@@ -134,19 +134,19 @@ func get(t *testing.T, h http.Handler, query string) (d delta) {
 	return d
 }
 
-// TestOnce answers with what has changed, waits for news, and gives up in time.
+// A request responds with the changes, waits for changes if there are none, and ends after its timeout.
 func TestOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h, events := play(t, "failed after a retry", "local")
 		s.add(events[:len(events)/2]...)
 		d := get(t, h, "execution=x")
 		if d.Last != int64(len(events)/2) || len(d.steps()) == 0 || d.Status != "RUNNING" {
-			t.Errorf("the first half: %+v", d)
+			t.Errorf("first half: %+v", d)
 		}
 		after := "execution=x&after=" + strconv.FormatInt(d.Last, 10)
 		began := time.Now()
 		if got := get(t, h, after+"&timeout=7"); got.Last != d.Last || time.Since(began) != 7*time.Second {
-			t.Errorf("after %s without news: %+v", time.Since(began), got)
+			t.Errorf("without changes, after %s: %+v", time.Since(began), got)
 		}
 		for _, most := range []string{"61", "1e30", "Inf"} {
 			began = time.Now()
@@ -156,7 +156,7 @@ func TestOnce(t *testing.T) {
 		}
 		time.AfterFunc(time.Second, func() { s.add(events[len(events)/2:]...) })
 		if d = get(t, h, after); d.Last != int64(len(events)) || d.Status != "FAILED" {
-			t.Errorf("the second half: %+v", d)
+			t.Errorf("second half: %+v", d)
 		}
 		if diff := cmp.Diff(map[string]string{"a": "failed", "b": "cancelled"}, d.steps()); diff != "" {
 			t.Error(diff)
@@ -164,9 +164,9 @@ func TestOnce(t *testing.T) {
 	})
 }
 
-// TestFoldsAreShared reads a definition once for all who watch an execution, until nobody has watched it for a minute or many others
-// are watched.
-func TestFoldsAreShared(t *testing.T) {
+// Requests for an execution share a view, whose definition is read once, until there was no request for a minute, or there were requests for
+// many other executions.
+func TestViewsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, h, events := play(t, "all is well", "local")
 		s.add(events...)
@@ -186,25 +186,25 @@ func TestFoldsAreShared(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		if n := reads("execution=x"); n != 0 {
-			t.Errorf("%d reads 59 s later: the time counts from the last request", n)
+			t.Errorf("%d reads 59 s after the last request", n)
 		}
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		if n := reads("execution=x"); n != 1 {
-			t.Errorf("%d reads after a minute", n)
+			t.Errorf("%d reads 61 s after the last request, want 1", n)
 		}
 		for i := range 8 {
 			time.Sleep(time.Millisecond)
 			reads("execution=other" + strconv.Itoa(i))
 		}
 		if n := reads("execution=x"); n != 1 {
-			t.Errorf("%d reads after eight others", n)
+			t.Errorf("%d reads after requests for eight others, want 1", n)
 		}
-		time.Sleep(2 * time.Minute) // the timers end
+		time.Sleep(2 * time.Minute) // until the timers have fired
 	})
 }
 
-func TestRefusals(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	_, h, _ := play(t, "all is well", "local")
 	for query, want := range map[string]int{
 		"execution=none": http.StatusNotFound, "execution=x&after=y": http.StatusBadRequest, "execution=x&timeout=-1": http.StatusBadRequest,
@@ -218,7 +218,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestStream sends each change once, also those that the history does not show, and ends with the execution.
+// A stream contains all changes, also those that are not in the history, and ends with the execution.
 func TestStream(t *testing.T) {
 	for _, target := range progresstest.Targets {
 		synctest.Test(t, func(t *testing.T) {
@@ -248,16 +248,17 @@ func TestStream(t *testing.T) {
 			<-done
 			seen, waited, parked := merge(t, w.Body.String(), len(events)), strings.Contains(w.Body.String(), "no room"), strings.Contains(w.Body.String(), "two processes died")
 			if !waited || !parked {
-				t.Errorf("%s: waiting and parked are shown: %v, %v", target, waited, parked)
+				t.Errorf("%s: the stream contains waiting: %v, parked: %v", target, waited, parked)
 			}
 			if want := get(t, h, "execution=x"); cmp.Diff(want.steps(), seen.steps()) != "" || len(want.Entries) != len(seen.Entries) {
-				t.Errorf("%s: the stream (-) and the whole (+):\n%s", target, cmp.Diff(seen, want))
+				t.Errorf("%s: stream (-), complete view (+):\n%s", target, cmp.Diff(seen, want))
 			}
 			time.Sleep(2 * time.Minute)
 		})
 	}
 }
 
+// scheduledTask returns the id of the first TaskScheduled event.
 func scheduledTask(events []progresstest.Event) int {
 	for i := range events {
 		if events[i].Type == "TaskScheduled" {
@@ -267,12 +268,12 @@ func scheduledTask(events []progresstest.Event) int {
 	return 1
 }
 
-// merge applies the events of a stream, which must end with the execution.
+// merge applies the events of a stream, and checks that it ends with the execution.
 func merge(t *testing.T, body string, last int) (all delta) {
 	t.Helper()
 	messages := strings.Split(strings.TrimSpace(body), "\n\n")
 	if end := messages[len(messages)-1]; !strings.HasPrefix(end, "event: closed\ndata: {\"status\":\"SUCCEEDED\"}") {
-		t.Errorf("it ends with %q", end)
+		t.Errorf("last event: %q", end)
 	}
 	for _, m := range messages[:len(messages)-1] {
 		id, data, _ := strings.Cut(m, "\ndata: ")
@@ -292,17 +293,17 @@ func merge(t *testing.T, body string, last int) (all delta) {
 		all.Last = d.Last
 	}
 	if all.Last != int64(last) {
-		t.Errorf("it ends at event %d of %d", all.Last, last)
+		t.Errorf("the stream ends at event %d of %d", all.Last, last)
 	}
 	return all
 }
 
-// TestWrite compares an answer, which is written one entry at a time, with the JSON of the delta as a whole.
+// write, which encodes one entry at a time, produces the same JSON as encoding the whole delta.
 func TestWrite(t *testing.T) {
 	for name, d := range map[string]progress.Delta{
-		"no entries":  {Entries: []progress.Shown{}, States: map[string]progress.ShownState{}},
-		"one":         {Last: 2, Entries: []progress.Shown{{N: 1, Name: "a"}}},
-		"its pattern": {Warnings: []string{`"entries":[]`}, Entries: []progress.Shown{{N: 1, Name: "a"}, {N: 2, Name: `"entries":[]`}}},
+		"no entries":                   {Entries: []progress.Shown{}, States: map[string]progress.ShownState{}},
+		"one entry":                    {Last: 2, Entries: []progress.Shown{{N: 1, Name: "a"}}},
+		"the pattern that it replaces": {Warnings: []string{`"entries":[]`}, Entries: []progress.Shown{{N: 1, Name: "a"}, {N: 2, Name: `"entries":[]`}}},
 	} {
 		var b strings.Builder
 		if err := live.Write(&b, d); err != nil {

@@ -1,5 +1,5 @@
-// Package progresstest makes histories of compiled pipelines for tests of the fold in internal/view/progress and of what serves it. The
-// interpreter runs with a simulated clock and without jobs. Tests call it.
+// Package progresstest produces histories of compiled pipelines for tests of internal/view/progress and of the packages that use it. It
+// runs the interpreter with a simulated clock and simulated jobs.
 package progresstest
 
 import (
@@ -24,21 +24,22 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-// Story is a pipeline with the outcomes of its jobs and the resulting statuses of its steps, on this machine and in a cluster.
+// Story is a pipeline, the outcomes of its jobs, and the resulting statuses of its steps, which are the same on this machine and in a
+// cluster.
 type Story struct {
-	Steps string
-	// Jobs are the outcomes of jobs by step, with [i] inside a forEach and "cleanup STEP" for a job of onFailure: "fails", "fails 2
-	// times", "hangs", "waits" (it is never submitted), or the job's output. Other jobs succeed with the output null.
+	Steps string // YAML, in flow style
+	// Jobs are the outcomes of jobs: "fails", "fails 2 times", "hangs", "waits" (it is never submitted), or the job's output. Jobs that are
+	// not listed succeed with the output null. The keys are STEP, STEP[i] inside a forEach, and "cleanup STEP" for a job of onFailure.
 	Jobs map[string]string
-	// Then are the actions, each after ten seconds without progress: "abort", "redrive", "retry" (the time of the next attempt),
-	// "timeout" and "end" (of the run), "look" (at the statuses; "look at once" does not wait), and "JOB: OUTCOME", the outcome of a
-	// job from then on.
+	// Then are actions, each after ten seconds without progress: "abort", "redrive", "retry" (advance to the next attempt), "timeout" (of
+	// the run), "end" (advance to the end of the run), "look" (compare the statuses; "look at once" does not wait ten seconds), and
+	// "JOB: OUTCOME", which changes the outcome of a job.
 	Then []string
-	// Want are the steps with their statuses, in order, for each look and for the end, separated by "then".
+	// Want are the steps with their statuses, in order, at each look and at the end, separated by "then".
 	Want []string
 }
 
-// Redriven is the story with a redrive after its end, in which every job succeeds.
+// Redriven returns the story with a redrive after its end. In the redrive, all jobs succeed.
 func (s Story) Redriven() Story {
 	s.Then = append(slices.Clone(s.Then), "end", "look")
 	for job := range s.Jobs {
@@ -48,8 +49,7 @@ func (s Story) Redriven() Story {
 	return s
 }
 
-// Targets are where a story is played: on this machine, or in a cluster with a submission mode. In modes proxy and rayjob, the jobs
-// are Ray jobs.
+// Targets are the targets of stories: this machine, or a cluster with a submission mode. In modes proxy and rayjob, the jobs are Ray jobs.
 var Targets = []string{"local", "job", "proxy", "rayjob"}
 
 const execution = "arn:aws:states:us-east-1:123456789012:execution:p:one"
@@ -60,7 +60,7 @@ type Event struct {
 	JSON json.RawMessage
 }
 
-// Play drives a story to its end and returns its definition and its history, in parts between the looks.
+// Play runs a story to its end, and returns its definition and its history, in parts that end at the looks.
 func (s *Story) Play(t testing.TB, target string) (definition []byte, parts [][]Event) {
 	t.Helper()
 	steps, o := s.Steps, compile.Options{Target: "local", BaseDir: t.TempDir(), StorageDir: "/storage"}
@@ -85,13 +85,13 @@ func (s *Story) Play(t testing.TB, target string) (definition []byte, parts [][]
 	}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d := &drive{t: t, target: target, now: start, jobs: map[string]string{}, ids: map[string]string{}, tried: map[string]int{}, hang: map[string]string{},
-		parts: [][]Event{nil}, says: progress.ReadStates(r.Definition)}
+		parts: [][]Event{nil}, annotations: progress.ReadStates(r.Definition)}
 	d.run = interp.New(interp.Params{ExecutionARN: execution, Name: "one",
 		MachineARN: "arn:aws:states:us-east-1:123456789012:stateMachine:p", MachineName: "p", Input: []byte("{}"), StartTime: start, Seed: 1}, m)
 	for job, outcome := range s.Jobs {
 		d.jobs[job] = outcome
 	}
-	d.to(interp.Start{})
+	d.apply(interp.Start{})
 	for _, what := range s.Then {
 		d.act(what)
 	}
@@ -99,35 +99,36 @@ func (s *Story) Play(t testing.TB, target string) (definition []byte, parts [][]
 	return r.Definition, d.parts
 }
 
-// drive is one run of a story.
+// drive is a run of a story.
 type drive struct {
-	t      testing.TB
-	target string
-	run    *interp.Run
-	now    time.Time
-	jobs   map[string]string // outcomes
-	ids    map[string]string // jobs by the ids of their attempts
-	tried  map[string]int
-	hang   map[string]string // tasks by job
-	facts  []interp.Fact
-	parts  [][]Event
-	says   progress.States
+	t           testing.TB
+	target      string
+	run         *interp.Run
+	now         time.Time
+	jobs        map[string]string // outcome by job
+	ids         map[string]string // job by id of an attempt
+	tried       map[string]int    // number of attempts by job
+	hang        map[string]string // running task by job
+	facts       []interp.Fact     // to be applied
+	parts       [][]Event
+	annotations progress.States
 }
 
+// act performs an action of Story.Then.
 func (d *drive) act(what string) {
 	d.t.Helper()
-	for i := 0; i < 5 && what != "look at once"; i++ { // in a cluster, a step polls whether its pod runs
+	for i := 0; i < 5 && what != "look at once"; i++ { // several wake-ups: in a cluster, a step polls whether its pod runs
 		d.now = d.now.Add(2 * time.Second)
-		d.to(interp.Wake{})
+		d.apply(interp.Wake{})
 	}
 	switch what {
 	case "look", "look at once":
 		d.parts = append(d.parts, nil)
 	case "abort":
-		d.to(interp.Abort{})
+		d.apply(interp.Abort{})
 	case "redrive":
 		if d.run.Head().Status != stepfn.Succeeded {
-			d.to(interp.Redrive{})
+			d.apply(interp.Redrive{})
 		}
 	case "end":
 		for d.run.Head().Status == stepfn.Running {
@@ -137,21 +138,21 @@ func (d *drive) act(what string) {
 		d.wake()
 	case "timeout":
 		d.now = d.now.Add(25 * time.Hour)
-		d.to(interp.Wake{})
+		d.apply(interp.Wake{})
 	default:
 		job, outcome, _ := strings.Cut(what, ": ")
-		d.jobs[job] = outcome // in a cluster, a redrive evaluates the last outcome again
+		d.jobs[job] = outcome // also if the job has ended: in a cluster, a redrive asks for the outcome again
 		if task := d.hang[job]; task != "" {
 			delete(d.hang, job)
 			if fact := d.ends(task, job); fact != nil {
-				d.to(fact)
+				d.apply(fact)
 			}
 		}
 	}
 }
 
-// to applies a fact and the facts that follow from it, until nothing is left to do.
-func (d *drive) to(f interp.Fact) {
+// apply applies a fact, and the facts that follow from it.
+func (d *drive) apply(f interp.Fact) {
 	d.t.Helper()
 	for d.facts = []interp.Fact{f}; len(d.facts) > 0; {
 		f, d.facts = d.facts[0], d.facts[1:]
@@ -171,13 +172,13 @@ func (d *drive) to(f interp.Fact) {
 	}
 }
 
-// wake advances the clock to the next timer.
+// wake advances the clock until a timer causes an event.
 func (d *drive) wake() {
 	d.t.Helper()
 	before := d.run.Head().LastEvent
 	for range 100 {
 		d.now = d.now.Add(time.Minute)
-		d.to(interp.Wake{})
+		d.apply(interp.Wake{})
 		if d.run.Head().LastEvent != before {
 			return
 		}
@@ -185,7 +186,7 @@ func (d *drive) wake() {
 	d.t.Fatalf("the run does not continue; these jobs hang: %v", d.hang)
 }
 
-// note keeps an event as the API's clients get it.
+// note records an event in the form in which clients of the API receive it.
 func (d *drive) note(e *history.Event) {
 	d.t.Helper()
 	o := history.ToAPI(e, true)
@@ -197,14 +198,14 @@ func (d *drive) note(e *history.Event) {
 	d.parts[last] = append(d.parts[last], event)
 }
 
-// In mode job, the environment is a list; in mode rayjob, it is JSON in a string.
+// These patterns match the environment of a job in a task's input: an object; in mode job, a list; in mode rayjob, JSON in a string.
 var (
 	stepOf  = regexp.MustCompile(`RAYORCH_STEP\\?"(?:,"value")?:\\?"([a-z]+)`)
 	indexOf = regexp.MustCompile(`RAYORCH_INDEX\\?"(?:,"value")?:\\?"([0-9]+)`)
 	idOf    = regexp.MustCompile(`r[0-9a-f]{12}-[a-z]+-[0-9a-f]{10}`)
 )
 
-// begin starts a task: a job of a step, or in a cluster, a call about a job.
+// begin starts a task: a job, or, in a cluster, a call of an API about a job, which it answers immediately.
 func (d *drive) begin(task interp.Task) {
 	id := idOf.FindString(string(task.Input))
 	if job := d.jobOf(task); job != "" && d.ids[id] == "" {
@@ -213,7 +214,7 @@ func (d *drive) begin(task interp.Task) {
 	}
 	job := d.ids[id]
 	status, output := d.outcome(job)
-	role := d.says[task.State].Role
+	role := d.annotations[task.State].Role
 	switch {
 	case !strings.Contains(task.Resource, "eks:call"):
 		d.work(task, job)
@@ -235,14 +236,14 @@ func (d *drive) begin(task interp.Task) {
 	}
 }
 
-// jobOf is the job that a task submits, by its environment.
+// jobOf returns the job that a task submits, according to its environment, "" if it submits none.
 func (d *drive) jobOf(task interp.Task) string {
 	found := stepOf.FindSubmatch(task.Input)
 	if found == nil {
 		return ""
 	}
 	job := string(found[1])
-	if d.says[task.State].Scope == annotation.OnFailure {
+	if d.annotations[task.State].Scope == annotation.OnFailure {
 		job = "cleanup " + job
 	}
 	if i := indexOf.FindSubmatch(task.Input); i != nil {
@@ -268,7 +269,7 @@ func (d *drive) answer(task interp.Task, output string) {
 	d.facts = append(d.facts, interp.TaskEnded{Task: task.ID, Output: []byte(output)})
 }
 
-// outcome is the status of a job, in Ray's words, and its output.
+// outcome returns the status of a job, with the names of Ray's API, and its output.
 func (d *drive) outcome(job string) (status, output string) {
 	outcome, times := d.jobs[job], 0
 	n, _ := fmt.Sscanf(outcome, "fails %d times", &times)
@@ -285,7 +286,7 @@ func (d *drive) outcome(job string) (status, output string) {
 	return "SUCCEEDED", outcome
 }
 
-// rayStatus is the status of a job as a string in Ray's record, or as an object in a RayJob.
+// rayStatus returns the status of a job in JSON: a string for Ray's job record, or an object for a RayJob.
 func rayStatus(task interp.Task, status string) string {
 	message := ""
 	if status == "PENDING" {
@@ -297,7 +298,7 @@ func rayStatus(task interp.Task, status string) string {
 	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"` + message + `}`
 }
 
-// ends is the end of a task that runs as long as its job; nil while the job runs.
+// ends returns the end of a task that runs as long as its job, nil while the job runs.
 func (d *drive) ends(task, job string) interp.Fact {
 	status, output := d.outcome(job)
 	switch status {

@@ -7,7 +7,7 @@ const (
 	each = "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b" + job + "}]}}"
 )
 
-// Stories are the ways in which steps of a pipeline can end.
+// Stories cover the ways in which steps of a pipeline can end, by name.
 var Stories = map[string]Story{
 	"all is well": {
 		Steps: both + ", {name: end" + job + "}",
@@ -87,6 +87,13 @@ var Stories = map[string]Story{
 		Jobs:  map[string]string{"a[0]": "hangs", "a[1]": "hangs"},
 		Then:  []string{"abort", "look", "redrive", "a[0]: 1", "look", "a[1]: fails"},
 		Want:  []string{"a[0] cancelled", "a[1] cancelled", "then", "a[0] succeeded", "a[1] running", "b[0] succeeded", "then", "a[0] succeeded", "a[1] failed", "b[0] succeeded"},
+	},
+	"failed in one of two iterations again after a redrive": {
+		Steps: each,
+		Jobs:  map[string]string{"a[0]": "hangs", "b[1]": "fails"},
+		Then:  []string{"end", "look", "redrive"},
+		Want: []string{"a[0] cancelled", "a[1] succeeded", "b[1] failed", "then",
+			"a[0] cancelled", "a[1] succeeded", "b[1] failed"},
 	},
 	"skipped": {
 		Steps: "{name: a" + job + "}, {name: b, when: steps.a.output.x > 1" + job + "}, {name: c" + job + "}",

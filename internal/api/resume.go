@@ -7,7 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// left counts what is still to be done outside for an execution: ?execution=ARN. A client that stopped a run waits for 0.
+// left returns the number of an execution's pending effects, such as jobs to stop: ?execution=ARN. A client that stopped an
+// execution waits until it is 0.
 func (s *Server) left(w http.ResponseWriter, r *http.Request) {
 	n, err := s.eng.Left(r.URL.Query().Get("execution"))
 	if err != nil {
@@ -17,7 +18,8 @@ func (s *Server) left(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]int{"left": n})
 }
 
-// origin says what of an execution came over the network: ?execution=ARN. What such an execution names is not the owner's word.
+// origin returns what came over the network, "definition" or "input": ?execution=ARN. A client must not trust the paths in such
+// an execution, for example to delete a directory, as if the owner had written them.
 func (s *Server) origin(w http.ResponseWriter, r *http.Request) {
 	x, err := s.eng.Describe(r.URL.Query().Get("execution"))
 	if err != nil {
@@ -27,8 +29,8 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]string{"origin": x.Labels[task.OriginLabel]})
 }
 
-// resume takes up executions that rest since the server opened the state directory: ?execution=ARN, repeated; all of
-// them without one.
+// resume resumes executions that no process has driven since the server opened the state directory, and parked ones:
+// ?execution=ARN, may be repeated (default: all).
 func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
 	if err := s.eng.Resume(r.Context(), r.URL.Query()["execution"]...); err != nil {
 		s.failExtra(w, r, err)
@@ -37,7 +39,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// parkedJSON says why executions are parked.
+// parkedJSON lists parked executions with the reasons.
 func parkedJSON(all []engine.Parked) []any {
 	out := make([]any, 0, len(all))
 	for _, p := range all {
@@ -46,7 +48,8 @@ func parkedJSON(all []engine.Parked) []any {
 	return out
 }
 
-// resting lists the executions that nobody drives: they rest since the server opened the state directory, or are parked.
+// resting lists the open executions that no process drives: those that were not resumed since the server opened the state
+// directory, and parked ones.
 func (s *Server) resting(w http.ResponseWriter, r *http.Request) {
 	arns, err := s.eng.Resting()
 	if err != nil {
