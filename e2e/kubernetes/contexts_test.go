@@ -106,7 +106,7 @@ func (w *world) says(t *testing.T, code int, words []string, args ...string) {
 	t.Helper()
 	res := w.Run(t.Context(), t, args...)
 	for range 3 {
-		if !strings.Contains(res.Stdout+res.Stderr, "can it be reached from here") {
+		if !strings.Contains(res.Stdout+res.Stderr, "reachable from this machine") {
 			break
 		}
 		res = w.Run(t.Context(), t, args...)

@@ -47,7 +47,7 @@ func (w *world) dashboard(t *testing.T) {
 	if res.Code != 0 || !strings.Contains(res.Stdout, "the dashboard of ray is at "+url+"\n") {
 		t.Errorf("exit code %d, want 0; the output must contain the URL %s: %s", res.Code, url, res.Stdout)
 	}
-	if !strings.Contains(res.Stderr, "warning: whoever reaches 0.0.0.0 can run code on the Ray cluster") {
+	if !strings.Contains(res.Stderr, "warning: anyone who can reach 0.0.0.0 can run code on the Ray cluster") {
 		t.Errorf("the warning about 0.0.0.0 is missing: %s", res.Stderr)
 	}
 }

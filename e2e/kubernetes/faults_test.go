@@ -285,7 +285,7 @@ func (w *world) namespaceDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := wait()
-	if x.Status != "FAILED" || !strings.Contains(x.Cause, "deleted it, or its namespace") {
+	if x.Status != "FAILED" || !strings.Contains(x.Cause, "was deleted, or its namespace was deleted") {
 		t.Errorf("status %s, error %s, cause %s; want FAILED because the namespace was deleted", x.Status, x.Error, x.Cause)
 	}
 	t.Logf("%s: %s", x.Error, x.Cause)

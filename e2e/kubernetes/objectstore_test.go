@@ -37,7 +37,7 @@ func TestObjectStore(t *testing.T) {
 		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: files}}\n")
 	w.Write(t, "store/files/sub/text", `"from afar"`)
 	res := w.Run(t.Context(), t, "run", dir, "-t", "kubernetes", "--name", "early")
-	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the bucket's name") {
+	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the name of the bucket") {
 		t.Errorf("without a bucket: exit code %d, want 1 and a hint about the bucket's name\n%s", res.Code, res.Stderr)
 	}
 	if x := w.describe(t, "early"); x.Status != "" {

@@ -134,7 +134,7 @@ func TestOffLoopbackIsRejected(t *testing.T) {
 	}
 	p := command.New(t, nil)
 	for want, args := range map[string][]string{
-		"give a TLS certificate":                    nil,
+		"needs a TLS certificate":                   nil,
 		"--insecure-no-auth works on loopback only": {"--insecure-no-auth"},
 	} {
 		res := p.Run(t.Context(), t, append([]string{"serve", "--listen", "0.0.0.0:0"}, args...)...)
