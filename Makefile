@@ -1,4 +1,4 @@
-# make help lists the targets. Everything that they install goes into .venv, .tools and Go's caches.
+# `make help` lists the targets. They install everything into .venv, .tools and Go's caches.
 
 SHELL := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -13,7 +13,7 @@ SOAKS ?= 1000
 BENCH_SECONDS ?= 10
 DEMO_ARGS ?=
 
-# Tests and demo find python, ray, aws and the validators here first.
+# The environment of the tests and the demo: python, ray, aws and the validators of this checkout come first on PATH.
 ENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/$(NODE_TOOLS)/node_modules/.bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" RAYORCH_PYTHON="$(CURDIR)/$(VENV)/bin/python"
 
 .PHONY: build
@@ -21,17 +21,17 @@ build: ## build bin/rayorch (the default)
 	@sh scripts/build $(VERSION)
 
 .PHONY: demo
-demo: ## run examples/shakespeare on a Ray of its own, unless one runs here
+demo: ## run examples/shakespeare on a Ray that runs on this machine, or on a new one
 	@$(MAKE) --no-print-directory --jobs=2 build setup-ray
 	@echo "demo: bin/rayorch run examples/shakespeare $(DEMO_ARGS)"
 	@exec env $(ENV) bin/rayorch run examples/shakespeare $(DEMO_ARGS)
 
-# tools/check runs the parts, cleans up after them, and sums up.
+# tools/check runs the parts, cleans up after them, and prints a summary.
 .PHONY: test
 test: $(TOOLS)/bin/check ## run all tests; ONLY=go, e2e, fuzz, examples or demo for one part
 	@exec $(TOOLS)/bin/check -results .tools/test -- $(MAKE) --no-print-directory test-parts
 
-# One part after another, whatever becomes of the others, so that each has the whole machine.
+# The parts run one after another, so that each has the whole machine, and continue even if one fails.
 .PHONY: test-parts
 test-parts: test-setup
 	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(if $(ONLY),test-$(ONLY),test-go test-e2e test-fuzz test-examples test-demo)
@@ -50,7 +50,7 @@ test-examples:
 test-demo:
 	@sh scripts/step demo sh scripts/demo-test
 
-# Steps that wait for the network run beside those that compile.
+# --jobs: steps that wait for the network run at the same time as those that compile.
 .PHONY: test-setup
 test-setup: ## install and build what the tests need
 	@sh scripts/packages
@@ -69,25 +69,25 @@ setup-cluster:
 	@sh scripts/cluster
 
 .PHONY: screenshots
-screenshots: ## make the pictures of the console in docs/images anew
+screenshots: ## update the screenshots of the console in docs/images
 	@sh scripts/packages
 	@mkdir -p docs/images
 	@RAYORCH_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run '^TestScreenshots$$' -v ./e2e/console | grep -v '^==='
-	@cp docs/images/console-start-dark.png modules/eks/ray-orchestrator/docs/start.png # the module's folder is complete in itself
+	@cp docs/images/console-start-dark.png modules/eks/ray-orchestrator/docs/start.png # the module's directory must not refer to files outside it
 	@cp docs/images/console-execution-light.png modules/eks/ray-orchestrator/docs/execution.png
 
 .PHONY: check
-check: lint ## the quick gate: format, lint, short tests
+check: lint ## check the format, lint, run the short tests
 	@go test -short ./...
 
 .PHONY: lint
 lint: $(TOOLS)/bin/golangci-lint ## check format; lint Go, Python, shell and JavaScript
 	@sh scripts/format
 	@sh scripts/lint
-	@CGO_ENABLED=0 GOFLAGS=-trimpath $(TOOLS)/bin/golangci-lint run --allow-parallel-runners # compiles as make build does
+	@CGO_ENABLED=0 GOFLAGS=-trimpath $(TOOLS)/bin/golangci-lint run --allow-parallel-runners # the same flags as make build, so that both use the same build cache
 
 .PHONY: vuln
-vuln: $(TOOLS)/bin/govulncheck ## look for known vulnerabilities in what the binary calls
+vuln: $(TOOLS)/bin/govulncheck ## look for known vulnerabilities in code that the binary calls
 	@sh scripts/vulnerabilities
 
 .PHONY: fuzz
@@ -99,7 +99,7 @@ kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on
 	@$(ENV) sh scripts/kill $(KILLS)
 
 .PHONY: test-kubernetes
-test-kubernetes: build ## all tests on a real Kubernetes with Ray in its pods, each fault too; they print as they go
+test-kubernetes: build ## run all tests on a real Kubernetes with Ray in pods, including every fault
 	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -p=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/modes ./e2e/aws ./internal/backend/kube ./internal/task/ekstask
 
 .PHONY: kill-kubernetes
@@ -107,43 +107,43 @@ kill-kubernetes: build ## kill -9 rayorch KILLS times at random points of runs o
 	@RAYORCH_KILLS=$(KILLS) go test -count=1 -timeout=120m -v -run 'TestRay/killed' ./e2e/kubernetes
 
 .PHONY: bench-kubernetes
-bench-kubernetes: build ## time between the jobs of a pipeline in each submission mode, and by the published module's
+bench-kubernetes: build ## measure the time between the jobs of a pipeline, in each submission mode and with the published module
 	@RAYORCH_BENCH_ROUNDS=$${RAYORCH_BENCH_ROUNDS:-5} go test -count=1 -timeout=60m -v -run TestHandOver ./bench/kubernetes
 
 .PHONY: bench-submission-modes
-bench-submission-modes: build ## KubeRay's HTTPMode beside its K8sJobMode, and the time that submission mode rayjob adds between two jobs
+bench-submission-modes: build ## compare KubeRay's HTTPMode with its K8sJobMode, and measure the time that mode rayjob adds between two jobs
 	@RAYORCH_BENCH_MODES=$${RAYORCH_BENCH_MODES:-5} go test -count=1 -timeout=60m -v -run TestSubmissionModes ./bench/kubernetes
 
 .PHONY: bench-overhead
-bench-overhead: build setup-test ## rayorch beside `ray job submit` and a bare REST loop
+bench-overhead: build setup-test ## compare rayorch with `ray job submit` and a minimal REST loop
 	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch
 
 .PHONY: bench-engine
-bench-engine: build ## the engine in its own process, and the server over HTTP
+bench-engine: build ## measure the engine in-process, and the server over HTTP
 	@bench/engine/compare $(BENCH_SECONDS)
 
 .PHONY: soak
-soak: ## kill the engine SOAKS times under load, and crash it at every write; every execution must be accounted for
+soak: ## kill the engine SOAKS times under load, and crash it at every write; no execution may be lost or run twice
 	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^(TestSoak|TestCrashAtEveryWrite|TestLogAfterCut)$$' -v ./internal/engine
 
 .PHONY: release
-release: ## time the README's commands for its table, then build dist
+release: ## measure the commands in the README's table, then build dist
 	@$(MAKE) --no-print-directory timings
 	@$(MAKE) --no-print-directory dist
 
 .PHONY: dist
-dist: $(TOOLS)/bin/cyclonedx-gomod ## static binaries, checksums and a bill of materials in dist/
+dist: $(TOOLS)/bin/cyclonedx-gomod ## build static binaries, checksums and a bill of materials in dist/
 	@sh scripts/release $(VERSION)
 
 .PHONY: timings
-timings: ## time make demo and make test with empty caches and again, and write the README's table
+timings: ## measure make demo and make test, with empty caches and again, and update the README's table
 	@bash scripts/timings
 
 .PHONY: test-interrupt
-test-interrupt: ## interrupt make test and make demo at five random moments; nothing may stay behind
+test-interrupt: ## interrupt make test and make demo at five random points, and check that nothing is left behind
 	@bash scripts/interrupt-test 5
 
-# Each is built when something first needs it, and again when its version changes: golangci-lint takes minutes.
+# Each tool is built when a target first needs it, and again when its version changes, because golangci-lint takes minutes to build.
 TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_govulncheck := golang.org/x/vuln/cmd/govulncheck
 TOOL_cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
@@ -157,21 +157,21 @@ $(TOOLS)/bin/%: tools/go.mod tools/go.sum
 	@touch $@
 
 .PHONY: module
-module: ## put binaries for CodeBuild into modules/eks/ray-orchestrator
+module: ## build the binaries for CodeBuild in modules/eks/ray-orchestrator
 	@sh scripts/module
 
 .PHONY: module-check
-module-check: ## say whether the module's checksums are of this checkout, as they must be for a release
+module-check: ## check that the module's checksums match this checkout, as a release requires
 	@sh scripts/module check
 
 .PHONY: bench-aws
-bench-aws: build ## time of a synthesis beside the published module's, whose clone RAYORCH_PUBLISHED_MODULE names
+bench-aws: build ## compare the time to generate a template with the published module (a clone at RAYORCH_PUBLISHED_MODULE)
 	@sh bench/aws/compare
 
 .PHONY: clean
-clean: ## remove what make made, but for Go's caches
+clean: ## remove everything that make created, except for Go's caches
 	rm -rf bin dist $(TOOLS) $(VENV)
 
 .PHONY: help
-help: ## this
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile

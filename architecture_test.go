@@ -15,8 +15,8 @@ import (
 
 const module = "github.com/rayorch/rayorch/"
 
-// TestImportTable holds the code to the table in docs/architecture.md: a package imports of ours only what its row
-// names, every package has a row, and every row a package.
+// TestImportTable compares the code with the table of packages in docs/architecture.md: a package imports only the packages of this
+// module that its row names, every package has a row, and every row names a package.
 func TestImportTable(t *testing.T) {
 	table := readTable(t)
 	used := map[string]map[string]bool{}
@@ -26,7 +26,7 @@ func TestImportTable(t *testing.T) {
 			if used[pkg] == nil {
 				used[pkg] = map[string]bool{}
 			}
-			for _, imp := range ours(t, f) {
+			for _, imp := range moduleImports(t, f) {
 				used[pkg][imp] = true
 			}
 		}
@@ -34,7 +34,7 @@ func TestImportTable(t *testing.T) {
 	for pkg, imports := range used {
 		allowed, ok := table[pkg]
 		if !ok {
-			t.Errorf("docs/architecture.md: no row for package %s", pkg)
+			t.Errorf("docs/architecture.md: the table has no row for package %s", pkg)
 			continue
 		}
 		for imp := range imports {
@@ -45,12 +45,12 @@ func TestImportTable(t *testing.T) {
 	}
 	for pkg := range table {
 		if used[pkg] == nil {
-			t.Errorf("docs/architecture.md: the row %s names no package", pkg)
+			t.Errorf("docs/architecture.md: the row %s does not name a package", pkg)
 		}
 	}
 }
 
-// TestDependenciesAreExplained wants a line in docs/architecture.md for every direct dependency.
+// TestDependenciesAreExplained checks that docs/architecture.md explains every direct dependency.
 func TestDependenciesAreExplained(t *testing.T) {
 	text, err := os.ReadFile("docs/architecture.md")
 	if err != nil {
@@ -68,15 +68,16 @@ func TestDependenciesAreExplained(t *testing.T) {
 		}
 		n++
 		if !strings.Contains(string(text), "`"+fields[0]+"`") {
-			t.Errorf("docs/architecture.md says nothing of the dependency %s", fields[0])
+			t.Errorf("docs/architecture.md does not mention the dependency %s", fields[0])
 		}
 	}
 	if n == 0 {
-		t.Error("found no direct dependency in go.mod: the test reads it wrongly")
+		t.Error("found no direct dependency in go.mod: the test does not parse it correctly")
 	}
 }
 
-// readTable reads rows of the form | `internal/x` | what | `internal/y`, `internal/z` |.
+// readTable returns the packages that each package may import, from rows of the form
+// | `internal/x` | contents | `internal/y`, `internal/z` |.
 func readTable(t *testing.T) map[string][]string {
 	f, err := os.Open("docs/architecture.md")
 	if err != nil {
@@ -101,17 +102,17 @@ func readTable(t *testing.T) map[string][]string {
 		table[strings.Trim(strings.TrimSpace(cells[1]), "`")] = allowed
 	}
 	if len(table) == 0 {
-		t.Fatal("docs/architecture.md has no import table")
+		t.Fatal("docs/architecture.md has no table of packages")
 	}
 	return table
 }
 
-// goFiles are the module's files that are no tests, by directory; other modules below it are left out.
+// goFiles returns the Go files of the module, without tests, by directory. It skips nested modules.
 func goFiles(t *testing.T) map[string][]string {
 	files := map[string][]string{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a directory of a test that runs beside this one
+			return nil // a temporary directory of a test that runs at the same time
 		}
 		if err != nil {
 			return err
@@ -133,7 +134,8 @@ func goFiles(t *testing.T) map[string][]string {
 	return files
 }
 
-func ours(t *testing.T, path string) []string {
+// moduleImports returns the packages of this module that a file imports, relative to the module's root.
+func moduleImports(t *testing.T, path string) []string {
 	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {
 		t.Fatal(err)

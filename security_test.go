@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestSecurityTable holds the table in docs/security.md to the tests: each name in it is a test of the package before it, or a script.
+// TestSecurityTable checks that each test in the table of docs/security.md exists, in the package that is named before it, or is a
+// script of cmd/rayorch.
 func TestSecurityTable(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("docs", "security.md"))
 	if err != nil {
@@ -17,7 +18,7 @@ func TestSecurityTable(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "| claim | test |")
 	rows := strings.Split(strings.TrimSpace(table), "\n")
 	if len(rows) < 20 {
-		t.Fatalf("the table has %d rows", len(rows))
+		t.Fatalf("docs/security.md: the table has %d rows, want at least 20", len(rows))
 	}
 	for _, row := range rows[1:] {
 		checkSecurityRow(t, strings.Split(row, "|")[2])
@@ -26,6 +27,7 @@ func TestSecurityTable(t *testing.T) {
 
 var securityName = regexp.MustCompile("`([a-z0-9/]+)`|((?:Test|Fuzz)\\w+)|script (\\w+)")
 
+// checkSecurityRow checks the names in the second cell of a row: packages, tests of the package before them, and scripts.
 func checkSecurityRow(t *testing.T, tests string) {
 	t.Helper()
 	pkg, named := "", 0
@@ -44,10 +46,11 @@ func checkSecurityRow(t *testing.T, tests string) {
 		named++
 	}
 	if named == 0 {
-		t.Errorf("docs/security.md: a row names no test: %s", tests)
+		t.Errorf("docs/security.md: a row does not name a test: %s", tests)
 	}
 }
 
+// hasTest reports whether a package has a test or fuzz target with this name.
 func hasTest(t *testing.T, pkg, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))

@@ -1,4 +1,4 @@
-// The tools that the Makefile builds into .tools/bin. A module of their own, so that their dependencies are not ours.
+// The tools that the Makefile builds into .tools/bin. They have a separate module, so that rayorch does not depend on their dependencies.
 module github.com/rayorch/rayorch/tools
 
 go 1.26.0

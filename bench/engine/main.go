@@ -1,5 +1,6 @@
-// Command engine measures the engine in closed loops: every client starts its next execution when the former one has
-// ended. It prints one line of figures for each workload.
+// Command engine measures the engine with closed loops: every client starts its next execution when the previous one has ended. It
+// prints one line of figures for each workload. With -endpoint, it measures a server of the Step Functions API over HTTP instead.
+// bench/README.md has results.
 //
 //	go run ./bench/engine -seconds 10
 package main
@@ -24,18 +25,18 @@ import (
 
 func main() {
 	seconds := flag.Int("seconds", 10, "how long each workload runs")
-	dir := flag.String("dir", "", "state directory (default: a new one under the working directory)")
-	profile := flag.String("cpuprofile", "", "write a CPU profile here")
-	only := flag.String("only", "", "run just the workload of this name")
-	wait := flag.Int("waiting", 0, "instead: open so many executions that wait, and restart")
-	done := flag.Int("finished", 0, "instead: leave so many executions that ended, and read among them")
-	endpoint := flag.String("endpoint", "", "measure the server at this URL instead of an engine within")
-	pid := flag.Int("pid", 0, "process of that server, to read its memory")
-	reset := flag.Bool("reset", false, "that server is moto: reset it before each execution, which is not timed")
-	short := flag.Bool("short", false, "leave out the workload of a fixed rate")
-	maps := flag.Bool("maps", false, "instead: run Maps of growing size")
+	dir := flag.String("dir", "", "state directory (default: a temporary one below the working directory)")
+	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
+	only := flag.String("only", "", "run only the workload with this name")
+	wait := flag.Int("waiting", 0, "instead of the workloads, measure a restart with this number of waiting executions")
+	done := flag.Int("finished", 0, "instead of the workloads, measure reads with this number of finished executions")
+	endpoint := flag.String("endpoint", "", "measure the server at this URL instead of an engine in this process")
+	pid := flag.Int("pid", 0, "process id of the server at -endpoint, to read its memory")
+	reset := flag.Bool("reset", false, "the server at -endpoint is moto: reset it before each execution (not timed)")
+	short := flag.Bool("short", false, "leave out the workload with a fixed rate, and continue if a workload fails")
+	maps := flag.Bool("maps", false, "instead of the workloads, run Maps of increasing size")
 	flag.Parse()
-	if err := within(*dir, func(dir string) error {
+	if err := withDir(*dir, func(dir string) error {
 		switch {
 		case *wait > 0:
 			return waiting(dir, *wait)
@@ -44,7 +45,7 @@ func main() {
 		case *maps:
 			return mapped(dir)
 		}
-		t, end, err := aim(dir, *endpoint, *pid, *reset)
+		t, end, err := openTarget(dir, *endpoint, *pid, *reset)
 		if err != nil {
 			return err
 		}
@@ -54,8 +55,8 @@ func main() {
 	}
 }
 
-// within runs fn with a state directory, a new one that is removed when none is given.
-func within(dir string, fn func(dir string) error) error {
+// withDir calls fn with the state directory dir, or with a temporary one if dir is empty.
+func withDir(dir string, fn func(dir string) error) error {
 	if dir != "" {
 		return fn(dir)
 	}
@@ -72,17 +73,19 @@ type workload struct {
 	name    string
 	clients int
 	steps   int // transitions of an execution
-	rate    int // executions a second in all; 0: as many as go
+	rate    int // executions per second of all clients; 0: as many as possible
 }
 
 var workloads = []workload{
 	{"one step, 1 client", 1, 1, 0},
-	{"one step, 500 a second", 16, 1, 500},
+	{"one step, 500 per second", 16, 1, 500},
 	{"one step, 32 clients", 32, 1, 0},
 	{"chain of 50, 1 client", 1, 50, 0},
 	{"chain of 50, 32 clients", 32, 50, 0},
 }
 
+// bench runs each workload for the duration d and prints the results. If short is set, a workload that fails is printed as a result,
+// because some other engines cannot run all of them.
 func bench(d time.Duration, t target, profile, only string, short bool) error {
 	if profile != "" {
 		f, err := os.Create(profile)
@@ -102,7 +105,7 @@ func bench(d time.Duration, t target, profile, only string, short bool) error {
 		}
 		if err := w.run(t, d); err != nil && !short {
 			return err
-		} else if err != nil { // a peer's row is that it fails
+		} else if err != nil {
 			text := strings.Join(strings.Fields(err.Error()), " ")
 			fmt.Printf("%-26s %s\n", w.name, text[:min(200, len(text))])
 		}
@@ -110,7 +113,7 @@ func bench(d time.Duration, t target, profile, only string, short bool) error {
 	return nil
 }
 
-// chain is a machine of Pass states one after another.
+// chain returns a definition with a chain of Pass states.
 func chain(steps int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"StartAt":"S1","States":{`)
@@ -121,12 +124,13 @@ func chain(steps int) []byte {
 	return b.Bytes()
 }
 
+// run runs the workload for the duration d and prints its figures.
 func (w workload) run(t target, d time.Duration) error {
 	runtime.GC()
 	executes := make([]func() error, w.clients)
 	prepare := t.prepare
 	if w.clients > 1 {
-		prepare = nil // the clients would take the server from each other
+		prepare = nil // a client that resets the server would delete the executions of the others
 	}
 	for c := range executes {
 		var err error
@@ -148,7 +152,7 @@ func (w workload) run(t target, d time.Duration) error {
 	}
 	slices.Sort(all)
 	lasted := time.Since(begin)
-	if prepare != nil {
+	if prepare != nil { // without the time for prepare
 		lasted = 0
 		for _, t := range all {
 			lasted += t
@@ -161,8 +165,8 @@ func (w workload) run(t target, d time.Duration) error {
 	return nil
 }
 
-// client runs executions one after another until the end; with a rate it keeps its place in the beat, so that a slow
-// one is counted with those that waited behind it.
+// client runs executions one after another until the end, and returns their durations. With a rate, the duration is measured from the
+// time when the execution was due, so that a slow execution also counts for those that were delayed by it.
 func (w workload) client(prepare, execute func() error, begin, end time.Time, c int) (took []time.Duration, err error) {
 	for i := 0; time.Now().Before(end); i++ {
 		if prepare != nil {
@@ -183,18 +187,17 @@ func (w workload) client(prepare, execute func() error, begin, end time.Time, c 
 	return took, nil
 }
 
-// target is what is measured: client makes what one client does for one execution, prepare what comes before each and is
-// not timed, if anything.
+// target is the engine or server to measure.
 type target struct {
-	client   func(steps int) (func() error, error)
-	prepare  func() error
-	resident func() int
+	client   func(steps int) (func() error, error) // returns a function that runs one execution
+	prepare  func() error                          // called before each execution, not timed; may be nil
+	resident func() int                            // resident memory in MB
 }
 
-// aim opens an engine within this process, or speaks to a server.
-func aim(dir, endpoint string, pid int, reset bool) (target, func() error, error) {
+// openTarget opens an engine in this process, or connects to the server at the endpoint.
+func openTarget(dir, endpoint string, pid int, reset bool) (target, func() error, error) {
 	if endpoint != "" {
-		return served(endpoint, pid, reset), func() error { return nil }, nil
+		return serverTarget(endpoint, pid, reset), func() error { return nil }, nil
 	}
 	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
 	if err != nil {
@@ -212,8 +215,8 @@ func aim(dir, endpoint string, pid int, reset bool) (target, func() error, error
 	}, e.Close, nil
 }
 
-// served is a server that speaks the Step Functions API.
-func served(endpoint string, pid int, reset bool) target {
+// serverTarget returns a target for a server of the Step Functions API.
+func serverTarget(endpoint string, pid int, reset bool) target {
 	t := target{
 		client: func(steps int) (func() error, error) {
 			c := newCaller(endpoint)
@@ -246,7 +249,7 @@ func served(endpoint string, pid int, reset bool) target {
 	return t
 }
 
-// executeIn runs one execution in this process's engine.
+// executeIn runs one execution in an engine in this process.
 func executeIn(e *engine.Engine, r engine.StartRequest) error {
 	x, err := e.Start(context.Background(), r)
 	for after := x.LastEventID; err == nil && !x.Closed(); {
@@ -257,9 +260,10 @@ func executeIn(e *engine.Engine, r engine.StartRequest) error {
 	return err
 }
 
-// resident is this process's resident memory in MB.
+// resident returns the resident memory of this process in MB.
 func resident() int { return residentOf("self") }
 
+// residentOf returns the resident memory of a process in MB, or 0 if /proc does not have it.
 func residentOf(pid string) int {
 	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {

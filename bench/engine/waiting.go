@@ -16,8 +16,8 @@ import (
 
 const waitMachine = "arn:aws:states:us-east-1:123456789012:stateMachine:wait"
 
-// waiting opens n executions that wait, opens the engine again, and looks whether timers among them are on time. All
-// but a thousand wait for a day; those wait until a moment after the restart.
+// waiting starts n executions that wait, restarts the engine, and measures how late timers fire. All but a thousand executions wait
+// for a day. The thousand probes wait until the same time after the restart.
 func waiting(dir string, n int) error {
 	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
 	if err != nil {
@@ -28,11 +28,11 @@ func waiting(dir string, n int) error {
 	if err := startWaiting(e, probes, n, begin.Add(24*time.Hour)); err != nil {
 		return err
 	}
-	due := time.Now().Add(time.Minute).Truncate(time.Millisecond) // as long as a restart may take
+	due := time.Now().Add(time.Minute).Truncate(time.Millisecond) // the restart must take less time
 	if err := startWaiting(e, 0, probes, due); err != nil {
 		return err
 	}
-	fmt.Printf("%d waiting: started in %.0f s (%.0f a second), RSS %d MB\n", n, time.Since(begin).Seconds(),
+	fmt.Printf("%d waiting: started in %.0f s (%.0f per second), RSS %d MB\n", n, time.Since(begin).Seconds(),
 		float64(n)/time.Since(begin).Seconds(), resident())
 	if err := e.Close(); err != nil {
 		return err
@@ -47,11 +47,12 @@ func waiting(dir string, n int) error {
 	if _, err := e.Start(context.Background(), engine.StartRequest{MachineARN: waitMachine, Definition: chain(1)}); err != nil {
 		return err
 	}
-	fmt.Printf("%d waiting: served %.1f s after a restart, RSS %d MB, %d timers\n", n, time.Since(begin).Seconds(),
+	fmt.Printf("%d waiting: ready %.1f s after a restart, RSS %d MB, %d timers\n", n, time.Since(begin).Seconds(),
 		resident(), e.Metrics().Timers)
 	return lateness(e, probes, due, n)
 }
 
+// startWaiting starts the executions with the numbers from (inclusive) to to (exclusive), which wait until the given time.
 func startWaiting(e *engine.Engine, from, to int, until time.Time) error {
 	var next atomic.Int64
 	var failed atomic.Value
@@ -80,7 +81,7 @@ func startWaiting(e *engine.Engine, from, to int, until time.Time) error {
 	return err
 }
 
-// finished leaves n executions that have ended, and measures what reads among them cost.
+// finished runs n executions and measures the duration of reads among them.
 func finished(dir string, n int) error {
 	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
 	if err != nil {
@@ -91,7 +92,7 @@ func finished(dir string, n int) error {
 	if err := startWaiting(e, 0, n, begin.Add(-time.Hour)); err != nil {
 		return err
 	}
-	fmt.Printf("%d finished: in %.0f s (%.0f a second), RSS %d MB, %d MB on disk\n", n, time.Since(begin).Seconds(),
+	fmt.Printf("%d finished: in %.0f s (%.0f per second), RSS %d MB, %d MB on disk\n", n, time.Since(begin).Seconds(),
 		float64(n)/time.Since(begin).Seconds(), resident(), e.Store().Size()>>20)
 	var describes, lists []time.Duration
 	token := ""
@@ -116,10 +117,11 @@ func finished(dir string, n int) error {
 	return nil
 }
 
+// lateness waits until the probes are due and prints how late their timers fired, and the duration of reads.
 func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 	early := time.Until(due)
 	if early <= 0 {
-		return fmt.Errorf("the restart was over %s after the timers were due: too slow to see", -early)
+		return fmt.Errorf("the restart ended %s after the timers were due: too late to measure them", -early)
 	}
 	time.Sleep(early + 5*time.Second)
 	var late []time.Duration
@@ -134,7 +136,7 @@ func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 		late = append(late, x.Stopped.Sub(due))
 	}
 	slices.Sort(late)
-	fmt.Printf("%d waiting: %d timers due at one moment were late by %s (median), %s (last)\n", n, probes,
+	fmt.Printf("%d waiting: %d timers with the same deadline were late by %s (median), %s (last)\n", n, probes,
 		late[probes/2], late[probes-1])
 	begin := time.Now()
 	for i := range 1000 {
@@ -151,7 +153,7 @@ func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 	return nil
 }
 
-// mapped runs an inline and a distributed Map over growing numbers of items.
+// mapped runs a distributed Map over increasing numbers of items.
 func mapped(dir string) error {
 	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
 	if err != nil {
@@ -178,7 +180,7 @@ func mapped(dir string) error {
 			x.Status, after = r.Status, r.LastEventID
 		}
 		took := time.Since(begin)
-		fmt.Printf("distributed Map of %d items: %s in %.1f s (%.0f items a second), RSS %d MB\n", n, x.Status, took.Seconds(),
+		fmt.Printf("distributed Map of %d items: %s in %.1f s (%.0f items per second), RSS %d MB\n", n, x.Status, took.Seconds(),
 			float64(n)/took.Seconds(), resident())
 	}
 	return nil

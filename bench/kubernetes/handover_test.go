@@ -1,5 +1,5 @@
-// Package kubernetes_test measures how long a train-then-infer pipeline spends between its jobs on a real Kubernetes, by
-// each way of submitting and by that of the published module: make bench-kubernetes. README.md says what the figures mean.
+// Package kubernetes_test measures the time between the jobs of a train-then-infer pipeline on a real Kubernetes, in each submission
+// mode and with the published module: make bench-kubernetes. README.md explains the figures.
 package kubernetes_test
 
 import (
@@ -28,9 +28,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// bench is a namespace with a Ray, and what was measured.
+// bench is a namespace with a Ray, and the times of its objects.
 type bench struct {
-	*command.Place
+	*command.Sandbox
 	c         *clustertest.Cluster
 	namespace string
 	claim     clustertest.Claim
@@ -38,10 +38,11 @@ type bench struct {
 	stages    *stages
 }
 
+// TestHandOver measures all submission modes and the published module, and logs the results as a table.
 func TestHandOver(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("RAYORCH_BENCH_ROUNDS"))
 	if rounds == 0 {
-		t.Skip("measures for minutes: make bench-kubernetes")
+		t.Skip("takes minutes: run make bench-kubernetes")
 	}
 	b := newBench(t)
 	b.pipeline(t, trainSeconds)
@@ -61,7 +62,7 @@ func TestHandOver(t *testing.T) {
 		}
 		lines, where = append(lines, row(mode, first, over)), append(where, partsRow(mode, between))
 	}
-	t.Logf("\n| way | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s\n\n%s",
+	t.Logf("\n| submission mode | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s\n\n%s",
 		strings.Join(lines, "\n"), strings.Join(where, "\n"))
 }
 
@@ -69,26 +70,28 @@ func row(mode string, first, over []time.Duration) string {
 	return fmt.Sprintf("| %s | %d | %s | %s |", mode, len(first), spread(first), spread(over))
 }
 
+// spread returns "median (maximum)", in seconds.
 func spread(d []time.Duration) string {
 	slices.Sort(d)
 	return fmt.Sprintf("%.1f (%.1f)", d[len(d)/2].Seconds(), d[len(d)-1].Seconds())
 }
 
+// newBench creates a namespace with a Ray, and runs a job on it, so that the first measurement is not slower than the others.
 func newBench(t *testing.T) *bench {
 	c := clustertest.Start(t)
-	if !c.Here {
-		t.Skip("SKIPPED: the jobs' clocks must be this machine's")
+	if !c.Local {
+		t.Skip("SKIPPED: the cluster must run on this machine, so that the clocks are the same")
 	}
-	b := &bench{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	b := &bench{Sandbox: command.New(t, nil), c: c, namespace: c.Namespace(t)}
 	b.Env = append(b.Env, "KUBECONFIG="+c.Kubeconfig)
 	b.claim = c.Claim(t, b.namespace)
 	b.ray = c.RayCluster(t, b.namespace, clustertest.RayOptions{Name: "ray", Claim: b.claim.Name, NoWorker: true})
 	b.stages = watchStages(t, c, b.namespace)
-	b.oneSecond(t, "HTTPMode", "warm-up") // a head answers for seconds before it takes a job
+	b.oneSecond(t, "HTTPMode", "warm-up") // a new head responds some seconds before it accepts a job
 	return b
 }
 
-// pipeline writes the two steps, the first of which sleeps for some seconds.
+// pipeline writes a pipeline file with two steps. The first sleeps for the given number of seconds.
 func (b *bench) pipeline(t *testing.T, seconds int) {
 	b.Write(t, "pipeline.yaml", fmt.Sprintf(`version: 1
 name: handover
@@ -103,7 +106,8 @@ steps:
 `, b.claim.Name, b.namespace, b.c.RayImage(t), seconds))
 }
 
-// round is one run: how long to the driver's first line, from one job to the next, and what that consists of.
+// round runs the pipeline once. It returns the time to the first line of the driver, the time from the first job to the second, and the
+// parts of the latter.
 func (b *bench) round(t *testing.T, mode, name string) (first, over time.Duration, between parts) {
 	t.Helper()
 	res := b.Run(t.Context(), t, "run", "-t", "kubernetes", "--submit", mode, "--name", name, "-o", "json")
@@ -136,7 +140,7 @@ func (b *bench) stamp(t *testing.T, path string) time.Time {
 	return time.UnixMilli(int64(seconds * 1000))
 }
 
-// rayJob is Ray's own record: a job starts when its submission is accepted.
+// rayJob is Ray's own record of a job, with times in milliseconds since 1970. The start is the time when Ray accepted the submission.
 type rayJob struct {
 	Start int64 `json:"start_time"`
 	End   int64 `json:"end_time"`
@@ -145,6 +149,7 @@ type rayJob struct {
 func (j rayJob) start() time.Time { return time.UnixMilli(j.Start) }
 func (j rayJob) end() time.Time   { return time.UnixMilli(j.End) }
 
+// job returns Ray's record of a job.
 func (b *bench) job(t *testing.T, id string) rayJob {
 	t.Helper()
 	res, err := b.c.Do(clustertest.Context(t), kube.Request{Path: b.ray.API + "api/jobs/" + id})

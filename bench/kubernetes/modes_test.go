@@ -12,12 +12,12 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// TestSubmissionModes measures KubeRay by itself, with RayJobs of one second on a Ray that is there, by HTTPMode and by
-// K8sJobMode, and beside them what our definition adds between two such jobs.
+// TestSubmissionModes measures KubeRay alone, with RayJobs of one second on a running Ray, in HTTPMode and in K8sJobMode. It also
+// measures the time that rayorch's definition adds between two such jobs.
 func TestSubmissionModes(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("RAYORCH_BENCH_MODES"))
 	if rounds == 0 {
-		t.Skip("measures for minutes: make bench-submission-modes")
+		t.Skip("takes minutes: run make bench-submission-modes")
 	}
 	b := newBench(t)
 	var lines []string
@@ -40,19 +40,19 @@ func TestSubmissionModes(t *testing.T) {
 		_, _, p := b.round(t, "rayjob", fmt.Sprintf("ours-%d", n))
 		between = append(between, p)
 	}
-	t.Logf("\n| KubeRay alone, a job of 1 s | rounds | made to Ray's acceptance | Ray's end to SUCCEEDED | made to SUCCEEDED | made to Complete | KubeRay's startTime to endTime |\n"+
+	t.Logf("\n| KubeRay alone, a job of 1 s | rounds | creation to Ray's acceptance | Ray's end to SUCCEEDED | creation to SUCCEEDED | creation to Complete | KubeRay's startTime to endTime |\n"+
 		"|---|---|---|---|---|---|---|\n%s\n(s: median (most))\n\n%s", strings.Join(lines, "\n"), partsRow("rayjob", between))
 }
 
-// oneSecond runs a RayJob of our own making: how long from its creation to Ray's acceptance, from Ray's end to jobStatus
-// SUCCEEDED, from its creation to that and to jobDeploymentStatus Complete, and from startTime to endTime as KubeRay has
-// them, which are whole seconds.
+// oneSecond creates a RayJob of one second and measures five durations: from its creation to Ray's acceptance, from the end of the Ray
+// job to jobStatus SUCCEEDED, from the creation to jobStatus SUCCEEDED, from the creation to jobDeploymentStatus Complete, and from
+// KubeRay's startTime to its endTime, which are full seconds.
 func (b *bench) oneSecond(t *testing.T, mode, name string) [5]time.Duration {
 	t.Helper()
 	job := clustertest.Object("ray.io/v1", "RayJob", b.namespace, name, kube.Object{"spec": map[string]any{
 		"entrypoint": "sleep 1", "jobId": name, "submissionMode": mode, "clusterSelector": map[string]any{"ray.io/cluster": b.ray.Name},
 	}})
-	made := time.Now()
+	created := time.Now()
 	b.c.Apply(t, job)
 	complete, succeeded := b.stages.at(t, "RayJob complete", name), b.stages.at(t, "RayJob succeeded", name)
 	o, err := b.c.Get(clustertest.Context(t), job)
@@ -60,7 +60,7 @@ func (b *bench) oneSecond(t *testing.T, mode, name string) [5]time.Duration {
 		t.Fatal(err)
 	}
 	ray := b.job(t, name)
-	took := [5]time.Duration{ray.start().Sub(made), succeeded.Sub(ray.end()), succeeded.Sub(made), complete.Sub(made),
+	took := [5]time.Duration{ray.start().Sub(created), succeeded.Sub(ray.end()), succeeded.Sub(created), complete.Sub(created),
 		status(t, o, "endTime").Sub(status(t, o, "startTime"))}
 	t.Logf("%s: %.2f s", name, seconds(took[:]))
 	if err := b.c.Remove(clustertest.Context(t), kube.ObjectPath("ray.io/v1", b.namespace, "rayjobs", name), ""); err != nil {
@@ -82,7 +82,7 @@ func status(t *testing.T, o kube.Object, field string) time.Time {
 	text, _ := kube.Field(o, "status", field).(string)
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		t.Fatalf("the RayJob's status has no %s: %v", field, err)
+		t.Fatalf("status.%s of the RayJob is not a time: %v", field, err)
 	}
 	return at
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
 
-// published is the way of the published module: for each Ray step a container that installs Ray by pip and then runs Ray's
-// own client, and a state machine that asks for the Job once a minute. Pods here reach no package index, so that they sleep
-// for what pip took elsewhere: RAYORCH_BENCH_PIP, in seconds.
+// published measures what the published module does: for each Ray step, a container installs Ray with pip and then runs Ray's own client,
+// and a state machine polls the Job once a minute. The pods cannot reach a package index, so they sleep for RAYORCH_BENCH_PIP seconds
+// (default: 23) instead of running pip.
 func (b *bench) published(t *testing.T) (first, over time.Duration) {
 	t.Helper()
 	pip, err := strconv.ParseFloat(cmp.Or(os.Getenv("RAYORCH_BENCH_PIP"), "23"), 64)
@@ -45,14 +45,14 @@ func (b *bench) published(t *testing.T) (first, over time.Duration) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	clustertest.Until(t.Context(), t, "the end of the published way", func() error {
+	clustertest.Until(t.Context(), t, "the end of the published module's execution", func() error {
 		if x, err = eng.Describe(x.ARN); err == nil && x.Status == stepfn.Running {
 			err = clustertest.ErrNotYet
 		}
 		return err
 	})
 	if x.Status != stepfn.Succeeded {
-		t.Fatalf("%s %s %s\n%s", x.Status, x.Error, x.Cause, b.podLogs(t))
+		t.Fatalf("status %s, error %s, cause %s, want SUCCEEDED\n%s", x.Status, x.Error, x.Cause, b.podLogs(t))
 	}
 	first = b.stamp(t, "published").Sub(began)
 	over = b.job(t, "published-infer").start().Sub(b.job(t, "published-train").end())
@@ -60,7 +60,7 @@ func (b *bench) published(t *testing.T) (first, over time.Duration) {
 	return first, over
 }
 
-// podLogs are what the submitters printed, to see why one failed.
+// podLogs returns the logs of the submitters, to show why one failed.
 func (b *bench) podLogs(t *testing.T) string {
 	ctx, text := clustertest.Context(t), ""
 	for _, name := range []string{"published-train", "published-infer"} {
@@ -73,7 +73,7 @@ func (b *bench) podLogs(t *testing.T) string {
 			if err != nil {
 				return err.Error()
 			}
-			all, _ := io.ReadAll(log) // what came of it is enough
+			all, _ := io.ReadAll(log) // a partial log is sufficient
 			_ = log.Close()
 			text += name + ":\n" + string(all)
 		}
@@ -81,7 +81,7 @@ func (b *bench) podLogs(t *testing.T) string {
 	return text
 }
 
-// minutely are the states of one step: make the Job, wait a minute, ask, and again until it is complete.
+// minutely returns the states of one step, which create the Job and poll it once a minute until it is complete.
 func (b *bench) minutely(t *testing.T, state, next string, pip float64, command string) string {
 	name := "published-" + map[string]string{"Train": "train", "Infer": "infer"}[state]
 	script := fmt.Sprintf("sleep %g; exec ray job submit --address http://%s:8265 --submission-id %s -- sh -c %s",

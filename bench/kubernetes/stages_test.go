@@ -16,14 +16,14 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// stages notes when something was first seen of the objects of a namespace, by this machine's clock. Kubernetes' own times
-// are whole seconds, which is too coarse for what lies between two of them.
+// stages records when the objects of a namespace first reached a stage, with this machine's clock. The timestamps of Kubernetes have a
+// resolution of one second, which is too coarse to measure the time between two stages.
 type stages struct {
 	mu   sync.Mutex
-	seen map[string]time.Time // by what was seen and the name of the Job or RayJob
+	seen map[string]time.Time // by "STAGE NAME", with the name of the Job or RayJob
 }
 
-// watchStages watches until the test ends.
+// watchStages watches the namespace until the test ends.
 func watchStages(t *testing.T, c *clustertest.Cluster, namespace string) *stages {
 	t.Helper()
 	s := &stages{seen: map[string]time.Time{}}
@@ -53,7 +53,7 @@ func watchStages(t *testing.T, c *clustertest.Cluster, namespace string) *stages
 	return s
 }
 
-// note keeps the first time.
+// note records the time of a stage when it first holds.
 func (s *stages) note(what, name string, holds bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,6 +62,7 @@ func (s *stages) note(what, name string, holds bool) {
 	}
 }
 
+// at waits for a stage and returns its time.
 func (s *stages) at(t *testing.T, what, name string) time.Time {
 	t.Helper()
 	var at time.Time
@@ -77,12 +78,12 @@ func (s *stages) at(t *testing.T, what, name string) time.Time {
 }
 
 func (s *stages) job(o kube.Object) {
-	s.note("Job made", kube.Name(o), true)
+	s.note("Job created", kube.Name(o), true)
 }
 
 func (s *stages) pod(o kube.Object) {
 	job, _ := kube.Field(o, "metadata", "labels", "job-name").(string)
-	s.note("pod made", job, true)
+	s.note("pod created", job, true)
 	s.note("pod on a node", job, kube.Field(o, "spec", "nodeName") != nil)
 	list, _ := kube.Field(o, "status", "containerStatuses").([]any)
 	for _, item := range list {
@@ -92,30 +93,30 @@ func (s *stages) pod(o kube.Object) {
 }
 
 func (s *stages) rayJob(o kube.Object) {
-	s.note("RayJob made", kube.Name(o), true)
+	s.note("RayJob created", kube.Name(o), true)
 	s.note("RayJob succeeded", kube.Name(o), kube.Field(o, "status", "jobStatus") == "SUCCEEDED")
 	s.note("RayJob complete", kube.Name(o), kube.Field(o, "status", "jobDeploymentStatus") == "Complete")
 }
 
-// between is what a hand-over from one job to the next consists of, in order; each part ends with what it is named after.
+// between returns the parts of a hand-over from one job to the next, in order. A part is named after the event with which it ends.
 func (b *bench) between(t *testing.T, mode, from, to string) parts {
 	t.Helper()
 	p := parts{at: b.job(t, from).end()}
 	switch mode {
 	case "job":
 		p.add("the submitter's end", b.stages.at(t, "pod ended", from))
-		p.add("the next Job", b.stages.at(t, "Job made", to))
-		p.add("its pod", b.stages.at(t, "pod made", to))
+		p.add("the next Job", b.stages.at(t, "Job created", to))
+		p.add("its pod", b.stages.at(t, "pod created", to))
 		p.add("a node", b.stages.at(t, "pod on a node", to))
 	case "rayjob":
 		p.add("KubeRay's SUCCEEDED", b.stages.at(t, "RayJob succeeded", from))
-		p.add("the next RayJob", b.stages.at(t, "RayJob made", to))
+		p.add("the next RayJob", b.stages.at(t, "RayJob created", to))
 	}
 	p.add("Ray's acceptance", b.job(t, to).start())
 	return p
 }
 
-// parts are times that follow each other.
+// parts are consecutive durations with their names; at is the end of the last one.
 type parts struct {
 	at    time.Time
 	names []string
@@ -126,7 +127,7 @@ func (p *parts) add(name string, at time.Time) {
 	p.names, p.took, p.at = append(p.names, name), append(p.took, at.Sub(p.at)), at
 }
 
-// partsRow is a line of all rounds of a way: the median of each part.
+// partsRow returns a line with the median of each part over all rounds of a submission mode.
 func partsRow(mode string, rounds []parts) string {
 	var texts []string
 	for i, name := range rounds[0].names {

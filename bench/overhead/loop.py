@@ -1,4 +1,7 @@
-"""The least that runs two jobs in a row: submit by REST, ask for the status ten times a second, submit the next."""
+"""A minimal loop that runs jobs in a row over Ray's REST API: submit a job, poll its status ten times a second, submit the next.
+
+Arguments: the address of Ray, and the number of jobs.
+"""
 
 import json
 import sys

@@ -1,8 +1,8 @@
-"""What running two trivial Ray jobs in a row costs: by rayorch, by two `ray job submit`, and by a bare REST loop.
+"""Measure the overhead of running two trivial Ray jobs in a row with rayorch, two `ray job submit`, and a minimal REST loop.
 
-The three take turns on one Ray. Wall time, CPU and memory are the orchestrating processes' own (wait4); the hand-over, from
-the first job's end to the second's acceptance, is what Ray itself recorded of them (end_time, start_time). Standard
-library only. `make bench-overhead` calls it; docs and figures: bench/README.md.
+The three methods take turns on one Ray. Wall time, CPU time and memory are those of the orchestrating processes (wait4). The
+hand-over, from the end of the first job to the acceptance of the second, is computed from Ray's own records (end_time,
+start_time). The script needs only the standard library. `make bench-overhead` runs it; see bench/overhead/README.md.
 """
 
 import argparse
@@ -23,9 +23,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rayorch", default="bin/rayorch")
-    parser.add_argument("--ray-address", help="http://HOST:8265 of a Ray without tokens; by default one is started")
-    parser.add_argument("--runs", type=int, default=10, help="runs of each way")
-    parser.add_argument("--out", help="also write the figures as JSON here")
+    parser.add_argument("--ray-address", help="http://HOST:8265 of a Ray without a token (default: start one)")
+    parser.add_argument("--runs", type=int, default=10, help="number of runs of each method (default: 10)")
+    parser.add_argument("--out", help="also write all figures as JSON to this file")
     args = parser.parse_args()
     args.rayorch = os.path.abspath(args.rayorch)
     return args
@@ -33,7 +33,7 @@ def arguments():
 
 @contextlib.contextmanager
 def ray(args, state):
-    """The address of a Ray: the one named, or one that lives as long as the measurement."""
+    """Yield the address of a Ray: the one in the arguments, or a new one that is stopped after the measurement."""
     if args.ray_address:
         yield args.ray_address.rstrip("/")
         return
@@ -51,7 +51,7 @@ def get(address, path):
 
 
 def measure(commands, env):
-    """Run the commands one after another: wall seconds, CPU seconds, and the largest resident set in bytes."""
+    """Run the commands one after another; return wall seconds, CPU seconds, and the largest resident set size in bytes."""
     start, cpu, rss = time.monotonic(), 0.0, 0
     for command in commands:
         with tempfile.TemporaryFile() as output:
@@ -68,17 +68,18 @@ def measure(commands, env):
 def run(address, commands, env):
     before = {job["submission_id"] for job in get(address, "/api/jobs/")}
     result = measure(commands, env)
-    # Ray writes end_time a moment after a job's process is gone; all three ways wait for it, so it is there.
+    # Ray writes end_time a moment after the process of a job has ended. All three methods wait for it, so it is set here.
     jobs = [job for job in get(address, "/api/jobs/") if job["submission_id"] not in before]
     jobs.sort(key=lambda job: job["start_time"])
     if [job["status"] for job in jobs] != ["SUCCEEDED"] * 2:
-        sys.exit(f"want two jobs that succeeded, Ray has {[(j['submission_id'], j['status']) for j in jobs]}")
+        sys.exit(f"got the jobs {[(j['submission_id'], j['status']) for j in jobs]} in Ray, want two that SUCCEEDED")
     result["handover"] = (jobs[1]["start_time"] - jobs[0]["end_time"]) / 1000
     result["jobs"] = sum(job["end_time"] - job["start_time"] for job in jobs) / 1000
     return result
 
 
-def ways(args, address, state):
+def methods(args, address, state):
+    """Return the commands of each method, by its name in the table."""
     pipeline = os.path.join(HERE, "pipeline.yaml")
     rayorch = [args.rayorch, "--state-dir", state, "--output", "json", "run", pipeline, "--ray-address", address]
     submit = ["ray", "job", "submit", "--address", address, "--", "python", "-c", "1"]
@@ -87,7 +88,7 @@ def ways(args, address, state):
 
 
 def summary(runs):
-    """Medians, and the worst hand-over."""
+    """Return the medians of the runs, and the longest hand-over."""
     figures = {name: statistics.median(r[name] for r in runs) for name in runs[0]}
     return {**figures, "handover_max": max(r["handover"] for r in runs), "runs": len(runs)}
 
@@ -107,9 +108,9 @@ def main():
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="rayorch-bench-") as state, ray(args, state) as address:
         env = {**os.environ, "RAY_ADDRESS": address}
-        commands = ways(args, address, state)
-        for way in commands.values():
-            run(address, way, env)  # warms caches and the dashboard; not counted
+        commands = methods(args, address, state)
+        for method in commands.values():
+            run(address, method, env)  # warms up caches and the dashboard; not counted
         results = {name: [] for name in commands}
         for turn in range(args.runs):
             order = list(commands)
@@ -118,7 +119,7 @@ def main():
             print(f"turn {turn + 1} of {args.runs}", file=sys.stderr, flush=True)
         release = get(address, "/api/version")["ray_version"]
     figures = {name: summary(runs) for name, runs in results.items()}
-    print(f"Ray {release}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {args.runs} runs of each way\n")
+    print(f"Ray {release}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {args.runs} runs of each method\n")
     print("\n".join(table(figures)))
     if args.out:
         with open(args.out, "w", encoding="utf-8") as file:

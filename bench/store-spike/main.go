@@ -1,5 +1,6 @@
-// Command store-spike is the measurement that chose the engine's database: what one commit of a short execution writes,
-// synced, on each candidate. It is a module of its own so that the candidates that lost are no dependencies.
+// Command store-spike compares candidates for the engine's database: it measures commits with the data that a short execution
+// writes, with a sync. It is a separate module, so that rayorch does not depend on the rejected candidates. bench/README.md has the
+// results.
 //
 //	go run . -seconds 10
 package main
@@ -27,9 +28,9 @@ import (
 // pair is one key with its value.
 type pair struct{ k, v []byte }
 
-// db is what the engine asks of a database.
+// db is the interface that the engine needs.
 type db interface {
-	commit([]pair) error // all or nothing, synced
+	commit([]pair) error // atomic, with a sync
 	get(k []byte) ([]byte, error)
 	close() error
 }
@@ -38,13 +39,13 @@ var candidates = []struct {
 	name string
 	open func(dir string) (db, error)
 }{
-	{"pebble v2.1.7", openPebble}, {"bbolt, a transaction a commit", openBolt}, {"bbolt, Batch", openBoltBatch},
+	{"pebble v2.1.7", openPebble}, {"bbolt, transaction per commit", openBolt}, {"bbolt, Batch", openBoltBatch},
 	{"sqlite (modernc), WAL, full", openSQLite},
 }
 
 func main() {
 	seconds := flag.Int("seconds", 10, "how long each measurement runs")
-	only := flag.String("only", "", "just the candidate whose name begins so")
+	only := flag.String("only", "", "measure only candidates whose names have this prefix")
 	flag.Parse()
 	fmt.Printf("%-30s %7s %10s %9s %9s %8s %9s\n", "database", "clients", "commits/s", "p50 ms", "p99 ms", "RSS MB", "disk MB")
 	for _, c := range candidates {
@@ -59,6 +60,7 @@ func main() {
 	}
 }
 
+// measure runs commits from a number of concurrent clients for the duration d and prints one line of figures.
 func measure(name string, open func(string) (db, error), clients int, d time.Duration) error {
 	dir, err := os.MkdirTemp(".", "spike-")
 	if err != nil {
@@ -103,8 +105,8 @@ func measure(name string, open func(string) (db, error), clients int, d time.Dur
 	return nil
 }
 
-// one is what the start of a one-step execution does: look for its name, then write name, meta, head, frame, events,
-// two list entries and a closing entry, 1.3 kB in all.
+// one does what the start of a one-step execution does: it looks up the name, then writes name, meta, head, frame, events, two list
+// entries and a closing entry, 1.3 kB in total.
 func one(store db, n uint64) error {
 	name := fmt.Sprintf("narn:aws:states:us-east-1:123456789012:execution:m:%016x%016x", rand.Uint64(), n)
 	if _, err := store.get([]byte(name)); err != nil {
@@ -118,6 +120,7 @@ func one(store db, n uint64) error {
 	})
 }
 
+// text returns n random hexadecimal digits.
 func text(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -166,6 +169,7 @@ var bucket = []byte("b")
 func openBolt(dir string) (db, error)      { return openBoltAs(dir, false) }
 func openBoltBatch(dir string) (db, error) { return openBoltAs(dir, true) }
 
+// openBoltAs opens bbolt. With batch, concurrent commits are combined into one transaction.
 func openBoltAs(dir string, batch bool) (db, error) {
 	d, err := bolt.Open(filepath.Join(dir, "bolt"), 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
 	if err != nil {
@@ -205,7 +209,7 @@ func (d boltDB) close() error { return d.Close() }
 
 type sqlDB struct {
 	*sql.DB
-	mu sync.Mutex // one writer: else SQLITE_BUSY
+	mu sync.Mutex // only one writer at a time, to avoid SQLITE_BUSY
 }
 
 func openSQLite(dir string) (db, error) {
@@ -242,6 +246,7 @@ func (d *sqlDB) get(k []byte) (v []byte, err error) {
 
 func (d *sqlDB) close() error { return d.Close() }
 
+// resident returns the resident memory of this process in MB.
 func resident() (mb int) {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
@@ -252,6 +257,7 @@ func resident() (mb int) {
 	return mb / 1024
 }
 
+// size returns the total size of the files in a directory in bytes.
 func size(dir string) (n int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {

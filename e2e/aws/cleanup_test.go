@@ -14,10 +14,10 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
-// TestCleanUpIsStarted stops an execution on LocalStack, whose Step Functions tell its EventBridge of it: the stack's rule
-// starts the cleanup machine with the event as input. What the machine then does, TestShakespeare tries in a real cluster.
+// TestCleanUpIsStarted stops an execution on LocalStack, whose Step Functions sends an event to its EventBridge. The rule of the stack must
+// start the cleanup machine with the event as input. TestShakespeare tests what the machine then does, in a real cluster.
 func TestCleanUpIsStarted(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
+	p := newFixture(t, awstest.LocalStack(t))
 	plan := p.plan(t, clustertest.Name("clean"), 3600, nil)
 	made := p.deploy(t, plan)
 	machine, cleanup := made.Outputs["StateMachineArn"], made.Outputs["CleanUpStateMachineArn"]
@@ -26,10 +26,10 @@ func TestCleanUpIsStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clustertest.Until(clustertest.Context(t), t, "the execution's state", func() error { // LocalStack forgets a stop that comes before
+	clustertest.Until(clustertest.Context(t), t, "the first state of the execution", func() error { // LocalStack ignores an earlier stop
 		h, err := p.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: started.ExecutionArn})
 		if err == nil && len(h.Events) < 2 {
-			err = fmt.Errorf("its history has %d events", len(h.Events))
+			err = fmt.Errorf("the history has %d events", len(h.Events))
 		}
 		return err
 	})
@@ -54,26 +54,27 @@ func TestCleanUpIsStarted(t *testing.T) {
 		return json.Unmarshal([]byte(aws.ToString(x.Input)), &event)
 	})
 	if event.Detail.ExecutionArn != aws.ToString(started.ExecutionArn) || event.Detail.Status != "ABORTED" {
-		t.Errorf("the cleanup was started for %+v", event.Detail)
+		t.Errorf("the input of the cleanup is %+v, want the ABORTED execution %s", event.Detail, aws.ToString(started.ExecutionArn))
 	}
 	p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
 }
 
-// matches has the emulator judge whether the rule that starts the cleanup takes the event, and no other status.
-func (p *place) matches(t *testing.T, cleanup, event string) {
+// matches checks, with the emulator's TestEventPattern, that the rule that starts the cleanup matches ABORTED and TIMED_OUT, and no other
+// status.
+func (p *fixture) matches(t *testing.T, cleanup, event string) {
 	t.Helper()
 	var rules struct{ RuleNames []string }
-	if err := json.Unmarshal([]byte(p.ask(t, "events", "list-rule-names-by-target", "--target-arn", cleanup)), &rules); err != nil || len(rules.RuleNames) != 1 {
-		t.Fatalf("the rules of %s: %v %v", cleanup, rules, err)
+	if err := json.Unmarshal([]byte(p.awsCLI(t, "events", "list-rule-names-by-target", "--target-arn", cleanup)), &rules); err != nil || len(rules.RuleNames) != 1 {
+		t.Fatalf("got the rules %v for the target %s, want one: %v", rules, cleanup, err)
 	}
 	var rule struct{ EventPattern string }
-	if err := json.Unmarshal([]byte(p.ask(t, "events", "describe-rule", "--name", rules.RuleNames[0])), &rule); err != nil {
+	if err := json.Unmarshal([]byte(p.awsCLI(t, "events", "describe-rule", "--name", rules.RuleNames[0])), &rule); err != nil {
 		t.Fatal(err)
 	}
 	for status, want := range map[string]string{"ABORTED": "true", "TIMED_OUT": "true", "SUCCEEDED": "false", "FAILED": "false"} {
-		got := p.ask(t, "events", "test-event-pattern", "--event-pattern", rule.EventPattern, "--event", strings.Replace(event, `"ABORTED"`, `"`+status+`"`, 1))
+		got := p.awsCLI(t, "events", "test-event-pattern", "--event-pattern", rule.EventPattern, "--event", strings.Replace(event, `"ABORTED"`, `"`+status+`"`, 1))
 		if !strings.Contains(got, `"Result": `+want) {
-			t.Errorf("%s: %s, want %s", status, got, want)
+			t.Errorf("%s: got %s, want %s", status, got, want)
 		}
 	}
 }

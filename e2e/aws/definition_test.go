@@ -29,68 +29,69 @@ import (
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
 
-// The programs in place of GPT-J's: what trains writes a file to the storage, what infers reads it there.
+// These programs replace those of the GPT-J example: trainProgram writes a file to the storage, and inferProgram reads it.
 const (
-	trains = `import os, sys, job
+	trainProgram = `import os, sys, job
 path = os.path.join(job.run_directory(), "checkpoint")
 os.makedirs(path, exist_ok=True)
 with open(os.path.join(path, "weights"), "w") as file:
     file.write(" ".join(sys.argv[1:]))
 job.write_output({"checkpoint": path})
 `
-	infers = `import os, sys, job
+	inferProgram = `import os, sys, job
 path = sys.argv[sys.argv.index("--checkpoint") + 1]
 with open(os.path.join(path, "weights")) as file:
     job.write_output({"trained": file.read(), "prompt": sys.argv[sys.argv.index("--prompt") + 1]})
 `
 )
 
-// TestPublishedWorkload deploys the published module's workload as its module does, and has our engine run the very
-// definition that CloudFormation got: as the state machine's role, by EKS' tokens, as the user that the template's access
-// entry makes of it, with what the Role in the cluster grants and no more. Only the programs are others, for a CPU. The
-// published way is job; the others are the user's choice.
+// TestPublishedWorkload deploys the published module's workload with our module, and runs exactly the definition that CloudFormation got
+// with our engine: as the role of the state machine, with EKS tokens, as the user in the template's access entry, and with only the
+// permissions of the Role in the cluster. Only the programs differ, because they must run on a CPU. The published module submits like mode
+// job; the other modes are alternatives for users.
 func TestPublishedWorkload(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
 	p.rays(t, image, claim.Name, "/ray/export", "ray/export")
 	for _, mode := range []string{"job", "proxy", "rayjob"} {
 		t.Run(mode, func(t *testing.T) {
 			if mode != "job" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
-				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
+				t.Skip("SKIPPED: runs only with RAYORCH_TEST_KUBERNETES=all (make test-kubernetes)")
 			}
 			p.published(t, image, claim.Name, mode)
 		})
 	}
 }
 
-// published deploys the workload by one way of submitting, runs it, and takes it away again.
-func (p *place) published(t *testing.T, image, claim, mode string) {
+// published deploys the workload in a submission mode, runs it, and destroys the deployment.
+func (p *fixture) published(t *testing.T, image, claim, mode string) {
 	t.Helper()
 	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim,
 		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=60",
 		"SEEDFARMER_PARAMETER_SUBMIT="+mode, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the module's deploy: %v\n%s", err, out)
 	}
-	p.letIn(t, seedModule)
+	p.grantAccess(t, seedModule)
 	x := p.run(t, m.metadata(t)["StateMachineArn"], seedModule, `{"gpus": 0, "workers": 1, "prompt": "It's $HOME"}`)
 	if x.Status != stepfn.Succeeded || !strings.Contains(string(x.Output), `"prompt":"It's $HOME"`) || !strings.Contains(string(x.Output), "--workers 1") {
-		t.Errorf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
+		t.Errorf("status %s, error %s, cause %s, want SUCCEEDED with the prompt and the arguments in the output\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if out, err := m.phases(t, "destroy"); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("the module's destroy: %v\n%s", err, out)
 	}
 	clustertest.Until(clustertest.Context(t), t, "the end of all jobs", func() error {
 		res, err := p.cluster.Do(t.Context(), kube.Request{Path: kube.JobsPath(p.namespace)})
 		if err == nil && strings.Contains(string(res.Body), "rayorch.dev/execution") {
-			err = fmt.Errorf("there are %s", res.Body)
+			err = fmt.Errorf("got %s", res.Body)
 		}
 		return err
 	})
 }
 
-// workload is the published pipeline with programs for a CPU, and without packages that no registry gives a test.
+// workload writes the published pipeline with programs for a CPU, and without runtimeEnv, because tests cannot download packages.
+// It returns the path of the pipeline file.
 func workload(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -99,7 +100,7 @@ func workload(t *testing.T) string {
 		t.Fatal(err)
 	}
 	text := regexp.MustCompile(`(?m)^      runtimeEnv:\n(?:        .*\n)+`).ReplaceAllString(string(data), "")
-	for name, s := range map[string]string{"pipeline.yaml": text, "train.py": trains, "infer.py": infers} {
+	for name, s := range map[string]string{"pipeline.yaml": text, "train.py": trainProgram, "infer.py": inferProgram} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(s), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -108,9 +109,9 @@ func workload(t *testing.T) string {
 	return filepath.Join(dir, "pipeline.yaml")
 }
 
-// rays starts the Ray that the published module expects: its head at kuberay-head-svc, the claim mounted, as the published
-// ray-cluster module mounts it or as a pipeline says, and a node that GPU pods may go to.
-func (p *place) rays(t *testing.T, image, claim, path, subPath string) {
+// rays starts the Ray that the published module expects: the head's service is kuberay-head-svc, and the claim is mounted at the path, as
+// the published ray-cluster module or the pipeline needs it. It also adds the label of GPU nodes to the node.
+func (p *fixture) rays(t *testing.T, image, claim, path, subPath string) {
 	t.Helper()
 	container := map[string]any{"name": "ray", "image": image, "resources": map[string]any{"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}},
 		"volumeMounts": []any{map[string]any{"name": "data", "mountPath": path, "subPath": subPath}}}
@@ -138,8 +139,8 @@ func (p *place) rays(t *testing.T, image, claim, path, subPath string) {
 	}
 }
 
-// letIn does what EKS does with the template's access entry.
-func (p *place) letIn(t *testing.T, module string) {
+// grantAccess adds the access entry of the template to the fake EKS, as CloudFormation does on AWS.
+func (p *fixture) grantAccess(t *testing.T, module string) {
 	t.Helper()
 	got, err := p.cfn.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{StackName: aws.String("p-d-" + module)})
 	if err != nil {
@@ -157,13 +158,14 @@ func (p *place) letIn(t *testing.T, module string) {
 		t.Fatal(err)
 	}
 	entry := template.Resources["AccessEntry"].Properties
-	p.eks.Let("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
+	p.eks.Grant("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
 }
 
+// role returns the name of the state machine's role in a deployment of the module.
 func role(module string) string { return "p-d-" + module + "-states-" + awstest.Region }
 
-// run has our engine run a state machine's definition as AWS has it.
-func (p *place) run(t *testing.T, arn, module, input string) engine.Execution {
+// run runs the definition of a deployed state machine with our engine, and returns the execution after its end.
+func (p *fixture) run(t *testing.T, arn, module, input string) engine.Execution {
 	t.Helper()
 	m := p.machine(t, arn, module)
 	e, end := p.engine(t, m)
@@ -171,21 +173,21 @@ func (p *place) run(t *testing.T, arn, module, input string) engine.Execution {
 	return finish(t, e, begin(t, e, m, input))
 }
 
-// machine is a state machine as AWS has it.
-func (p *place) machine(t *testing.T, arn, module string) *sfn.DescribeStateMachineOutput {
+// machine describes a deployed state machine.
+func (p *fixture) machine(t *testing.T, arn, module string) *sfn.DescribeStateMachineOutput {
 	t.Helper()
 	m, err := p.sfn.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if aws.ToString(m.RoleArn) != "arn:aws:iam::"+p.e.Account+":role/"+role(module) {
-		t.Errorf("the machine's role is %s", aws.ToString(m.RoleArn))
+		t.Errorf("the role of the state machine is %s, want %s", aws.ToString(m.RoleArn), role(module))
 	}
 	return m
 }
 
-// engine is one of ours that acts in the cluster as a machine's role.
-func (p *place) engine(t *testing.T, m *sfn.DescribeStateMachineOutput) (e *engine.Engine, end func()) {
+// engine starts an engine that uses the cluster as the role of a state machine.
+func (p *fixture) engine(t *testing.T, m *sfn.DescribeStateMachineOutput) (e *engine.Engine, end func()) {
 	t.Helper()
 	tokens := &ekstoken.Source{Region: awstest.Region, Cluster: p.eks.Name,
 		Credentials: stscreds.NewAssumeRoleProvider(sts.NewFromConfig(p.e.Config(t)), aws.ToString(m.RoleArn))}
@@ -202,7 +204,7 @@ func (p *place) engine(t *testing.T, m *sfn.DescribeStateMachineOutput) (e *engi
 	return e, func() { runner.Close(); _ = e.Close() }
 }
 
-// begin starts an execution of a machine.
+// begin starts an execution of a state machine.
 func begin(t *testing.T, e *engine.Engine, m *sfn.DescribeStateMachineOutput, input string) engine.Execution {
 	t.Helper()
 	x, err := e.Start(t.Context(), engine.StartRequest{MachineARN: aws.ToString(m.StateMachineArn), MachineName: "m",
@@ -213,7 +215,7 @@ func begin(t *testing.T, e *engine.Engine, m *sfn.DescribeStateMachineOutput, in
 	return x
 }
 
-// finish waits for an execution's end.
+// finish waits for the end of an execution. If it did not succeed, it logs the history.
 func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution {
 	t.Helper()
 	defer func() {
@@ -227,13 +229,14 @@ func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution
 			x = now
 		}
 		if err == nil && x.Status == stepfn.Running {
-			err = errors.New("it runs")
+			err = errors.New("the execution is RUNNING")
 		}
 		return err
 	})
 	return x
 }
 
+// dump writes the history of an execution to the log of the test.
 func dump(t *testing.T, e *engine.Engine, arn string) {
 	t.Helper()
 	events, err := e.History(arn, engine.HistoryQuery{Limit: 10_000})

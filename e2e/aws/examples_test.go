@@ -30,31 +30,32 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestShakespeare deploys the example by each way of submitting, and has our engine run the very definitions that
-// CloudFormation got, on a real Ray: the pipeline's, and the cleanup's after a run that was cut off.
+// TestShakespeare deploys the example in each submission mode, and runs exactly the definitions that CloudFormation got with our engine, on
+// a real Ray: that of the pipeline, and that of the cleanup after an interrupted run.
 func TestShakespeare(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
 	p.rays(t, image, claim.Name, "/mnt/rayorch", "")
 	for _, mode := range []string{"job", "proxy", "rayjob"} {
 		t.Run(mode, func(t *testing.T) {
 			if mode != "proxy" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
-				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
+				t.Skip("SKIPPED: runs only with RAYORCH_TEST_KUBERNETES=all (make test-kubernetes)")
 			}
 			module := clustertest.Name(mode)
 			plan, _ := p.example(t, module, mode, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
 				"image": image, "pvc_name": claim.Name})
 			made := p.deploy(t, plan)
-			p.letIn(t, module)
+			p.grantAccess(t, module)
 			x := p.run(t, made.Outputs["StateMachineArn"], module, `{"steps": 20, "batch": 256, "workers": 1, "length": 20, "prompts": "HAMLET.|It's $(me)"}`)
 			checkShakespeare(t, x)
-			p.cutOff(t, made, module)
+			p.interruptAndCleanUp(t, made, module)
 			p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
 		})
 	}
 }
 
+// checkShakespeare checks that the example succeeded, and that inference used the checkpoint of the training.
 func checkShakespeare(t *testing.T, x engine.Execution) {
 	t.Helper()
 	var out struct {
@@ -68,21 +69,21 @@ func checkShakespeare(t *testing.T, x engine.Execution) {
 		}
 	}
 	if x.Status != stepfn.Succeeded || json.Unmarshal(x.Output, &out) != nil {
-		t.Fatalf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
+		t.Fatalf("status %s, error %s, cause %s, want SUCCEEDED\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if out.Train.Steps != 20 || out.Infer.Checkpoint != out.Train.Checkpoint || len(out.Infer.Texts) != 2 || out.Infer.Texts[1].Prompt != "It's $(me)" {
-		t.Errorf("the output is %s", x.Output)
+		t.Errorf("the output is %s, want 20 steps, the same checkpoint, and two texts", x.Output)
 	}
 }
 
-// TestShortenedTemplate deploys an example whose template is written shorter to fit into a request: whoever reads it as
-// CloudFormation does gets the definitions that were compiled.
+// TestShortenedTemplate deploys an example whose template is shortened to fit into a request. The deployed state machines must have the
+// definitions that were compiled.
 func TestShortenedTemplate(t *testing.T) {
 	awstest.Each(t, func(t *testing.T, e *awstest.Emulator) {
-		p := newPlace(t, e)
+		p := newFixture(t, e)
 		plan, compiled := p.example(t, clustertest.Name("short"), "rayjob", map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml"})
 		if !strings.Contains(string(plan.Stack.Template), "${S1}") {
-			t.Error("the template is not written shorter")
+			t.Error("the template is not shortened")
 		}
 		made := p.deploy(t, plan)
 		for output, want := range map[string][]byte{"StateMachineArn": compiled.Definition, "CleanUpStateMachineArn": compiled.Cleanup} {
@@ -92,18 +93,18 @@ func TestShortenedTemplate(t *testing.T) {
 			}
 			var wanted, got any
 			if json.Unmarshal(want, &wanted) != nil || json.Unmarshal([]byte(aws.ToString(m.Definition)), &got) != nil {
-				t.Fatalf("no JSON: %.200s", aws.ToString(m.Definition))
+				t.Fatalf("%s: the definition is not valid JSON: %.200s", output, aws.ToString(m.Definition))
 			}
 			if diff := cmp.Diff(wanted, got); diff != "" {
-				t.Errorf("%s: %s", output, diff)
+				t.Errorf("%s: definition (-want +got):\n%s", output, diff)
 			}
 		}
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
 	})
 }
 
-// example is the deployment of an example, and what was compiled for it.
-func (p *place) example(t *testing.T, module, mode string, more map[string]any) (deploy.Plan, *compile.Result) {
+// example returns the deployment of an example, and the compiled pipeline.
+func (p *fixture) example(t *testing.T, module, mode string, more map[string]any) (deploy.Plan, *compile.Result) {
 	t.Helper()
 	more["submit"] = mode
 	params, err := stack.Read(stack.Source{Name: stack.Param.Env, Values: p.values(more)})
@@ -145,15 +146,15 @@ func (p *place) example(t *testing.T, module, mode string, more map[string]any) 
 		t.Fatal(err)
 	}
 	if len(s.Template) > stepfn.MaxInlineTemplate {
-		t.Errorf("the template has %d bytes", len(s.Template))
+		t.Errorf("the template has %d bytes, want at most %d", len(s.Template), stepfn.MaxInlineTemplate)
 	}
 	return deploy.Plan{Stack: s, Caller: p.caller}, r
 }
 
-// cutOff leaves a run in the middle of its training, as an abort on AWS does: no state of it runs any more, and what it
-// began goes on. Then the cleanup machine, with EventBridge's event of the abort as its page documents it, must stop
-// everything.
-func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
+// interruptAndCleanUp closes the engine while a job runs. As after an abort on AWS, no state of the execution runs, but its jobs continue.
+// Then it runs the cleanup machine with the event that EventBridge sends after an abort, according to the documentation. The cleanup
+// machine must stop all jobs.
+func (p *fixture) interruptAndCleanUp(t *testing.T, made deploy.Result, module string) {
 	t.Helper()
 	m := p.machine(t, made.Outputs["StateMachineArn"], module)
 	e, end := p.engine(t, m)
@@ -162,27 +163,27 @@ func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
 	clustertest.Until(ctx, t, "the training", func() error {
 		jobs, err := p.rayJobs(ctx)
 		if err == nil && !slices.Contains(jobs, "RUNNING") {
-			err = fmt.Errorf("the jobs on Ray are %v", jobs)
+			err = fmt.Errorf("the statuses of the jobs on Ray are %v", jobs)
 		}
 		return err
 	})
 	end()
 	event := p.event(t, x.ARN, made.Outputs["StateMachineArn"], "ABORTED")
 	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != stepfn.Succeeded {
-		t.Errorf("the cleanup: %s %s %s", x.Status, x.Error, x.Cause)
+		t.Errorf("the cleanup: status %s, error %s, cause %s, want SUCCEEDED", x.Status, x.Error, x.Cause)
 	}
-	clustertest.Until(ctx, t, "the end of all", func() error {
+	clustertest.Until(ctx, t, "the end of all jobs", func() error {
 		onRay, err := p.rayJobs(ctx)
 		jobs, rayJobs := p.count(t, kube.JobsPath(p.namespace), x), p.count(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs", x)
 		if err == nil && (jobs+rayJobs > 0 || slices.Contains(onRay, "RUNNING") || slices.Contains(onRay, "PENDING")) {
-			err = fmt.Errorf("there are %d Jobs, %d RayJobs, and on Ray %v", jobs, rayJobs, onRay)
+			err = fmt.Errorf("got %d Jobs, %d RayJobs, and on Ray jobs with the statuses %v", jobs, rayJobs, onRay)
 		}
 		return err
 	})
 }
 
-// event is a "Step Functions Execution Status Change" as EventBridge sends it.
-func (p *place) event(t *testing.T, execution, machine, status string) string {
+// event returns an event "Step Functions Execution Status Change" of EventBridge.
+func (p *fixture) event(t *testing.T, execution, machine, status string) string {
 	t.Helper()
 	at := time.Now().UTC()
 	data, err := json.Marshal(map[string]any{
@@ -200,8 +201,8 @@ func (p *place) event(t *testing.T, execution, machine, status string) string {
 	return string(data)
 }
 
-// rayJobs are the states of all jobs in Ray.
-func (p *place) rayJobs(ctx context.Context) ([]string, error) {
+// rayJobs returns the statuses of all jobs in Ray.
+func (p *fixture) rayJobs(ctx context.Context) ([]string, error) {
 	res, err := p.cluster.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", p.namespace, "services", "kuberay-head-svc:8265") + "/proxy/api/jobs/"})
 	if err != nil {
 		return nil, err
@@ -215,10 +216,10 @@ func (p *place) rayJobs(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-// count is how many objects of an execution there are.
-func (p *place) count(t *testing.T, path string, x engine.Execution) int {
+// count returns the number of objects of an execution.
+func (p *fixture) count(t *testing.T, path string, x engine.Execution) int {
 	t.Helper()
-	res, err := p.cluster.Do(clustertest.Context(t), kube.Request{Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + mark(x)}}})
+	res, err := p.cluster.Do(clustertest.Context(t), kube.Request{Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + executionLabel(x)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +230,8 @@ func (p *place) count(t *testing.T, path string, x engine.Execution) int {
 	return len(list.Items)
 }
 
-// mark is the label that all objects of an execution bear.
-func mark(x engine.Execution) string {
+// executionLabel returns the value of the label rayorch.dev/execution on all objects of an execution.
+func executionLabel(x engine.Execution) string {
 	sum := sha256.Sum256([]byte(x.ARN))
 	return "r" + hex.EncodeToString(sum[:])[:12]
 }

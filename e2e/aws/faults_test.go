@@ -22,7 +22,8 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
-// denying is an STS that refuses some roles to whoever has the test's own key, as trust policies do; no emulator does.
+// denying starts a proxy of the emulator's STS that denies AssumeRole of some roles to the tests' access key, as trust policies do, and
+// returns its URL. The emulators do not check trust policies.
 func denying(t *testing.T, e *awstest.Emulator, roles ...string) string {
 	t.Helper()
 	to, err := url.Parse(e.URL)
@@ -47,57 +48,59 @@ func denying(t *testing.T, e *awstest.Emulator, roles ...string) string {
 	return s.URL
 }
 
-// TestRoles goes by the handler role where the direct way is denied, and says what would help where both are.
+// TestRoles checks that deploy assumes the admin role through the handler role if it may not assume it directly, and that the
+// error suggests how to fix the policies if both are denied.
 func TestRoles(t *testing.T) {
 	e := awstest.Moto(t)
-	t.Run("by the handler", func(t *testing.T) {
-		p := newPlace(t, e, "AWS_ENDPOINT_URL_STS="+denying(t, e, "eks-admin"))
+	t.Run("through the handler", func(t *testing.T) {
+		p := newFixture(t, e, "AWS_ENDPOINT_URL_STS="+denying(t, e, "eks-admin"))
 		plan := p.plan(t, clustertest.Name("roles"), 1, nil)
 		p.deploy(t, plan)
 		if log := p.log(); !strings.Contains(log, "through arn:aws:iam::"+e.Account+":role/eks-handler") {
-			t.Errorf("it says:\n%s", log)
+			t.Errorf("deploy did not use the handler role:\n%s", log)
 		}
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})
 	})
 	t.Run("neither", func(t *testing.T) {
-		p := newPlace(t, e, "AWS_ENDPOINT_URL_STS="+denying(t, e, "eks-admin", "eks-handler"))
+		p := newFixture(t, e, "AWS_ENDPOINT_URL_STS="+denying(t, e, "eks-admin", "eks-handler"))
 		_, err := p.Deploy(t.Context(), p.plan(t, clustertest.Name("roles"), 1, nil))
 		for _, want := range []string{"role/eks-admin", "role/eks-handler", `"Action": "sts:AssumeRole"`, `"Principal": {"AWS": "arn:`, "aws eks create-access-entry"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Fatalf("%v\nwant %s", err, want)
+				t.Fatalf("got %v\nwant %s in the error", err, want)
 			}
 		}
 	})
 	t.Run("unknown to the cluster", func(t *testing.T) {
-		p := newPlace(t, e)
-		p.eks.Forget(p.admin())
+		p := newFixture(t, e)
+		p.eks.Revoke(p.admin())
 		_, err := p.Deploy(t.Context(), p.plan(t, clustertest.Name("roles"), 1, nil))
 		if err == nil || !strings.Contains(err.Error(), "does not know arn:aws:iam::"+e.Account+":role/eks-admin") || !strings.Contains(err.Error(), "associate-access-policy") {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want an error that the cluster does not know the role", err)
 		}
 	})
 }
 
+// TestDescribe checks what deploy reads from DescribeCluster.
 func TestDescribe(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	c, err := p.Describe(t.Context(), p.eks.Name, p.caller)
 	if err != nil || c.Endpoint != p.eks.Endpoint || c.CertificateAuthority != p.eks.CA || !c.Entries || c.Private ||
 		c.OIDCARN != "arn:aws:iam::"+p.e.Account+":oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/DOUBLE" {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf("got %+v, %v, want the values of the fake EKS with access entries and a public endpoint", c, err)
 	}
 	p.eks.Mode("CONFIG_MAP")
 	p.eks.Private()
 	if c, err := p.Describe(t.Context(), p.eks.Name, p.caller); err != nil || c.Entries || !c.ConfigMap || !c.Private {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf("got %+v, %v, want a private cluster with aws-auth only", c, err)
 	}
 	if _, err := p.Describe(t.Context(), "other", p.caller); err == nil || !strings.Contains(err.Error(), "EKS cluster other") {
-		t.Error(err)
+		t.Errorf("got %v, want an error that names the EKS cluster other", err)
 	}
 }
 
-// TestBusyCluster wants failures of the cluster that pass to be borne, and others to be told.
+// TestBusyCluster checks that deploy and destroy tolerate temporary failures of the cluster, and report permanent ones.
 func TestBusyCluster(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	module := clustertest.Name("busy")
 	plan := p.plan(t, module, 1, nil)
 	p.eks.Fail(2)
@@ -107,7 +110,7 @@ func TestBusyCluster(t *testing.T) {
 	}
 	p.eks.Fail(1000)
 	if _, err := p.Deploy(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "502") {
-		t.Errorf("with no API server: %v", err)
+		t.Errorf("without an API server: got %v, want status 502 in the error", err)
 	}
 	p.eks.Fail(3)
 	p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})
@@ -116,7 +119,7 @@ func TestBusyCluster(t *testing.T) {
 	}
 }
 
-// cutting interrupts at the n-th call of AWS, after AWS has answered it or before it is sent.
+// cutting is an HTTP client that cancels a context at the at-th request to AWS: before the request is sent, or after the response.
 type cutting struct {
 	at     int64
 	calls  atomic.Int64
@@ -137,8 +140,8 @@ func (c *cutting) Do(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// interrupted does something with a deployer that is cut off at the n-th call; done says that it came to its end.
-func (p *place) interrupted(t *testing.T, n int, before bool, do func(ctx context.Context, d *deploy.Deployer) error) (done bool) {
+// interrupted calls do with a deployer that is interrupted at the n-th request. It reports whether do ended before that.
+func (p *fixture) interrupted(t *testing.T, n int, before bool, do func(ctx context.Context, d *deploy.Deployer) error) (done bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -149,16 +152,17 @@ func (p *place) interrupted(t *testing.T, n int, before bool, do func(ctx contex
 	if err == nil {
 		return true
 	}
-	// The command says that it was interrupted, whatever the error: a call that was answered but not read tells others.
+	// The error itself is not checked, because an interrupted call can return other errors than context.Canceled; the command then prints
+	// that it was interrupted.
 	if ctx.Err() == nil {
-		t.Fatalf("%s\nbefore the cut at call %d: %v", p.log(), n, err)
+		t.Fatalf("%s\nfailed before the interrupt at request %d: %v", p.log(), n, err)
 	}
 	return false
 }
 
-// TestInterrupted cuts a deploy and a destroy off at each of their calls; the same command again comes to its end.
+// TestInterrupted interrupts deploy and destroy at each of their requests. The same operation must succeed when it is repeated.
 func TestInterrupted(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	module := clustertest.Name("cut")
 	plan := p.plan(t, module, 1, nil)
 	for n, done := 1, false; !done; n++ {
@@ -169,24 +173,24 @@ func TestInterrupted(t *testing.T) {
 		})
 		p.deploy(t, plan)
 		if got, want := p.present(t, module), fmt.Sprintf(kubernetes, module); got != want {
-			t.Fatalf("cut at call %d: in the cluster: %s, want %s", n, got, want)
+			t.Fatalf("after an interrupt at request %d: in the cluster: %s, want %s", n, got, want)
 		}
-		gone := p.interrupted(t, n, before, func(ctx context.Context, d *deploy.Deployer) error {
+		destroyed := p.interrupted(t, n, before, func(ctx context.Context, d *deploy.Deployer) error {
 			return d.Remove(ctx, deploy.Removal{Stack: plan.Stack.Name})
 		})
-		done = done && gone
+		done = done && destroyed
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})
 		if got := p.present(t, module) + string(p.status(t, plan.Stack.Name)); got != "" && got != "DELETE_COMPLETE" {
-			t.Fatalf("cut at call %d: left: %s", n, got)
+			t.Fatalf("after an interrupt at request %d: left behind: %s", n, got)
 		}
 	}
 }
 
-// TestBrokenStacks finds a stack in a state that a deploy did not leave it in.
+// TestBrokenStacks checks that deploy recovers from an unexecuted change set and from a failed creation.
 func TestBrokenStacks(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
+	p := newFixture(t, awstest.LocalStack(t))
 	plan := p.plan(t, clustertest.Name("broken"), 1, nil)
-	t.Run("a change set that nobody executed", func(t *testing.T) {
+	t.Run("unexecuted change set", func(t *testing.T) {
 		if _, err := p.cfn.CreateChangeSet(t.Context(), &cloudformation.CreateChangeSetInput{StackName: &plan.Stack.Name, ChangeSetName: aws.String("left"),
 			ChangeSetType: types.ChangeSetTypeCreate, TemplateBody: aws.String(string(plan.Stack.Template))}); err != nil {
 			t.Fatal(err)
@@ -194,27 +198,27 @@ func TestBrokenStacks(t *testing.T) {
 		p.deploy(t, plan)
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})
 	})
-	t.Run("a create that failed", func(t *testing.T) {
+	t.Run("failed creation", func(t *testing.T) {
 		bad := p.plan(t, clustertest.Name("broken"), 1, nil)
 		bad.Stack.Name = plan.Stack.Name
 		bad.Stack.Template = []byte(strings.Replace(string(plan.Stack.Template), `"Type\":\"Wait\"`, `"Type\":\"Weit\"`, 1))
 		if _, err := p.Deploy(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "StateMachine") {
-			t.Fatalf("an invalid definition: %v", err)
+			t.Fatalf("deploy with an invalid definition: got %v, want an error about StateMachine", err)
 		}
 		p.deploy(t, plan)
 		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name})
 	})
 }
 
-// TestKeepLogs leaves the log group behind, and only that.
+// TestKeepLogs checks that destroy with KeepLogs keeps the log group.
 func TestKeepLogs(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
+	p := newFixture(t, awstest.LocalStack(t))
 	plan := p.plan(t, clustertest.Name("logs"), 1, nil)
 	p.deploy(t, plan)
 	p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, KeepLogs: true})
-	got := p.ask(t, "logs", "describe-log-groups", "--log-group-name-prefix", plan.Stack.Record.LogGroup)
+	got := p.awsCLI(t, "logs", "describe-log-groups", "--log-group-name-prefix", plan.Stack.Record.LogGroup)
 	if !strings.Contains(got, plan.Stack.Record.LogGroup) {
-		t.Errorf("the log group is gone: %s", got)
+		t.Errorf("the log group %s was deleted: %s", plan.Stack.Record.LogGroup, got)
 	}
-	p.ask(t, "logs", "delete-log-group", "--log-group-name", plan.Stack.Record.LogGroup)
+	p.awsCLI(t, "logs", "delete-log-group", "--log-group-name", plan.Stack.Record.LogGroup)
 }

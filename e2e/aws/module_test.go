@@ -18,14 +18,15 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// module is the Seed-Farmer module as CodeBuild finds it: bundle/module beside bundle/seedfarmer.yaml.
+// module is the Seed-Farmer module in the layout that CodeBuild uses: bundle/module and bundle/seedfarmer.yaml.
 type module struct {
 	dir string
 	env []string
 }
 
-// newModule copies the module with a binary of this checkout, as make module puts it there, into a bundle.
-func newModule(t *testing.T, p *place, more ...string) *module {
+// newModule copies the module to a new bundle, with a binary of this checkout, as make module builds it. more contains additional
+// environment variables.
+func newModule(t *testing.T, p *fixture, more ...string) *module {
 	t.Helper()
 	bundle := t.TempDir()
 	m := &module{dir: filepath.Join(bundle, "module")}
@@ -44,13 +45,13 @@ func newModule(t *testing.T, p *place, more ...string) *module {
 	return m
 }
 
-// sum writes SHA256SUMS as make module does.
+// sum writes SHA256SUMS like make module.
 func (m *module) sum(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", "cd bin && sha256sum rayorch-linux-* >../SHA256SUMS")
 	cmd.Dir = m.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("sha256sum: %v: %s", err, out)
 	}
 }
 
@@ -76,8 +77,8 @@ func copyFile(t *testing.T, to, from string) {
 
 const seedModule = "ray-ray-orchestrator"
 
-// seedfarmer are the variables that Seed-Farmer 8 sets in a build, with the published sample manifest's parameters.
-func seedfarmer(p *place) []string {
+// seedfarmer returns the environment variables that Seed-Farmer 8 sets in a build, with the parameters of the published sample manifest.
+func seedfarmer(p *fixture) []string {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + os.TempDir(), "LANG=C.UTF-8",
 		"SEEDFARMER_PROJECT_NAME=p", "SEEDFARMER_DEPLOYMENT_NAME=d", "SEEDFARMER_MODULE_NAME=" + seedModule,
 		"SEEDFARMER_MODULE_METADATA=", "SEEDFARMER_HASH=abcdef", "SEEDFARMER_MODULE_MD5=0", "SEEDFARMER_VERSION=8.0.9", "AWS_PARTITION=aws",
@@ -88,8 +89,8 @@ func seedfarmer(p *place) []string {
 	return env
 }
 
-// phases runs a deployspec's commands as CodeBuild does: each phase in bash, in the module's folder, with this environment
-// and no other.
+// phases runs the commands of the deployspec like CodeBuild: each phase in bash, in the directory of the module, with only the environment
+// of the module. which is deploy or destroy.
 func (m *module) phases(t *testing.T, which string) (string, error) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(m.dir, "deployspec.yaml"))
@@ -124,7 +125,7 @@ func (m *module) phases(t *testing.T, which string) (string, error) {
 	return log.String(), nil
 }
 
-// metadata is the file that Seed-Farmer reads after a build.
+// metadata returns the contents of the file that Seed-Farmer reads after a build.
 func (m *module) metadata(t *testing.T) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA"))
@@ -138,18 +139,18 @@ func (m *module) metadata(t *testing.T) map[string]string {
 	return all
 }
 
-// TestModule runs the module's phases as CodeBuild would: deploy, deploy again, destroy, destroy again.
+// TestModule runs the phases of the module like CodeBuild: deploy, deploy again, destroy, destroy again.
 func TestModule(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+	p := newFixture(t, awstest.Moto(t))
 	m := newModule(t, p)
 	for range 2 {
 		if out, err := m.phases(t, "deploy"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("deploy: %v\n%s", err, out)
 		}
 	}
 	all := m.metadata(t)
 	if len(all) != 4 {
-		t.Errorf("the metadata is %v", all)
+		t.Errorf("the metadata is %v, want 4 entries", all)
 	}
 	for name, want := range map[string]string{"EksServiceAccountName": seedModule, "EksServiceAccountRoleArn": ":role/p-d-" + seedModule + "-pods-",
 		"StateMachineArn": ":stateMachine:TrainingOnEks-p-d-" + seedModule, "LogGroupArn": ":log-group:/aws/vendedlogs/states/p-d-" + seedModule} {
@@ -158,45 +159,45 @@ func TestModule(t *testing.T) {
 		}
 	}
 	if got := p.object(t, "rbac.authorization.k8s.io/v1", "RoleBinding", seedModule); got == nil {
-		t.Error("there is no RoleBinding in the cluster")
+		t.Error("the RoleBinding does not exist in the cluster")
 	}
 	m.unchanged(t)
-	m.keep(t, p, all)
-	// A destroy goes by the record in the stack: whatever became of the parameters, it finds what the deploy made.
+	m.storeMetadata(t, p, all)
+	// destroy uses the record in the stack, so that it finds all resources even if the parameters have changed.
 	m.env = slices.DeleteFunc(m.env, func(v string) bool { return strings.HasPrefix(v, "SEEDFARMER_PARAMETER_") })
 	for range 2 {
 		if out, err := m.phases(t, "destroy"); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("destroy: %v\n%s", err, out)
 		}
 	}
 	if got := p.status(t, "p-d-"+seedModule); got != "" && got != "DELETE_COMPLETE" {
-		t.Errorf("the stack is %s", got)
+		t.Errorf("the stack is %s after destroy", got)
 	}
 	if got := p.object(t, "v1", "ServiceAccount", seedModule); got != nil {
-		t.Error("the service account is still there")
+		t.Error("the service account was not deleted")
 	}
 }
 
-// unchanged asks what another deploy would change, with the build's environment.
+// unchanged checks with rayorch diff, in the environment of the build, that another deploy would change nothing.
 func (m *module) unchanged(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin", "rayorch"), "diff")
 	cmd.Dir, cmd.Env = m.dir, m.env
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are up to date") {
-		t.Errorf("diff after a deploy: %v\n%s", err, out)
+		t.Errorf("diff after deploy: got %v, want no changes\n%s", err, out)
 	}
 }
 
-// keep does with the module's outputs what Seed-Farmer's own build does after the last phase, by its own command: add
-// entries, read the file back, store it in SSM. A destroy then finds them in the variable, and needs none of them.
-func (m *module) keep(t *testing.T, p *place, outputs map[string]string) {
+// storeMetadata does what Seed-Farmer's build does with the outputs of the module after the last phase, with Seed-Farmer's own command: add
+// entries, read the file, and store it in SSM. The environment of destroy then contains the metadata, but destroy does not need it.
+func (m *module) storeMetadata(t *testing.T, p *fixture, outputs map[string]string) {
 	t.Helper()
 	cli, err := filepath.Abs("../../.tools/seedfarmer/bin/seedfarmer")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(cli); err != nil {
-		t.Log("SKIPPED in part: there is no .tools/seedfarmer: make test-setup installs it")
+		t.Log("SKIPPED in part: .tools/seedfarmer not found: run make test-setup")
 		return
 	}
 	run := func(in string, args ...string) {
@@ -211,33 +212,33 @@ func (m *module) keep(t *testing.T, p *place, outputs map[string]string) {
 	merged := m.metadata(t)
 	for name, want := range outputs {
 		if merged[name] != want {
-			t.Errorf("after seedfarmer metadata add %s is %q, want %q", name, merged[name], want)
+			t.Errorf("after seedfarmer metadata add, %s is %q, want %q", name, merged[name], want)
 		}
 	}
 	if merged["SeedFarmerDeployed"] == "" || merged["CodeBuildBuildUrl"] == "" {
-		t.Errorf("seedfarmer metadata add left %v", merged)
+		t.Errorf("after seedfarmer metadata add, the metadata is %v, want SeedFarmerDeployed and CodeBuildBuildUrl", merged)
 	}
 	data, err := os.ReadFile(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(string(data), "store", "moduledata", "-d", "d", "-g", "ray", "-m", "ray-orchestrator", "--region", awstest.Region, "--local")
-	if got := p.ask(t, "ssm", "get-parameter", "--name", "/p/d/ray/ray-orchestrator/metadata"); !strings.Contains(got, outputs["StateMachineArn"]) {
-		t.Errorf("in SSM there is %s", got)
+	if got := p.awsCLI(t, "ssm", "get-parameter", "--name", "/p/d/ray/ray-orchestrator/metadata"); !strings.Contains(got, outputs["StateMachineArn"]) {
+		t.Errorf("the SSM parameter is %s, want %s in it", got, outputs["StateMachineArn"])
 	}
 	m.env = append(m.env, "SEEDFARMER_MODULE_METADATA="+string(data))
-	if err := os.Remove(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA")); err != nil { // a destroy is a build of its own
+	if err := os.Remove(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA")); err != nil { // destroy is a separate build
 		t.Fatal(err)
 	}
 }
 
-// TestModuleRefuses wants a build to fail before anything is made, and to say what is wrong.
-func TestModuleRefuses(t *testing.T) {
-	p := newPlace(t, awstest.Moto(t))
+// TestModuleErrors checks that a build with an error in its configuration fails before it creates anything, with a message about the error.
+func TestModuleErrors(t *testing.T) {
+	p := newFixture(t, awstest.Moto(t))
 	for name, c := range map[string]struct {
-		env  []string
-		harm func(m *module)
-		want string
+		env     []string
+		prepare func(m *module)
+		want    string
 	}{
 		"parameters": {[]string{"SEEDFARMER_PARAMETER_NAMESPACE=Ray", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=6h"}, nil, "step_function_timeout: SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT"},
 		"checksum": {nil, func(m *module) {
@@ -248,27 +249,27 @@ func TestModuleRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModule(t, p, c.env...)
-			if c.harm != nil {
-				c.harm(m)
+			if c.prepare != nil {
+				c.prepare(m)
 			}
 			if out, err := m.phases(t, "deploy"); err == nil || !strings.Contains(out, c.want) {
-				t.Errorf("%v\n%s\nwant %s", err, out, c.want)
+				t.Errorf("deploy: got %v\n%s\nwant a failure with %s", err, out, c.want)
 			}
 			if got := p.status(t, "p-d-"+seedModule); got != "" {
-				t.Errorf("the stack is %s", got)
+				t.Errorf("the stack is %s, want none", got)
 			}
 		})
 	}
 }
 
-// TestSeedFarmer has Seed-Farmer's own models read deployspec and the README's manifest, and its command merge metadata.
+// TestSeedFarmer reads the deployspec and the manifest in the README with Seed-Farmer's own models (testdata/models.py).
 func TestSeedFarmer(t *testing.T) {
 	python, err := filepath.Abs("../../.tools/seedfarmer/bin/python")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(python); err != nil {
-		t.Skip("SKIPPED: there is no .tools/seedfarmer: make test-setup installs it")
+		t.Skip("SKIPPED: .tools/seedfarmer not found: run make test-setup")
 	}
 	script, err := filepath.Abs("testdata/models.py")
 	if err != nil {
@@ -282,6 +283,6 @@ func TestSeedFarmer(t *testing.T) {
 	cmd.Dir = t.TempDir()
 	copyFile(t, filepath.Join(cmd.Dir, "seedfarmer.yaml"), "testdata/seedfarmer.yaml")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "models: ok") {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("models.py: got %v, want \"models: ok\"\n%s", err, out)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// resource is one of a template of the published module's.
+// resource is a resource in a template of the published module.
 type resource struct {
 	Type           string
 	Properties     map[string]any
@@ -29,26 +29,27 @@ type resource struct {
 	DependsOn      any    `json:",omitempty"`
 }
 
-// publishedTemplate is what of such a template an emulator takes: its parameter and rule ask for the CDK's bootstrap.
+// publishedTemplate contains the parts of such a template that an emulator accepts. Its parameter and rule are left out, because they need
+// the bootstrap stack of the CDK.
 type publishedTemplate struct {
 	Resources  map[string]*resource
 	Outputs    map[string]any
 	Conditions map[string]any `json:",omitempty"`
 }
 
-// publishedTemplates are the templates of the published module's two stacks, the second first, for a stack and module of
-// the test's. RAYORCH_PUBLISHED_TEMPLATES names what its own cdk synth wrote (-o); without it they are ours, of the same
-// shape.
+// publishedTemplates returns the templates of the published module's two stacks, the second one (-rbac) first, with the names of the test's
+// stack and module. RAYORCH_PUBLISHED_TEMPLATES is the output directory of its cdk synth (-o); without it, the test uses templates with the
+// same structure in testdata/published.
 func publishedTemplates(t *testing.T, name, module, suffix string) [2]*publishedTemplate {
 	t.Helper()
 	dir := os.Getenv("RAYORCH_PUBLISHED_TEMPLATES")
 	if dir == "" {
-		t.Log("RAYORCH_PUBLISHED_TEMPLATES is not set: by templates of ours, of the same shape")
+		t.Log("RAYORCH_PUBLISHED_TEMPLATES is not set: using testdata/published, which has the same structure")
 		dir = "testdata/published"
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*-rbac.template.json"))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("templates in %s: %v, %v", dir, found, err)
+		t.Fatalf("got the templates %v in %s, want one *-rbac.template.json: %v", found, dir, err)
 	}
 	theirs := strings.TrimSuffix(filepath.Base(found[0]), "-rbac.template.json")
 	var out [2]*publishedTemplate
@@ -57,7 +58,7 @@ func publishedTemplates(t *testing.T, name, module, suffix string) [2]*published
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Names are the test's own, for others use the cluster and the emulator, too.
+		// The names must be unique, because other tests use the same cluster and emulator.
 		text := strings.NewReplacer(theirs, name, "ray-ray-orchestrator", module, "aws.cdk.eks/prune-", "aws.cdk.eks/prune-"+suffix).Replace(string(data))
 		if err := json.Unmarshal([]byte(text), &out[i]); err != nil {
 			t.Fatal(err)
@@ -67,8 +68,9 @@ func publishedTemplates(t *testing.T, name, module, suffix string) [2]*published
 	return out
 }
 
-// emulate replaces what LocalStack cannot make without Docker: functions, their layers, the nested stacks that hold
-// them, and what they compute. Roles stand in their place, for whoever names their ARN; custom resources are made by name.
+// emulate replaces the resources that LocalStack cannot create without Docker: functions, their layers, the nested stacks that
+// contain them, and the values that they compute. Roles replace them, because other resources refer to their ARNs. Custom
+// resources keep their types, without a function.
 func (p *publishedTemplate) emulate() {
 	computed := map[string]any{}
 	for id, r := range p.Resources {
@@ -92,7 +94,7 @@ func (p *publishedTemplate) emulate() {
 	}
 }
 
-// replaced puts what a custom resource computes in the place of {"Fn::GetAtt": [ID, "Value"]}.
+// replaced replaces {"Fn::GetAtt": [ID, "Value"]} by the value that the custom resource computes.
 func replaced(v any, computed map[string]any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -120,7 +122,7 @@ func (p *publishedTemplate) text(t *testing.T) *string {
 	return &text
 }
 
-// manifests are the objects that the custom resources' functions make in the cluster.
+// manifests returns the objects that the functions of the custom resources create in the cluster.
 func (p *publishedTemplate) manifests(t *testing.T, namespace, role string) []kube.Object {
 	t.Helper()
 	var out []kube.Object
@@ -143,7 +145,7 @@ func (p *publishedTemplate) manifests(t *testing.T, namespace, role string) []ku
 	return out
 }
 
-// joined is the text of a string or an Fn::Join, whose only other part is the role's ARN.
+// joined returns the text of a string, or of an Fn::Join in which each part that is not a string is the ARN of the role.
 func joined(v any, role string) string {
 	if text, ok := v.(string); ok {
 		return text
@@ -160,11 +162,12 @@ func joined(v any, role string) string {
 	return b.String()
 }
 
-// makePublished brings the published module's stacks to AWS, and what its functions make to the cluster.
-func (p *place) makePublished(t *testing.T, name, module string) (objects []kube.Object, role string) {
+// createPublished creates the stacks of the published module on AWS, and the objects that its functions create in the cluster. It returns
+// the objects and the ARN of the mapped role.
+func (p *fixture) createPublished(t *testing.T, name, module string) (objects []kube.Object, role string) {
 	t.Helper()
-	p.ask(t, "iam", "create-role", "--role-name", "eks-admin", "--assume-role-policy-document", "{}")
-	p.ask(t, "iam", "create-role", "--role-name", "eks-handler", "--assume-role-policy-document", "{}")
+	p.awsCLI(t, "iam", "create-role", "--role-name", "eks-admin", "--assume-role-policy-document", "{}")
+	p.awsCLI(t, "iam", "create-role", "--role-name", "eks-handler", "--assume-role-policy-document", "{}")
 	templates := publishedTemplates(t, name, module, strings.ToLower(clustertest.Name("t")[2:6]))
 	for i, s := range []string{name + "-rbac", name} {
 		if _, err := p.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &s, TemplateBody: templates[i].text(t),
@@ -173,14 +176,14 @@ func (p *place) makePublished(t *testing.T, name, module string) (objects []kube
 		}
 		clustertest.Until(clustertest.Context(t), t, "stack "+s, func() error {
 			if got := p.status(t, s); got != types.StackStatusCreateComplete {
-				return fmt.Errorf("it is %s", got)
+				return fmt.Errorf("the status is %s", got)
 			}
 			return nil
 		})
 	}
 	outputs, err := p.Outputs(t.Context(), name+"-rbac")
 	if err != nil || len(outputs) != 1 {
-		t.Fatalf("the second stack gives out %v, %v", outputs, err)
+		t.Fatalf("the outputs of the second stack are %v, want one: %v", outputs, err)
 	}
 	for _, v := range outputs {
 		role = v
@@ -189,7 +192,7 @@ func (p *place) makePublished(t *testing.T, name, module string) (objects []kube
 		objects = append(objects, s.manifests(t, p.namespace, role)...)
 	}
 	p.cluster.Apply(t, objects...)
-	t.Cleanup(func() { p.forget(t, objects, role) })
+	t.Cleanup(func() { p.removePublished(t, objects, role) })
 	if _, err := deploy.MapRoles(t.Context(), p.cluster.Client, func(text string) (string, error) {
 		return deploy.AddMapping(text, deploy.Mapping{Role: role, Username: module})
 	}); err != nil {
@@ -198,8 +201,8 @@ func (p *place) makePublished(t *testing.T, name, module string) (objects []kube
 	return objects, role
 }
 
-// left are those of the objects that are still there.
-func (p *place) left(t *testing.T, objects []kube.Object) string {
+// left lists the objects that still exist.
+func (p *fixture) left(t *testing.T, objects []kube.Object) string {
 	t.Helper()
 	var names []string
 	for _, o := range objects {
@@ -215,8 +218,8 @@ func (p *place) left(t *testing.T, objects []kube.Object) string {
 	return strings.Join(names, " ")
 }
 
-// forget takes away what a test left outside its namespace.
-func (p *place) forget(t *testing.T, objects []kube.Object, role string) {
+// removePublished removes what createPublished created outside the namespace of the test.
+func (p *fixture) removePublished(t *testing.T, objects []kube.Object, role string) {
 	ctx := clustertest.Context(t)
 	for _, o := range objects {
 		if kube.NamespaceOf(o) != p.namespace {
@@ -236,66 +239,66 @@ func pathOf(o kube.Object) string {
 	return kube.ObjectPath(version, kube.NamespaceOf(o), strings.ToLower(kube.Kind(o))+"s", kube.Name(o))
 }
 
-// TestFromPublished deploys over the published module's stacks and destroys. No emulator runs the functions behind the
-// custom resources: the test makes what they make, and deletes nothing for them.
+// TestFromPublished deploys over the stacks of the published module, and destroys. No emulator runs the functions of the custom resources:
+// the test creates the objects that they create, but does not delete any for them.
 func TestFromPublished(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
+	p := newFixture(t, awstest.LocalStack(t))
 	module := clustertest.Name("pub")
 	plan := p.plan(t, module, 1, nil)
 	name := plan.Stack.Name
-	objects, role := p.makePublished(t, name, module)
+	objects, role := p.createPublished(t, name, module)
 
 	p.deploy(t, plan)
-	p.tookOver(t, plan, module, objects, role)
+	p.checkMigrated(t, plan, module, objects, role)
 	p.destroy(t, deploy.Removal{Stack: name})
 	if got := p.left(t, objects); got != "" {
 		t.Errorf("left in the cluster: %s", got)
 	}
 	if got := p.status(t, name); got != "" && got != types.StackStatusDeleteComplete {
-		t.Errorf("the stack is %s", got)
+		t.Errorf("the stack is %s after destroy", got)
 	}
 }
 
-// TestPublishedRollsBack has an update over the published module's stacks fail: all of it must be as before. LocalStack
-// works no further change set out after a rollback, so what comes next is TestFromPublished's.
+// TestPublishedRollsBack checks that a failed deployment over the stacks of the published module changes nothing. It cannot continue with a
+// successful one, because LocalStack cannot compute another change set after a rollback; see TestFromPublished.
 func TestPublishedRollsBack(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
+	p := newFixture(t, awstest.LocalStack(t))
 	module := clustertest.Name("pub")
 	name := p.plan(t, module, 1, nil).Stack.Name
-	objects, role := p.makePublished(t, name, module)
+	objects, role := p.createPublished(t, name, module)
 	before := p.left(t, objects)
 
-	p.failOver(t, module, name)
+	p.failUpdate(t, module, name)
 	if got := p.left(t, objects); got != before {
-		t.Errorf("after an update that failed, in the cluster: %s, want %s", got, before)
+		t.Errorf("after the failed update, in the cluster: %s, want %s", got, before)
 	}
 	if got := p.mapped(t); !strings.Contains(got, role) {
-		t.Errorf("after an update that failed, aws-auth: %s", got)
+		t.Errorf("after the failed update, aws-auth is %s, want the role %s", got, role)
 	}
 }
 
-// failOver deploys something that AWS refuses half way over the published module: its state machine must be as before.
-func (p *place) failOver(t *testing.T, module, name string) {
+// failUpdate deploys a plan over the published module that AWS rejects during the update. The state machines must not change.
+func (p *fixture) failUpdate(t *testing.T, module, name string) {
 	t.Helper()
 	machines := p.machines(t)
 	bad := p.plan(t, module, 1, nil)
 	bad.Stack.Template = []byte(strings.Replace(string(bad.Stack.Template), `"Type\":\"Wait\"`, `"Type\":\"Weit\"`, 1))
 	if _, err := p.Deploy(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "StateMachine") {
-		t.Fatalf("an invalid definition: %v", err)
+		t.Fatalf("deploy with an invalid definition: got %v, want an error about StateMachine", err)
 	}
 	if got := p.machines(t); got != machines {
-		t.Errorf("after an update that failed the machines are %s, want %s", got, machines)
+		t.Errorf("after the failed update, the state machines are %s, want %s", got, machines)
 	}
 	if got := p.status(t, name); got != types.StackStatusUpdateRollbackComplete {
-		t.Errorf("after an update that failed the stack is %s", got)
+		t.Errorf("after the failed update, the stack is %s, want %s", got, types.StackStatusUpdateRollbackComplete)
 	}
 	if got := p.status(t, name+"-rbac"); got != types.StackStatusCreateComplete {
-		t.Errorf("after an update that failed the second stack is %s", got)
+		t.Errorf("after the failed update, the second stack is %s, want %s", got, types.StackStatusCreateComplete)
 	}
 }
 
-// machines are the names of all state machines.
-func (p *place) machines(t *testing.T) string {
+// machines lists the ARNs of all state machines.
+func (p *fixture) machines(t *testing.T) string {
 	t.Helper()
 	list, err := p.sfn.ListStateMachines(t.Context(), &sfn.ListStateMachinesInput{})
 	if err != nil {
@@ -309,26 +312,26 @@ func (p *place) machines(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
-// tookOver wants the stack to be ours and nothing of the published module's left but what has our names.
-func (p *place) tookOver(t *testing.T, plan deploy.Plan, module string, objects []kube.Object, role string) {
+// checkMigrated checks that the stack is rayorch's, and that only those objects of the published module are left whose names rayorch uses.
+func (p *fixture) checkMigrated(t *testing.T, plan deploy.Plan, module string, objects []kube.Object, role string) {
 	t.Helper()
 	name := plan.Stack.Name
 	if got := p.status(t, name+"-rbac"); got != "" && got != types.StackStatusDeleteComplete {
-		t.Errorf("the second stack is %s", got)
+		t.Errorf("the second stack is %s, want it deleted", got)
 	}
 	template, err := p.Template(t.Context(), name)
 	if _, ours, readErr := stack.ReadRecord(template); err != nil || readErr != nil || !ours {
-		t.Errorf("the first stack is not ours: %v %v", err, readErr)
+		t.Errorf("the first stack has no record of rayorch: %v %v", err, readErr)
 	}
 	if got, want := p.present(t, module), fmt.Sprintf(kubernetes, module); got != want {
 		t.Errorf("in the cluster: %s, want %s", got, want)
 	}
 	want := fmt.Sprintf("Role/%[1]s RoleBinding/%[1]s ServiceAccount/%[1]s", module)
 	if got := p.left(t, objects); got != want {
-		t.Errorf("of the published module's objects there are %s, want %s", got, want)
+		t.Errorf("objects of the published module that are left: %s, want %s", got, want)
 	}
 	if got := p.mapped(t); strings.Contains(got, role) {
-		t.Errorf("aws-auth still names %s: %s", role, got)
+		t.Errorf("aws-auth still contains %s: %s", role, got)
 	}
 	rules := kube.Field(p.object(t, "rbac.authorization.k8s.io/v1", "Role", module), "rules")
 	if strings.Contains(fmt.Sprint(rules), "*") {

@@ -1,6 +1,6 @@
-// Package awstest gives tests an AWS that others wrote: moto's server and LocalStack's runtime, each a process of its own
-// on a socket that it is given, and a double of ours for what neither knows (Amazon EKS). Which of them proves what is a
-// table in docs/aws.md. A test binary starts each at most once and stops them in Run.
+// Package awstest provides emulators of AWS for tests: moto's server and LocalStack's runtime, each in a separate process on a socket that
+// the test binds, and a fake of Amazon EKS, which both do not emulate. The table in docs/aws.md lists what is tested with which of them.
+// A test binary starts each emulator at most once, and stops them in Run.
 package awstest
 
 import (
@@ -23,10 +23,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Emulator is one AWS.
+// Emulator is an emulator of AWS.
 type Emulator struct {
 	Name, URL string
-	// Account is the account that its callers have.
+	// Account is the account id of callers.
 	Account string
 
 	command []string
@@ -42,7 +42,7 @@ var (
 	localStack = &Emulator{Name: "LocalStack", Account: "000000000000", health: "/_localstack/health"}
 )
 
-// Run runs the tests of a package and stops what they started: func TestMain(m *testing.M) { os.Exit(awstest.Run(m)) }.
+// Run runs the tests of a package and stops the emulators: func TestMain(m *testing.M) { os.Exit(awstest.Run(m)) }.
 func Run(m *testing.M) int {
 	code := m.Run()
 	for _, e := range []*Emulator{moto, localStack} {
@@ -51,7 +51,7 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Moto is moto's server, emptied. Without it the test is skipped.
+// Moto returns moto's server after a reset. If moto is not installed, the test is skipped.
 func Moto(t testing.TB) *Emulator {
 	t.Helper()
 	moto.command = []string{program(t, "moto_server", ".venv"), "-H", "127.0.0.1", "-p"}
@@ -68,14 +68,14 @@ func Moto(t testing.TB) *Emulator {
 	return moto
 }
 
-// runLocalStack runs LocalStack's runtime on a socket that it is given: by itself it binds the port on all addresses, and
-// goes on without one that another has.
+// runLocalStack is a Python program that runs LocalStack's runtime on an inherited socket. LocalStack itself would bind the port on all
+// addresses, and would continue without a port that is in use.
 const runLocalStack = `import runpy, socket
 from twisted.internet import endpoints
 endpoints.TCP4ServerEndpoint = lambda reactor, port: endpoints.AdoptedStreamServerEndpoint(reactor, 3, socket.AF_INET)
 runpy.run_module("localstack.runtime.main", run_name="__main__")`
 
-// LocalStack is LocalStack's runtime. It has no reset: tests choose names of their own.
+// LocalStack returns LocalStack's runtime. It cannot be reset, so tests must use unique names. If it is not installed, the test is skipped.
 func LocalStack(t testing.TB) *Emulator {
 	t.Helper()
 	localStack.command = []string{program(t, "python", ".tools/localstack"), "-c", runLocalStack}
@@ -83,26 +83,26 @@ func LocalStack(t testing.TB) *Emulator {
 	return localStack
 }
 
-// Each runs a test against every emulator that is here.
+// Each runs a subtest with each emulator that is installed.
 func Each(t *testing.T, test func(t *testing.T, e *Emulator)) {
 	t.Run("moto", func(t *testing.T) { test(t, Moto(t)) })
 	t.Run("LocalStack", func(t *testing.T) { test(t, LocalStack(t)) })
 }
 
-// program finds what make test-setup installs: on PATH where its name says what it is, else in the project's directory.
-func program(t testing.TB, name, place string) string {
+// program returns the path of a program that make test-setup installs: on PATH, except for python, or below dir in the project.
+func program(t testing.TB, name, dir string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil && name != "python" {
 		return path
 	}
-	path := filepath.Join(root(), place, "bin", name)
+	path := filepath.Join(root(), dir, "bin", name)
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("SKIPPED: there is no %s/bin/%s: make test-setup installs it (LocalStack wants Python 3.13 or later)", place, name)
+		t.Skipf("SKIPPED: %s/bin/%s not found: run make test-setup (LocalStack needs Python 3.13 or later)", dir, name)
 	}
 	return path
 }
 
-// root is the project's directory.
+// root returns the root directory of the project.
 func root() string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(filepath.Dir(here)))
@@ -116,11 +116,11 @@ func (e *Emulator) start(t testing.TB) {
 	}
 }
 
-// supervise runs a program and ends its process group when the program ends, and when the process that started it does, whatever
-// becomes of that: the pipe that is the input is closed then. Its name is the directory that goes, too.
+// supervise is a shell script that runs a program and kills its process group when the program or the process that started the script
+// ends. The latter closes the pipe at standard input, even if that process is killed; then the script also removes the directory $0.
 const supervise = `{ "$@"; kill -KILL 0; } & exec 3<&-; read -r _; rm -rf "$0"; kill -KILL 0`
 
-// launch starts the emulator on a socket that is bound already, so that nobody else can have its port.
+// launch starts the emulator on a socket that is already bound, so that no other program can take its port.
 func (e *Emulator) launch() error {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -149,12 +149,12 @@ func (e *Emulator) launch() error {
 	}
 	e.process = exec.CommandContext(context.Background(), "sh", args...)
 	e.process.Dir = dir
-	// Werkzeug, which serves moto, takes a socket from its own reloader, by these two variables.
+	// The two variables make Werkzeug, moto's web server, use the inherited socket; they are meant for its reloader.
 	e.process.Env = append(os.Environ(), "WERKZEUG_RUN_MAIN=true", "WERKZEUG_SERVER_FD=3", "GATEWAY_LISTEN="+address, "DNS_ADDRESS=0",
 		"SKIP_SSL_CERT_DOWNLOAD=1", "DISABLE_EVENTS=1", "FILESYSTEM_ROOT="+dir, "AWS_ENDPOINT_URL=")
 	e.process.ExtraFiles = []*os.File{socket} // 3
 	e.process.Stdout, e.process.Stderr = log, log
-	e.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // LocalStack starts processes of its own
+	e.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // LocalStack starts child processes
 	if _, err = e.process.StdinPipe(); err == nil {
 		err = e.process.Start()
 	}
@@ -166,7 +166,7 @@ func (e *Emulator) launch() error {
 	return e.ready()
 }
 
-// ready waits until the emulator answers.
+// ready waits until the emulator responds.
 func (e *Emulator) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
@@ -175,7 +175,7 @@ func (e *Emulator) ready() error {
 		if err != nil {
 			return err
 		}
-		res, err := http.DefaultClient.Do(req) // which waits on the socket until the emulator takes it
+		res, err := http.DefaultClient.Do(req) // blocks until the emulator accepts the connection
 		if err == nil {
 			_ = res.Body.Close()
 			return nil
@@ -184,15 +184,15 @@ func (e *Emulator) ready() error {
 		case <-e.ended:
 			return fmt.Errorf("%s ended: %s", e.Name, e.log())
 		case <-ctx.Done():
-			err = fmt.Errorf("%s does not answer: %w: %s", e.Name, err, e.log())
+			err = fmt.Errorf("%s does not respond: %w: %s", e.Name, err, e.log())
 			e.stop()
 			return err
-		case <-time.After(100 * time.Millisecond): // another process: there is nothing else to wait on
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// log is what the emulator printed.
+// log returns the output of the emulator.
 func (e *Emulator) log() []byte {
 	text, err := os.ReadFile(filepath.Join(e.process.Dir, "log"))
 	if err != nil {
@@ -210,11 +210,11 @@ func (e *Emulator) stop() {
 	_ = os.RemoveAll(e.process.Dir)
 }
 
-// Region is where the tests' stacks are.
+// Region is the AWS region of the tests.
 const Region = "eu-west-1"
 
-// Config is a client's configuration for the emulator, found as a command finds it: in the environment. More are further
-// variables, NAME=VALUE; AWS_ENDPOINT_URL_EKS is one to think of.
+// Config sets the environment variables of the emulator for the test, and returns the client configuration that a command reads from them.
+// more contains additional variables (NAME=VALUE), such as AWS_ENDPOINT_URL_EKS.
 func (e *Emulator) Config(t testing.TB, more ...string) aws.Config {
 	t.Helper()
 	for _, v := range append(e.Env(), more...) {
@@ -228,10 +228,10 @@ func (e *Emulator) Config(t testing.TB, more ...string) aws.Config {
 	return cfg
 }
 
-// Secret is that of the tests' access key.
+// Secret is the secret access key of the tests.
 const Secret = "the-secret-of-the-tests"
 
-// Env are the variables that make any AWS client of a process use the emulator.
+// Env returns the environment variables that make AWS clients use the emulator.
 func (e *Emulator) Env() []string {
 	return []string{"AWS_ENDPOINT_URL=" + e.URL, "AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=" + Secret,
 		"AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region, "AWS_EC2_METADATA_DISABLED=true",

@@ -19,32 +19,32 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// EKS is a double of ours for what no emulator has: DescribeCluster, and a front of a real Kubernetes that takes EKS'
-// tokens as the authenticator of a real cluster does: it decodes them, has the emulator's STS say who signed them, and
-// lets in whom an entry names. Behind it the call goes on to the real API server as that user.
+// EKS is a fake of Amazon EKS. It implements DescribeCluster, and a proxy in front of a real Kubernetes that accepts EKS tokens like the
+// authenticator of a real cluster: it decodes the token, asks the emulator's STS who signed it, and looks up the access entry of this
+// caller. It forwards the request to the real API server as the user of the entry.
 type EKS struct {
-	// Name, Endpoint and CA are the cluster as parameters name it.
+	// Name, Endpoint and CA (base64) are the cluster's values in the parameters of a deployment.
 	Name, Endpoint, CA string
-	// URL is where DescribeCluster answers: AWS_ENDPOINT_URL_EKS.
+	// URL is the address of DescribeCluster, for AWS_ENDPOINT_URL_EKS.
 	URL string
 
 	mu      sync.Mutex
-	entries map[string]Entry // by the caller's ARN, as STS tells it, up to the session's name
+	entries map[string]Entry // by the caller's ARN from STS, without the name of the session
 	mode    string
 	private bool
-	failing int // how many of the next calls of the cluster fail
+	failing int // how many of the next requests to the cluster fail
 	sts     string
 	behind  http.Handler
 }
 
-// Entry is whom the cluster takes a caller for. An Admin may do everything.
+// Entry is an access entry: the Kubernetes user and groups of a caller. An Admin has all permissions.
 type Entry struct {
 	User   string
 	Groups []string
 	Admin  bool
 }
 
-// NewEKS starts the double before the cluster of a kubeconfig, with tokens checked by an emulator's STS.
+// NewEKS starts the fake in front of the cluster of a kubeconfig. It checks tokens with the emulator's STS.
 func NewEKS(t testing.TB, e *Emulator, kubeconfig string) *EKS {
 	t.Helper()
 	d := &EKS{Name: "eks-cluster", entries: map[string]Entry{}, mode: "API_AND_CONFIG_MAP", sts: e.URL, behind: through(t, kubeconfig)}
@@ -57,8 +57,8 @@ func NewEKS(t testing.TB, e *Emulator, kubeconfig string) *EKS {
 	return d
 }
 
-// Let lets a role in; an ARN is arn:aws:sts::ACCOUNT:assumed-role/NAME, or a user's.
-func (d *EKS) Let(caller string, e Entry) {
+// Grant adds an access entry. The caller is arn:aws:sts::ACCOUNT:assumed-role/NAME, or the ARN of a user.
+func (d *EKS) Grant(caller string, e Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.entries[caller] = e
@@ -71,21 +71,21 @@ func (d *EKS) Mode(mode string) {
 	d.mode = mode
 }
 
-// Private takes the public endpoint away, as DescribeCluster tells it.
+// Private makes DescribeCluster return that the cluster has no public endpoint.
 func (d *EKS) Private() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.private = true
 }
 
-// Fail makes the next calls of the cluster fail as behind a load balancer whose API servers are all busy or being replaced.
+// Fail makes the next requests to the cluster fail, as behind a load balancer whose API servers are all busy or being replaced.
 func (d *EKS) Fail(calls int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failing = calls
 }
 
-// fails counts a call that is to fail.
+// fails reports whether the current request must fail, and counts it.
 func (d *EKS) fails() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,7 +93,7 @@ func (d *EKS) fails() bool {
 	return d.failing >= 0
 }
 
-// describe is DescribeCluster.
+// describe implements DescribeCluster.
 func (d *EKS) describe(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -112,10 +112,10 @@ func (d *EKS) describe(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// serve authenticates as a cluster on EKS does, and passes the call on.
+// serve authenticates a request like a cluster on EKS, and forwards it.
 func (d *EKS) serve(w http.ResponseWriter, r *http.Request) {
 	if d.fails() {
-		http.Error(w, "no API server answers (the double says)", http.StatusBadGateway)
+		http.Error(w, "no API server responds (from the fake EKS)", http.StatusBadGateway)
 		return
 	}
 	caller, err := d.caller(r)
@@ -126,7 +126,7 @@ func (d *EKS) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Unauthorized", "code": 401, "message": %q}`,
-			fmt.Sprintf("Unauthorized (the double says: %s, %v)", caller, err))
+			fmt.Sprintf("Unauthorized (from the fake EKS: %s, %v)", caller, err))
 		return
 	}
 	r = r.Clone(r.Context())
@@ -138,12 +138,12 @@ func (d *EKS) serve(w http.ResponseWriter, r *http.Request) {
 	d.behind.ServeHTTP(w, r)
 }
 
-// caller reads the token: it must be a presigned GetCallerIdentity with the cluster's name signed, which the emulator's
-// STS then answers in place of AWS's.
+// caller returns the ARN of the caller that signed the token. The token must be a presigned GetCallerIdentity request with the cluster's
+// name among the signed headers; the emulator's STS answers it instead of AWS.
 func (d *EKS) caller(r *http.Request) (string, error) {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer k8s-aws-v1.")
 	if !ok {
-		return "", fmt.Errorf("no token of EKS")
+		return "", fmt.Errorf("not an EKS token")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -152,7 +152,7 @@ func (d *EKS) caller(r *http.Request) (string, error) {
 	u, err := url.Parse(string(raw))
 	if err != nil || u.Host != "sts."+Region+".amazonaws.com" || u.Query().Get("Action") != "GetCallerIdentity" ||
 		!strings.Contains(u.Query().Get("X-Amz-SignedHeaders"), "x-k8s-aws-id") {
-		return "", fmt.Errorf("no presigned GetCallerIdentity: %s", raw)
+		return "", fmt.Errorf("not a presigned GetCallerIdentity: %s", raw)
 	}
 	q := u.Query()
 	form := url.Values{"Action": {q.Get("Action")}, "Version": {q.Get("Version")}}
@@ -160,7 +160,7 @@ func (d *EKS) caller(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Emulators look for the service in a header, not in a presigned address, and check no signature in either.
+	// Emulators find the service in a header, not in a presigned URL, and do not verify signatures.
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+q.Get("X-Amz-Credential")+", SignedHeaders=host, Signature="+q.Get("X-Amz-Signature"))
 	req.Header.Set("X-Amz-Date", q.Get("X-Amz-Date"))
@@ -186,7 +186,7 @@ func (d *EKS) caller(r *http.Request) (string, error) {
 	return strings.Join(parts[:min(2, len(parts))], "/"), nil
 }
 
-// through passes calls to the API server of a kubeconfig on, with its credentials.
+// through returns a proxy to the API server of a kubeconfig, with its credentials.
 func through(t testing.TB, kubeconfig string) http.Handler {
 	t.Helper()
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -204,8 +204,8 @@ func through(t testing.TB, kubeconfig string) http.Handler {
 	return p
 }
 
-// Forget takes an entry away.
-func (d *EKS) Forget(caller string) {
+// Revoke removes an access entry.
+func (d *EKS) Revoke(caller string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.entries, caller)

@@ -1,6 +1,6 @@
-// Package clustertest gives tests a real Kubernetes: the one whose kubeconfig RAYORCH_TEST_KUBECONFIG names, else the one
-// of e2e/cluster, which it starts when this is root on Linux, else the test is skipped and says why. Each test works in a
-// namespace of its own. It stays up: who ran the tests takes it down (e2e/cluster/down).
+// Package clustertest provides a real Kubernetes for tests: the one whose kubeconfig RAYORCH_TEST_KUBECONFIG names, or else the one of
+// e2e/cluster, which it starts as root on Linux. Otherwise, the test is skipped with the reason. Each test uses its own namespace.
+// The cluster keeps running after the tests; make test, or e2e/cluster/down, stops it.
 package clustertest
 
 import (
@@ -33,13 +33,13 @@ import (
 type Cluster struct {
 	*kube.Client
 	Kubeconfig string
-	// Here tells that it is the one of e2e/cluster: its node is this machine.
-	Here bool
+	// Local reports whether it is the cluster of e2e/cluster, whose node is this machine.
+	Local bool
 }
 
-// Busybox is an image with a shell and httpd.
+// Busybox returns the name of an image with a shell and httpd.
 func (c *Cluster) Busybox() string {
-	if c.Here {
+	if c.Local {
 		return "local/busybox:1"
 	}
 	return "busybox:1"
@@ -52,11 +52,11 @@ var started struct {
 	err        error
 }
 
-// Start finds the cluster or starts it, once a test binary.
+// Start returns the cluster. It starts the cluster if necessary, at most once per test binary.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("the real Kubernetes is left out with -short")
+		t.Skip("needs a real Kubernetes, which -short leaves out")
 	}
 	named := os.Getenv("RAYORCH_TEST_KUBECONFIG")
 	if named == "" {
@@ -69,8 +69,8 @@ func Start(t testing.TB) *Cluster {
 	case started.err != nil:
 		t.Fatal(started.err)
 	}
-	c := &Cluster{Kubeconfig: named, Here: named == ""}
-	if c.Here {
+	c := &Cluster{Kubeconfig: named, Local: named == ""}
+	if c.Local {
 		c.Kubeconfig = started.kubeconfig
 	}
 	var err error
@@ -80,12 +80,13 @@ func Start(t testing.TB) *Cluster {
 	return c
 }
 
+// start starts the cluster of e2e/cluster, or sets the reason why tests that need it are skipped.
 func start() {
 	switch {
 	case os.Getenv("RAYORCH_TEST_NO_CLUSTER") != "":
-		started.skip = "RAYORCH_TEST_NO_CLUSTER is set: the real Kubernetes is left out"
+		started.skip = "needs a real Kubernetes, but RAYORCH_TEST_NO_CLUSTER is set"
 	case runtime.GOOS != "linux" || os.Geteuid() != 0:
-		started.skip = "a real Kubernetes needs root on Linux here, or RAYORCH_TEST_KUBECONFIG"
+		started.skip = "needs a real Kubernetes: run the test as root on Linux, or set RAYORCH_TEST_KUBECONFIG"
 	default:
 		var out string
 		out, started.err = script("up")
@@ -93,11 +94,11 @@ func start() {
 	}
 }
 
-// script runs one of e2e/cluster's commands; they lock each other out where they must.
+// script runs a command of e2e/cluster and returns its output. The commands use a lock, so that several tests can call them.
 func script(name string) (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(filepath.Dir(here)), "cluster")
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour) // others may hold the lock, and the first one builds
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour) // others may hold the lock, and the first call builds Kubernetes
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, name))
 	var errs bytes.Buffer
@@ -109,16 +110,17 @@ func script(name string) (string, error) {
 	return string(out), nil
 }
 
-// Name makes one that no other test has.
+// Name returns a unique name with the prefix.
 func Name(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:8]) }
 
-// Namespace makes a namespace for one test, waits for what Kubernetes puts into each, and deletes it at the test's end.
+// Namespace creates a namespace for a test, waits for the objects that Kubernetes creates in it, and deletes it at the end of the test.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	return c.namespace(t, map[string]any{})
 }
 
-// Restricted makes a namespace that enforces the Pod Security Standard "restricted", as one does that several teams share.
+// Restricted is like Namespace, with a namespace that enforces the Pod Security Standard "restricted", as in a cluster that several
+// teams share.
 func (c *Cluster) Restricted(t testing.TB) string {
 	t.Helper()
 	return c.namespace(t, map[string]any{"pod-security.kubernetes.io/enforce": "restricted"})
@@ -136,7 +138,7 @@ func (c *Cluster) namespace(t testing.TB, labels map[string]any) string {
 			t.Errorf("delete the namespace %s: %v", name, err)
 		}
 	})
-	Until(ctx, t, "what Kubernetes puts into "+name, func() error {
+	Until(ctx, t, "the default objects of namespace "+name, func() error {
 		_, account := c.Client.Get(ctx, Object("v1", "ServiceAccount", name, "default", nil))
 		_, authority := c.Client.Get(ctx, Object("v1", "ConfigMap", name, "kube-root-ca.crt", nil))
 		return errors.Join(account, authority)
@@ -144,7 +146,7 @@ func (c *Cluster) namespace(t testing.TB, labels map[string]any) string {
 	return name
 }
 
-// Object makes one: more are its fields beside the metadata.
+// Object returns an object with a name and the additional fields in more. A cluster-wide object has an empty namespace.
 func Object(version, kind, namespace, name string, more kube.Object) kube.Object {
 	meta := map[string]any{"name": name}
 	if namespace != "" {
@@ -157,7 +159,7 @@ func Object(version, kind, namespace, name string, more kube.Object) kube.Object
 	return o
 }
 
-// Apply applies objects, or fails the test.
+// Apply applies the objects. If this fails, the test fails.
 func (c *Cluster) Apply(t testing.TB, objects ...kube.Object) {
 	t.Helper()
 	err := kube.Retry(Context(t), func(ctx context.Context) error {
@@ -169,8 +171,8 @@ func (c *Cluster) Apply(t testing.TB, objects ...kube.Object) {
 	}
 }
 
-// Do makes a call. It makes it again while the API server has trouble of its own: another test may have stopped it for a
-// while, or the machine be busy. What a service behind it answers is the test's to judge.
+// Do sends a request. It retries while the API server is not available, because another test may have paused it, or the machine may be
+// busy. It does not retry requests to a service behind the API server's proxy: tests check the responses of these services.
 func (c *Cluster) Do(ctx context.Context, r kube.Request) (res kube.Response, err error) {
 	if strings.Contains(r.Path, "/proxy") {
 		return c.Client.Do(ctx, r)
@@ -182,54 +184,55 @@ func (c *Cluster) Do(ctx context.Context, r kube.Request) (res kube.Response, er
 	return res, err
 }
 
-// Remove deletes what is at a path, as the client does, and again while the API server has trouble of its own.
+// Remove deletes the object at a path, like the client's method. It retries while the API server is not available.
 func (c *Cluster) Remove(ctx context.Context, path, uid string) error {
 	again := false
 	return kube.Retry(ctx, func(ctx context.Context) error {
 		err := c.Client.Remove(ctx, path, uid)
 		if again && kube.NotFound(err) {
-			return nil // by a try whose answer was lost
+			return nil // deleted by a request whose response was lost
 		}
 		again = true
 		return err
 	})
 }
 
-// patience is more than a machine needs for a step of a test that has other work besides.
+// patience is longer than any step of a test takes on a busy machine.
 const patience = 10 * time.Minute
 
-// Context ends well after the slowest step of a test, so that nothing hangs for ever.
+// Context returns a context that ends well after the slowest step of a test, so that no test hangs forever.
 func Context(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// Until repeats a look until it finds no error any more, or fails the test when ctx ends, with what the last look found.
-func Until(ctx context.Context, t testing.TB, what string, look func() error) {
+// Until calls check until it returns nil. When ctx ends, the test fails with the last error. what names the expected state, such as "the
+// end of the job", for the failure message.
+func Until(ctx context.Context, t testing.TB, what string, check func() error) {
 	t.Helper()
 	var last error
 	for {
 		begin := time.Now()
-		err := look()
+		err := check()
 		if err == nil {
 			return
 		}
-		if last == nil || ctx.Err() == nil { // that ctx has ended is not what there was to see
+		if last == nil || ctx.Err() == nil { // an error because ctx has ended would hide the real one
 			last = err
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s did not come: %v", what, last)
-		case <-time.After(max(50*time.Millisecond, time.Since(begin))): // looks take half of a busy machine's time at most
+			t.Fatalf("timed out waiting for %s: %v", what, last)
+		case <-time.After(max(50*time.Millisecond, time.Since(begin))): // checks take at most half of the time, even on a busy machine
 		}
 	}
 }
 
-// ErrNotYet is for looks that found nothing at all yet. Others say what they found.
+// ErrNotYet is for checks that have nothing to report yet. Other checks return an error that describes the current state.
 var ErrNotYet = errors.New("not yet")
 
-// Token makes one for a service account.
+// Token creates a token for a service account.
 func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	t.Helper()
 	path := kube.ObjectPath("v1", namespace, "serviceaccounts", account) + "/token"
@@ -243,19 +246,19 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	return answer.Status.Token
 }
 
-// Open makes a server of this machine, one that listens on loopback alone, known to the cluster's pods, and returns its
-// address for them.
+// Open gives the pods of the cluster access to a server on this machine that listens only on loopback, through a proxy. It returns the URL
+// for the pods.
 func (c *Cluster) Open(t testing.TB, server string) string {
 	t.Helper()
-	if !c.Here {
-		t.Skip("SKIPPED: another cluster's pods do not reach this machine")
+	if !c.Local {
+		t.Skip("SKIPPED: the pods of another cluster cannot reach this machine")
 	}
 	at, err := url.Parse(server)
 	node, err2 := url.Parse(c.Server())
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever address this machine has where the node is, its pods reach.
+	// The pods can reach the address that this machine uses to connect to the node.
 	conn, err := new(net.Dialer).DialContext(Context(t), "tcp", node.Host)
 	if err != nil {
 		t.Fatal(err)
@@ -273,13 +276,13 @@ func (c *Cluster) Open(t testing.TB, server string) string {
 	return "http://" + l.Addr().String()
 }
 
-// Pause stops a part of the cluster's node, such as kube-apiserver or kubelet, as one that hangs, and returns what lets it
-// go on; the test's end does so, too. It is for a cluster that is here. Others use that cluster as well: be quick. Nobody
-// else pauses a part meanwhile.
+// Pause stops a component of the cluster's node, such as kube-apiserver or kubelet, with SIGSTOP, to simulate one that hangs. The returned
+// function resumes it, and so does the end of the test. Pause works only with the cluster of e2e/cluster. Other tests use this cluster at
+// the same time, so resume soon. Only one test at a time can pause a component.
 func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	t.Helper()
-	if !c.Here {
-		t.Skip("parts of another cluster cannot be paused: this needs the one of e2e/cluster")
+	if !c.Local {
+		t.Skip("cannot pause components of another cluster: needs the cluster of e2e/cluster")
 	}
 	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")
 	if err != nil {
@@ -292,23 +295,23 @@ func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	pid := strings.TrimSpace(string(out))
 	n, err := strconv.Atoi(pid)
 	if err != nil {
-		t.Fatalf("there is more than one %s: %q", part, pid)
+		t.Fatalf("want one process %s, got the pids %q", part, pid)
 	}
 	release := c.keepUp(t)
 	resume = sync.OnceFunc(func() {
-		_ = syscall.Kill(n, syscall.SIGCONT) // one that ended needs it no more
+		_ = syscall.Kill(n, syscall.SIGCONT) // fails only if the process has ended
 		release()
 	})
 	t.Cleanup(resume)
-	time.AfterFunc(patience/2, resume) // whatever becomes of the test
+	time.AfterFunc(patience/2, resume) // even if the test hangs
 	if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	return resume
 }
 
-// keepUp holds the lock of e2e/cluster: another one's up would take a cluster that hangs for broken, and start it afresh.
-// The kernel releases it when the test is killed; the next up lets go on what it finds stopped.
+// keepUp holds the lock of e2e/cluster, because `up` in another test would consider a cluster that hangs as broken and restart it. If the
+// test is killed, the kernel releases the lock, and the next `up` resumes all stopped components.
 func (c *Cluster) keepUp(t testing.TB) (release func()) {
 	t.Helper()
 	// The kubeconfig is CACHE/run/NAME/admin.kubeconfig.
@@ -323,7 +326,7 @@ func (c *Cluster) keepUp(t testing.TB) (release func()) {
 	return func() { _ = lock.Close() }
 }
 
-// Account makes a service account that may do what the rules say, and returns how to reach the cluster as it.
+// Account creates a service account with the permissions in rules, and returns a configuration that uses this account.
 func (c *Cluster) Account(t testing.TB, namespace, name string, rules ...map[string]any) kube.Config {
 	t.Helper()
 	list := make([]any, len(rules))
@@ -346,7 +349,7 @@ func (c *Cluster) Account(t testing.TB, namespace, name string, rules ...map[str
 	return cfg
 }
 
-// granted waits until the API server goes by a Role, which it does a little later than it has it.
+// granted waits until the API server applies a Role, which happens a little later than its creation.
 func (c *Cluster) granted(t testing.TB, cfg kube.Config, namespace string, rules []map[string]any) {
 	t.Helper()
 	client, err := kube.Open(cfg)
@@ -358,7 +361,7 @@ func (c *Cluster) granted(t testing.TB, cfg kube.Config, namespace string, rules
 		one := func(key string) string { return r[key].([]any)[0].(string) }
 		wanted[i] = kube.Rule{Verb: one("verbs"), Group: one("apiGroups"), Resource: one("resources"), Namespace: namespace}
 	}
-	Until(Context(t), t, "what was granted", func() error {
+	Until(Context(t), t, "the permissions of the role", func() error {
 		answers, err := client.Can(Context(t), wanted)
 		for _, a := range answers {
 			if !a.Allowed {
@@ -369,7 +372,7 @@ func (c *Cluster) granted(t testing.TB, cfg kube.Config, namespace string, rules
 	})
 }
 
-// authority is the cluster's, as tasks name it. Every namespace has it.
+// authority returns the cluster's certificate authority, encoded as in the arguments of a task.
 func (c *Cluster) authority(t testing.TB) string {
 	t.Helper()
 	var pem string
@@ -381,7 +384,7 @@ func (c *Cluster) authority(t testing.TB) string {
 	return base64.StdEncoding.EncodeToString([]byte(pem))
 }
 
-// Rule is one of a Role's.
+// Rule returns a rule of a Role.
 func Rule(group, resource string, verbs ...string) map[string]any {
 	list := make([]any, len(verbs))
 	for i, v := range verbs {

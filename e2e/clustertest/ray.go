@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// RayVersion is what the image of e2e/cluster/ray-image has.
+// RayVersion is the version of Ray in the image of e2e/cluster/ray-image.
 const RayVersion = "2.60.0"
 
 var rayImage struct {
@@ -22,10 +22,11 @@ var rayImage struct {
 	err  error
 }
 
-// RayImage loads the image with Ray. RAYORCH_TEST_RAY_IMAGE names the one of another cluster.
+// RayImage loads the image with Ray into the cluster and returns its name. In a cluster other than that of e2e/cluster, it returns
+// RAYORCH_TEST_RAY_IMAGE (default: rayproject/ray).
 func (c *Cluster) RayImage(t testing.TB) string {
 	t.Helper()
-	if !c.Here {
+	if !c.Local {
 		if name := os.Getenv("RAYORCH_TEST_RAY_IMAGE"); name != "" {
 			return name
 		}
@@ -41,19 +42,19 @@ func (c *Cluster) RayImage(t testing.TB) string {
 	return rayImage.name
 }
 
-// Claim is a PersistentVolumeClaim that any number of pods may write to.
+// Claim is a PersistentVolumeClaim that several pods can mount read-write.
 type Claim struct {
 	Name string
-	Dir  string // of this machine, for a cluster that is here
+	Dir  string // its directory on the node, which is this machine for the cluster of e2e/cluster
 }
 
-// Claim makes a claim on a directory of the node.
+// Claim creates a claim whose volume is a directory of the node.
 func (c *Cluster) Claim(t testing.TB, namespace string) Claim {
 	t.Helper()
 	volume := Name("claim")
-	dir, err := os.MkdirTemp("", "rayorch-"+volume) // t.TempDir fails a test whose pods still write while it is removed
+	dir, err := os.MkdirTemp("", "rayorch-"+volume) // t.TempDir would fail the test if a pod still writes while the directory is removed
 	if err == nil {
-		err = os.Chmod(dir, 0o777) // pods write as anybody
+		err = os.Chmod(dir, 0o777) // pods run as different users
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -69,38 +70,38 @@ func (c *Cluster) Claim(t testing.TB, namespace string) Claim {
 			"accessModes": modes, "resources": map[string]any{"requests": size}, "storageClassName": "", "volumeName": volume,
 		}}))
 	t.Cleanup(func() {
-		_ = c.Remove(Context(t), "/api/v1/persistentvolumes/"+volume, "") // a volume that stays does no harm
+		_ = c.Remove(Context(t), "/api/v1/persistentvolumes/"+volume, "") // a volume that is left behind does no harm
 		_ = os.RemoveAll(dir)
 	})
 	return Claim{Name: "data", Dir: dir}
 }
 
-// RayOptions say what a RayCluster is like.
+// RayOptions are the options of a RayCluster.
 type RayOptions struct {
-	// Name defaults to demo.
+	// Name is the name of the RayCluster. Default: demo.
 	Name string
-	// Token turns token authentication on.
+	// Token enables token authentication.
 	Token bool
-	// Claim is mounted at /data where one is named.
+	// Claim is the name of a claim that is mounted at /data, or empty.
 	Claim string
-	// Env are variables of Ray's pods, such as what an S3 client wants to know.
+	// Env contains environment variables of Ray's pods, such as the settings of an S3 client.
 	Env map[string]string
-	// Secret is a Kubernetes Secret whose keys are variables of Ray's pods.
+	// Secret is the name of a Kubernetes Secret whose keys are environment variables of Ray's pods.
 	Secret string
-	// NoWorker leaves only the head. Head and worker have one CPU for jobs each.
+	// NoWorker leaves out the worker. Head and worker have one CPU each.
 	NoWorker bool
 }
 
 // RayCluster is a Ray in the cluster.
 type RayCluster struct {
 	Name, Namespace string
-	Head            string // the head's service
+	Head            string // name of the head's service
 	Token           string
-	// API is the path of its Jobs API through the API server's proxy, with a / at the end.
+	// API is the path of Ray's Jobs API in the API server's proxy, with a trailing slash.
 	API string
 }
 
-// RayCluster makes one through KubeRay and waits until the head's API answers and its worker, if any, has come.
+// RayCluster creates a RayCluster and waits until the API of its head responds and its worker, if any, is ready.
 func (c *Cluster) RayCluster(t testing.TB, namespace string, o RayOptions) *RayCluster {
 	t.Helper()
 	if o.Name == "" {
@@ -132,7 +133,7 @@ func (c *Cluster) RayCluster(t testing.TB, namespace string, o RayOptions) *RayC
 	return r
 }
 
-// header carries the token past the API server's proxy, which keeps Authorization for itself.
+// header returns a header with the token. It is not Authorization, because the API server's proxy does not forward that one.
 func (r *RayCluster) header() http.Header {
 	h := http.Header{}
 	if r.Token != "" {
@@ -141,7 +142,7 @@ func (r *RayCluster) header() http.Header {
 	return h
 }
 
-// rayToken reads what KubeRay made: the Secret is named as the cluster.
+// rayToken reads the token from the Secret that KubeRay creates, which has the name of the RayCluster.
 func (c *Cluster) rayToken(t testing.TB, namespace, name string) (string, error) {
 	o, err := c.Client.Get(Context(t), Object("v1", "Secret", namespace, name, nil))
 	if err != nil {
@@ -152,6 +153,7 @@ func (c *Cluster) rayToken(t testing.TB, namespace, name string) (string, error)
 	return string(token), err
 }
 
+// rayCluster returns the manifest of a RayCluster.
 func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.Object {
 	image := c.RayImage(t)
 	group := func(params map[string]any) map[string]any {
@@ -172,6 +174,7 @@ func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.
 	return Object("ray.io/v1", "RayCluster", namespace, o.Name, kube.Object{"spec": spec})
 }
 
+// rayPod returns the pod spec of the head and the worker, which the Pod Security Standard "restricted" admits.
 func rayPod(image string, o RayOptions) map[string]any {
 	env := []any{}
 	for name, v := range o.Env {
@@ -187,7 +190,7 @@ func rayPod(image string, o RayOptions) map[string]any {
 		container["readinessProbe"], container["livenessProbe"] = probe(1, 120), probe(10, 120)
 	}
 	container["securityContext"] = map[string]any{"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}}}
-	pod := map[string]any{"containers": []any{container}, "securityContext": map[string]any{ // the image's user is no number
+	pod := map[string]any{"containers": []any{container}, "securityContext": map[string]any{ // runAsNonRoot needs a numeric user, but the image has a name
 		"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": map[string]any{"type": "RuntimeDefault"}}}
 	if o.Claim != "" {
 		container["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/data"}}
@@ -196,8 +199,8 @@ func rayPod(image string, o RayOptions) map[string]any {
 	return pod
 }
 
-// probe asks Ray's agent over HTTP. KubeRay's own probes, which a Ray with a token needs, run shells in the pod every few
-// seconds: that takes much of a small machine's time, and the first looks after ten seconds.
+// probe returns a probe that sends HTTP requests to Ray's agent. KubeRay's default probes, which a Ray with a token needs, run shells in
+// the pod every few seconds, which needs much CPU time on a small machine, and start only after ten seconds.
 func probe(period, failures int) map[string]any {
 	return map[string]any{"httpGet": map[string]any{"path": "/api/local_raylet_healthz", "port": 52365},
 		"periodSeconds": period, "timeoutSeconds": 60, "failureThreshold": failures}

@@ -1,5 +1,5 @@
-// Package command builds and runs the rayorch command for end-to-end tests, as a user has it: another process, known by
-// its output, its exit code and what it leaves behind.
+// Package command builds and runs the rayorch command for end-to-end tests. Tests use it as a user does: as a separate process, of which
+// they see the output, the exit code and the files.
 package command
 
 import (
@@ -24,10 +24,11 @@ var built struct {
 	err  error
 }
 
-// Build makes the command, once a test binary. RAYORCH_TEST_BINARY names one that is built already.
+// Build builds the command and returns its path. It builds at most once per test binary, and not at all if RAYORCH_TEST_BINARY is the path
+// of a command.
 //
-// go run, unlike go build, keeps the linked program in Go's cache: only the first of all packages' tests after a change
-// links it, the others copy it. What it is linked of is what `make build` has compiled.
+// It uses go run because, unlike go build, go run stores the linked program in Go's cache: after a change, only the first test binary
+// links it, and the others copy it. The flags are those of `make build`, so that the compiled packages are in the cache as well.
 func Build(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("RAYORCH_TEST_BINARY"); path != "" {
@@ -53,25 +54,26 @@ func Build(t testing.TB) string {
 	return built.path
 }
 
-// Clean removes what Build made.
+// Clean removes the command that Build built.
 func Clean() {
 	if built.path != "" {
 		_ = os.RemoveAll(filepath.Dir(built.path))
 	}
 }
 
-// Place is where commands run: a state directory, and a Ray where one is needed.
-type Place struct {
+// Sandbox is an environment in which commands run: a state directory, a working directory and environment variables.
+type Sandbox struct {
 	Binary string
 	State  string
 	Dir    string // working directory
 	Env    []string
 }
 
-// New makes a place with a state directory of its own. Its environment points at no Ray but the one that is given.
-func New(t testing.TB, found *ray.Found) *Place {
+// New returns a sandbox with a new state directory. Commands in it use the Ray found; if it is nil, no Ray is configured. The
+// caller's variables RAY_*, RAYORCH_* and AWS_* are removed.
+func New(t testing.TB, found *ray.Found) *Sandbox {
 	t.Helper()
-	p := &Place{Binary: Build(t), State: t.TempDir(), Dir: t.TempDir()}
+	p := &Sandbox{Binary: Build(t), State: t.TempDir(), Dir: t.TempDir()}
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "RAY_") && !strings.HasPrefix(name, "RAYORCH_") && !strings.HasPrefix(name, "AWS_") {
 			p.Env = append(p.Env, kv)
@@ -87,8 +89,8 @@ func New(t testing.TB, found *ray.Found) *Place {
 	return p
 }
 
-// Write puts a file into the working directory.
-func (p *Place) Write(t testing.TB, name, text string) {
+// Write writes a file below the working directory.
+func (p *Sandbox) Write(t testing.TB, name, text string) {
 	t.Helper()
 	path := filepath.Join(p.Dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -99,7 +101,7 @@ func (p *Place) Write(t testing.TB, name, text string) {
 	}
 }
 
-// Park notes in a state directory that two processes died during a step of an execution, as the engine does.
+// Park records in a state directory that two processes died during a step of an execution, so that the engine parks the execution.
 func Park(stateDir, arn string) error {
 	st, err := store.Open(stateDir, store.Options{})
 	if err != nil {
@@ -110,21 +112,21 @@ func Park(stateDir, arn string) error {
 		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}), st.Close())
 }
 
-// Result is what a command came to.
+// Result is the result of a command.
 type Result struct {
 	Stdout, Stderr string
 	Code           int
 }
 
-// Start begins a command; wait waits for its end. One that still runs when the test ends, as after a failure, is killed.
-func (p *Place) Start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
+// Start starts a command; wait waits for its end. If the command still runs when the test ends, it is killed.
+func (p *Sandbox) Start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
 	t.Helper()
 	cmd, wait = p.start(t, args...)
 	t.Cleanup(func() { _ = cmd.Process.Kill(); wait() })
 	return cmd, wait
 }
 
-func (p *Place) start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
+func (p *Sandbox) start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
 	t.Helper()
 	cmd = exec.Command(p.Binary, args...)
 	var out, errs output
@@ -133,16 +135,16 @@ func (p *Place) start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() 
 		t.Fatal(err)
 	}
 	wait = sync.OnceValue(func() Result {
-		_ = cmd.Wait() // the exit code says it
+		_ = cmd.Wait() // the result contains the exit code
 		return Result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 	})
 	return cmd, wait
 }
 
-// Said is what a command has printed on standard error so far.
-func Said(cmd *exec.Cmd) string { return cmd.Stderr.(*output).String() }
+// Stderr returns what a command that Start started has printed to standard error so far.
+func Stderr(cmd *exec.Cmd) string { return cmd.Stderr.(*output).String() }
 
-// output is what a command prints, which may be read while it does.
+// output collects the output of a command. It can be read while the command runs.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -160,8 +162,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// Run runs a command to its end.
-func (p *Place) Run(ctx context.Context, t testing.TB, args ...string) Result {
+// Run runs a command and waits for its end. It kills the command if ctx ends.
+func (p *Sandbox) Run(ctx context.Context, t testing.TB, args ...string) Result {
 	t.Helper()
 	cmd, wait := p.start(t, args...)
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })

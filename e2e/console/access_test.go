@@ -14,9 +14,10 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// places are all pages, with what shows that each has come.
-func places(s *site, name string) map[string][2]string {
-	bad := s.machine(name, asks(object{"city": object{"type": "string", "default": "x"}}, "a", object{
+// pages returns the fragments of all pages, each with a selector that matches when the page is complete, by a name. It starts an execution
+// with a long name, input and cause.
+func pages(s *site, name string) map[string][2]string {
+	bad := s.machine(name, withParams(object{"city": object{"type": "string", "default": "x"}}, "a", object{
 		"a": object{"Type": "Choice", "Choices": []any{object{"Variable": "$.x", "IsPresent": true, "Next": "b"}}, "Default": "c"},
 		"b": work("c", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "c"}}}),
 		"c": object{"Type": "Parallel", "End": true, "Branches": []any{object{"StartAt": "d", "States": object{"d": work("")}}, object{"StartAt": "e", "States": object{"e": work("")}}}},
@@ -35,8 +36,8 @@ func places(s *site, name string) map[string][2]string {
 	return out
 }
 
-// every goes through all pages; failing is one of them.
-func every(s *site, p *page, name string, visit func(name string)) {
+// everyPage opens all pages one after another and calls visit for each. The execution on them fails.
+func everyPage(s *site, p *page, name string, visit func(name string)) {
 	s.on("b", func(_ context.Context, req *task.Request) task.Result {
 		printLines(req.Log, 50, func(i int) string { return fmt.Sprintf("metric loss=%d accuracy=0.%d step=%d", 100-i, i, i) })
 		return task.Fail("Odd", "it went wrong")
@@ -44,7 +45,7 @@ func every(s *site, p *page, name string, visit func(name string)) {
 	s.on("d", func(context.Context, *task.Request) task.Result {
 		return task.Fail("Broken", strings.Repeat("a long cause ", 30))
 	})
-	for name, at := range places(s, "every-"+name) {
+	for name, at := range pages(s, "every-"+name) {
 		p.to("#/none")
 		p.sees(".problem", "This page does not exist")
 		p.to(at[0])
@@ -56,19 +57,19 @@ func every(s *site, p *page, name string, visit func(name string)) {
 	}
 }
 
-// TestAccessibility runs axe over every page and dialog, in both themes.
+// TestAccessibility checks every page and dialog with axe, in both themes.
 func TestAccessibility(t *testing.T) {
 	t.Parallel()
 	axe := filepath.Join("..", "..", ".tools", "node", "node_modules", "axe-core", "axe.min.js")
 	script, err := os.ReadFile(axe)
 	if err != nil {
-		t.Skip("SKIPPED: axe-core is not here (make test-setup gets it)")
+		t.Skip("SKIPPED: axe-core not found: run make test-setup")
 	}
 	s := serve(t, nil)
 	p := open(t, s.URL)
 	check := func(what string) {
 		t.Helper()
-		if !eval[bool](p, `window.axe !== undefined`) { // a change of the fragment keeps it
+		if !eval[bool](p, `window.axe !== undefined`) { // it stays loaded when only the fragment changes
 			p.do(string(script))
 		}
 		found := eval[[]string](p, `(async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}))
@@ -79,30 +80,30 @@ func TestAccessibility(t *testing.T) {
 	}
 	for _, theme := range []string{"light", "dark"} {
 		p.prefers(theme)
-		every(s, p, theme, func(name string) { check(name + ", " + theme) })
+		everyPage(s, p, theme, func(name string) { check(name + ", " + theme) })
 		p.to("#/machines")
 		p.button("Start")
 		p.sees("dialog", "city")
 		check("start, " + theme)
-		p.to("#/none") // as the browser's Back does: a dialog goes with its page
+		p.to("#/none") // like the Back button of the browser: a dialog must close with its page
 		p.wait(`document.querySelector("dialog") === null`)
 	}
 }
 
-// TestNarrow shows every page on a telephone: none is wider than it.
+// TestNarrow checks that no page is wider than the screen of a phone.
 func TestNarrow(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	p := open(t, s.URL)
 	p.size(375, 740)
-	every(s, p, "narrow", func(name string) {
+	everyPage(s, p, "narrow", func(name string) {
 		if wide := eval[int](p, `document.documentElement.scrollWidth`); wide > 375 {
-			t.Errorf("%s is %d wide: %s", name, wide, eval[string](p, `[...document.querySelectorAll("main *")].filter((n) => n.getBoundingClientRect().right > 376 && !n.closest(".scroller, .graph-canvas, .tabs, .chips, .tree")).map((n) => n.tagName + "." + n.className).slice(0, 5).join(" ")`))
+			t.Errorf("%s is %d pixels wide, want at most 375; the widest elements: %s", name, wide, eval[string](p, `[...document.querySelectorAll("main *")].filter((n) => n.getBoundingClientRect().right > 376 && !n.closest(".scroller, .graph-canvas, .tabs, .chips, .tree")).map((n) => n.tagName + "." + n.className).slice(0, 5).join(" ")`))
 		}
 	})
 }
 
-// TestKeyboard goes through the console without a pointer.
+// TestKeyboard uses the console with only the keyboard.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -137,26 +138,26 @@ func TestKeyboard(t *testing.T) {
 	p.wait(`document.querySelector("dialog") === null && document.activeElement.textContent === "Start again"`)
 }
 
-// TestThemes follows the system's theme until somebody chooses, and keeps the choice.
+// TestThemes checks that the console follows the theme of the system until the user selects one, and then keeps the selected theme.
 func TestThemes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	p := open(t, s.URL)
-	ground := func(want string) {
+	background := func(want string) {
 		t.Helper()
 		p.wait(`getComputedStyle(document.body).backgroundColor === ` + js(want))
 	}
 	const light, dark = "rgb(245, 246, 248)", "rgb(15, 20, 26)"
 	p.prefers("dark")
 	p.to("#/executions")
-	ground(dark)
+	background(dark)
 	p.prefers("light")
-	ground(light)
+	background(light)
 	p.do(`document.getElementById("theme").click()`)
-	ground(dark)
+	background(dark)
 	p.act("reload", chromedp.Reload())
 	p.sees("h1", "Executions")
-	ground(dark)
+	background(dark)
 	p.do(`document.getElementById("theme").click()`)
-	ground(light)
+	background(light)
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// asks is a definition with the parameters of a pipeline.
-func asks(params object, start string, states object) string {
+// withParams returns a definition with the parameters of a pipeline, for which the console shows a form.
+func withParams(params object, start string, states object) string {
 	return text(object{
 		"Comment": text(object{"pipeline": "p", "description": "What it is for.", "params": object{"type": "object", "properties": params, "required": []string{"city"}}}),
 		"StartAt": start, "States": states,
 	})
 }
 
-// TestStartStopRedrive does to an execution all that can be done, each after being asked.
+// TestStartStopRedrive starts, stops and redrives an execution, each with a confirmation dialog.
 func TestStartStopRedrive(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	g := s.gated("go")
-	arn := s.machine("forms", asks(object{
+	arn := s.machine("forms", withParams(object{
 		"city":  object{"type": "string", "description": "Where."},
 		"steps": object{"type": "integer", "default": 7, "minimum": 1},
 		"rate":  object{"type": "number", "default": 0.5},
@@ -47,12 +47,12 @@ func TestStartStopRedrive(t *testing.T) {
 	req := g.next()
 	started, err := s.eng.Describe(req.Execution)
 	if want := `{"city":"Köln","fast":true,"mode":"b","rate":0.5,"steps":12,"tags":["x","y"]}`; err != nil || string(started.Input) != want {
-		t.Errorf("it was started with %s, want %s; %v", started.Input, want, err)
+		t.Errorf("the input is %s, want %s; %v", started.Input, want, err)
 	}
 
 	p.button("Stop")
 	p.sees("dialog", "Stop first?")
-	p.press("\x1b") // Escape leaves it as it is
+	p.press("\x1b") // Escape closes the dialog without stopping the execution
 	p.wait(`document.querySelector("dialog") === null`)
 	p.button("Stop")
 	p.fill("Cause", "enough <b>of it</b>")
@@ -60,10 +60,10 @@ func TestStartStopRedrive(t *testing.T) {
 	p.sees(".status.big", "Aborted")
 	p.sees(".problem.ended", "enough <b>of it</b>")
 	p.states(map[string]string{"go": "cancelled"})
-	p.button("Events") // the history ended before the work did
+	p.button("Events") // the cleanup report follows the history, which ended before the work
 	p.sees(".cleanup-report", "go: nothing is left <b>of it</b>")
 	if x := s.ended(req.Execution); x.Status != "ABORTED" || !strings.Contains(x.Cause, "enough") {
-		t.Errorf("it is %s, %s", x.Status, x.Cause)
+		t.Errorf("status %s, cause %s, want ABORTED with the cause from the dialog", x.Status, x.Cause)
 	}
 
 	p.button("Redrive")
@@ -76,7 +76,7 @@ func TestStartStopRedrive(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 	p.wait(`![...document.querySelectorAll(".page-head button")].some((b) => b.textContent === "Redrive")`)
 
-	// Starting it again with the same name and another input is refused: the dialog says why, and stays.
+	// Starting again with the same name and a different input fails: the dialog shows the error, and stays open.
 	p.allow("400")
 	p.button("Start again")
 	p.wait(`[...document.querySelectorAll("dialog input[type=number]")].some((n) => n.value === "12")`)
@@ -94,8 +94,8 @@ func TestStartStopRedrive(t *testing.T) {
 	_ = arn
 }
 
-// TestRefusals shows the API's own errors for what is not there.
-func TestRefusals(t *testing.T) {
+// TestMissing checks that the pages of missing objects show the errors of the API, and that empty lists say so.
+func TestMissing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	p := open(t, s.URL)

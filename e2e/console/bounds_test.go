@@ -11,33 +11,34 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// mostNodes is more than any page of the console has elements, whatever it shows.
-const mostNodes = 2500
+// maxNodes is the maximum number of elements of a page, independent of the amount of data: pages create elements only for visible rows.
+const maxNodes = 2500
 
+// bounded checks that the page has at most maxNodes elements.
 func (p *page) bounded(what string) {
 	p.t.Helper()
-	if n := eval[int](p, `document.querySelectorAll("*").length`); n > mostNodes {
-		p.t.Errorf("%s: the page has %d elements", what, n)
+	if n := eval[int](p, `document.querySelectorAll("*").length`); n > maxNodes {
+		p.t.Errorf("%s: the page has %d elements, want at most %d", what, n, maxNodes)
 	}
 }
 
-// TestLongLog shows a log of 100,000 lines and more, searches and follows it: the page holds what is in sight.
+// TestLongLog shows, searches and follows a log of more than 100,000 lines. The page must contain only the visible lines.
 func TestLongLog(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	more, end := make(chan int), make(chan task.Result)
 	s.on("talk", func(ctx context.Context, req *task.Request) task.Result {
-		said := 0
+		printed := 0
 		for {
 			select {
 			case n := <-more:
 				printLines(req.Log, n, func(i int) string {
-					if (said+i)%1000 == 0 {
-						return fmt.Sprintf("metric loss=%d step=%d", 200_000-said-i, said+i)
+					if (printed+i)%1000 == 0 {
+						return fmt.Sprintf("metric loss=%d step=%d", 200_000-printed-i, printed+i)
 					}
-					return fmt.Sprintf("line %d \x1b[36mof the job\x1b[0m", said+i)
+					return fmt.Sprintf("line %d \x1b[36mof the job\x1b[0m", printed+i)
 				})
-				said += n
+				printed += n
 			case r := <-end:
 				return r
 			case <-ctx.Done():
@@ -51,7 +52,7 @@ func TestLongLog(t *testing.T) {
 	p.sees(".logs .tools", "No output yet")
 	give(s, "talk", more, 100_000)
 	p.sees(".logs .tools", "100,000 lines")
-	p.sees(".log .row", "line 99999 of the job") // at the end, for it follows, and without colours
+	p.sees(".log .row", "line 99999 of the job") // the page follows the end of the log, and removes colors
 	p.bounded("100,000 lines")
 	give(s, "talk", more, 20_000)
 	p.sees(".log .row", "line 119999 of the job")
@@ -74,7 +75,7 @@ func TestLongLog(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestLongHistory shows 5,000 events and more: table, timeline and state panel stay small.
+// TestLongHistory shows more than 5,000 events. Table, timeline and state panel must contain only visible rows.
 func TestLongHistory(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -84,7 +85,7 @@ func TestLongHistory(t *testing.T) {
 	})), "long", text(object{"items": items}))
 	x := s.ended(arn)
 	if x.LastEventID < 5000 {
-		t.Fatalf("it has %d events only", x.LastEventID)
+		t.Fatalf("the execution has %d events, want at least 5000", x.LastEventID)
 	}
 	p := open(t, s.URL)
 	p.to(execution(arn, "?tab=events"))
@@ -98,13 +99,12 @@ func TestLongHistory(t *testing.T) {
 	p.bounded("timeline")
 	p.clickState("item")
 	p.sees(".state-panel", "Entered 900 times")
-	p.bounded("the state's panel")
+	p.bounded("state panel")
 }
 
 const markup = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script><b>bold</b>`
 
-// TestMarkup puts markup wherever an execution can hold text, and looks at all of it: nothing of it becomes a part of
-// the page.
+// TestMarkup puts markup into every text of an execution and opens all pages: they must show it as text and never interpret it.
 func TestMarkup(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -123,7 +123,7 @@ func TestMarkup(t *testing.T) {
 	safe := func(what string) {
 		t.Helper()
 		if eval[bool](p, `window.harmed !== undefined || document.querySelector("main img, main b, main script, dialog img, dialog b, [onerror]") !== null || [...document.querySelectorAll("a")].some((a) => a.href.startsWith("javascript:"))`) {
-			t.Errorf("%s: markup became a part of the page", what)
+			t.Errorf("%s: the page interpreted markup of the execution", what)
 		}
 	}
 	p.to(execution(x, ""))
@@ -162,7 +162,8 @@ func TestMarkup(t *testing.T) {
 	safe("a name in the address")
 }
 
-// TestManyExecutions pages through many: the page holds what is in sight, search and counts take all.
+// TestManyExecutions scrolls through many executions. The page must contain only the visible rows; search and counts must include all
+// executions.
 func TestManyExecutions(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -189,7 +190,7 @@ func TestManyExecutions(t *testing.T) {
 	p.sees(".summary", "Showing all")
 }
 
-// fill starts executions side by side.
+// fill starts n executions, eight at a time.
 func fill(t *testing.T, s *site, machine string, n int) {
 	t.Helper()
 	errs := make(chan error, 8)

@@ -1,5 +1,5 @@
-// Package console_test drives a real Chromium through the console: its pages and actions against a real engine, a real
-// Ray, and servers with keys.
+// Package console_test tests the console with a real Chromium: its pages and actions with a real engine, a real Ray, and servers
+// with access keys.
 package console_test
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// chrome is the browser that all tests of this package share, each in a profile of its own.
+// chrome is the browser that all tests of this package share. Each test has its own profile.
 var chrome struct {
 	once sync.Once
 	ctx  context.Context
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// find is the browser's program: RAYORCH_TEST_CHROMIUM, or one of the usual names.
+// find returns the path of the browser, or "" if there is none: RAYORCH_TEST_CHROMIUM, or one of the usual names on PATH.
 func find() string {
 	for _, name := range []string{os.Getenv("RAYORCH_TEST_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -55,7 +55,7 @@ func find() string {
 	return ""
 }
 
-// needsBrowser skips a test before it starts a server for a browser that is not there. make test installs one.
+// needsBrowser skips a test without a browser, before the test starts a server. make test installs a browser.
 func needsBrowser(t *testing.T) {
 	t.Helper()
 	if testing.Short() || find() == "" {
@@ -63,13 +63,14 @@ func needsBrowser(t *testing.T) {
 	}
 }
 
-// startChrome leaves the directory of the profile to chromedp: it kills the browser's children before it removes the directory.
+// startChrome starts the browser. It does not set a directory for the profile, because chromedp kills all processes of the
+// browser before it removes the directory that it created.
 func startChrome(path string) error {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		// Chromium's processes give each other up after seconds, which a busy machine may need.
+		// By default, Chromium's processes wait only seconds for each other, which is too short on a busy machine.
 		chromedp.Flag("disable-gpu-watchdog", true), chromedp.Flag("ipc-connection-timeout", fmt.Sprint(patience.Seconds())))
 	if os.Getuid() == 0 {
-		opts = append(opts, chromedp.NoSandbox) // it wants another user for its sandbox
+		opts = append(opts, chromedp.NoSandbox) // Chromium's sandbox does not work as root
 	}
 	if fonts, err := filepath.Abs("testdata/fonts.conf"); err == nil {
 		opts = append(opts, chromedp.Env("FONTCONFIG_FILE="+fonts))
@@ -80,8 +81,7 @@ func startChrome(path string) error {
 	return attach(ctx, cancel)
 }
 
-// attach starts what ctx stands for, a browser or a tab. It takes no context with a deadline: the browser or the tab would
-// end with that context.
+// attach starts the browser or the tab of ctx. ctx must not have a deadline, because the browser or the tab would end with the context.
 func attach(ctx context.Context, cancel func()) error {
 	late := time.AfterFunc(patience, cancel)
 	defer late.Stop()
@@ -91,23 +91,23 @@ func attach(ctx context.Context, cancel func()) error {
 	return nil
 }
 
-// page is a tab of a profile of its own, at one server.
+// page is a tab with its own profile, for one server.
 type page struct {
 	t    *testing.T
 	ctx  context.Context
 	base string
 
 	mu       sync.Mutex
-	problems []string
-	allowed  []string
+	problems []string // errors of the page
+	allowed  []string // texts of errors that the test expects
 }
 
-// patience is how long a test waits for what must come. It only bounds a test that fails: on a busy machine a browser may
-// take minutes.
+// patience is the time that a test waits for a condition. Only a test that fails waits so long; on a busy machine, a browser can take
+// minutes.
 const patience = 5 * time.Minute
 
-// open makes a tab. Whatever the page itself complains of (an exception, the policy for its content, a request that
-// leaves the server) fails the test.
+// open opens a tab. The test fails if the page has an error: an exception, a violation of the Content Security Policy, or a request to
+// another server.
 func open(t *testing.T, base string) *page {
 	t.Helper()
 	if testing.Short() {
@@ -115,7 +115,7 @@ func open(t *testing.T, base string) *page {
 	}
 	path := find()
 	if path == "" {
-		t.Skip("SKIPPED: there is no Chromium here (apt-get install chromium)")
+		t.Skip("SKIPPED: Chromium not found: install it (apt-get install chromium)")
 	}
 	chrome.once.Do(func() { chrome.err = startChrome(path) })
 	if chrome.err != nil {
@@ -130,12 +130,13 @@ func open(t *testing.T, base string) *page {
 	}
 	call(p, log.Enable, cdp.Empty{})
 	call(p, network.Enable, network.EnableParams{})
-	call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // other tests have tabs too
+	call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // the tabs of other tests would take the focus
 	p.size(1280, 900)
-	t.Cleanup(p.complain)
+	t.Cleanup(p.checkProblems)
 	return p
 }
 
+// call sends a command of the DevTools protocol.
 func call[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -147,7 +148,7 @@ func call[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
 	return out
 }
 
-// act does something to the page; what names it.
+// act runs actions on the page. what describes them in the failure message.
 func (p *page) act(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -157,7 +158,7 @@ func (p *page) act(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// hear notes what a page must not do.
+// hear records events that indicate an error of the page.
 func (p *page) hear(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
@@ -173,7 +174,7 @@ func (p *page) hear(event any) {
 	case *network.EventRequestWillBeSent:
 		u := e.Request.URL
 		if p.base != "" && !strings.HasPrefix(u, p.base+"/") && !strings.HasPrefix(u, "data:") && !strings.HasPrefix(u, "about:") {
-			p.note("request elsewhere: " + u)
+			p.note("request to another server: " + u)
 		}
 	}
 }
@@ -191,10 +192,11 @@ func (p *page) note(problem string) {
 	p.problems = append(p.problems, problem)
 }
 
-// allow names what a test brings about on purpose: a refused request is an error in the browser's log.
+// allow adds texts of errors that a test expects. For example, a rejected request is an error in the browser's log.
 func (p *page) allow(part ...string) { p.allowed = append(p.allowed, part...) }
 
-func (p *page) complain() {
+// checkProblems fails the test for each error of the page that is not allowed.
+func (p *page) checkProblems() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, problem := range p.problems {
@@ -203,21 +205,21 @@ func (p *page) complain() {
 			expected = expected || strings.Contains(problem, part)
 		}
 		if !expected {
-			p.t.Errorf("the page complained: %s", problem)
+			p.t.Errorf("error of the page: %s", problem)
 		}
 	}
 }
 
-// to shows an address of the console, such as "#/machines".
+// to opens a page of the console by its fragment, such as "#/machines".
 func (p *page) to(fragment string) {
 	p.t.Helper()
 	p.act("go to "+fragment, chromedp.Navigate(p.base+"/console/"+fragment))
 }
 
-// execution is the address of an execution's page.
+// execution returns the fragment of an execution's page.
 func execution(arn, query string) string { return "#/execution/" + url.PathEscape(arn) + query }
 
-// eval runs JavaScript in the page and decodes what it gives.
+// eval runs JavaScript in the page and decodes the result.
 func eval[T any](p *page, js string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -229,7 +231,7 @@ func eval[T any](p *page, js string) T {
 	return out
 }
 
-// do runs JavaScript for what it does.
+// do runs JavaScript without a result.
 func (p *page) do(js string) { p.t.Helper(); eval[bool](p, "(async () => { "+js+"; return true; })()") }
 
 // wait waits until a JavaScript expression is true.
@@ -237,13 +239,13 @@ func (p *page) wait(js string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	loop := `new Promise((done) => { const look = () => { let ok = false; try { ok = ` + js + ` } catch {} if (ok) done(true); else setTimeout(look, 20); }; look(); })`
+	loop := `new Promise((done) => { const poll = () => { let ok = false; try { ok = ` + js + ` } catch {} if (ok) done(true); else setTimeout(poll, 20); }; poll(); })`
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](loop, chromedp.EvalAwaitPromise)); err != nil {
-		p.t.Fatalf("waited in vain for %s: %v\n%s", js, err, p.shown())
+		p.t.Fatalf("timed out waiting for %s: %v\n%s", js, err, p.shown())
 	}
 }
 
-// shown is the page's text, for messages.
+// shown returns the text of the page, for failure messages.
 func (p *page) shown() string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), time.Minute)
 	defer cancel()
@@ -254,7 +256,7 @@ func (p *page) shown() string {
 	return text
 }
 
-// js is a value as JavaScript.
+// js encodes a value as JavaScript.
 func js(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -263,21 +265,23 @@ func js(v any) string {
 	return string(text)
 }
 
-// sees waits until an element has a text in it.
+// sees waits until an element that matches the selector contains the text.
 func (p *page) sees(selector, text string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf("[...document.querySelectorAll(%s)].some((n) => n.textContent.includes(%s))", js(selector), js(text)))
 }
 
-// button presses the button with a text; it must be there, visible and usable.
+// button clicks the button, tab or summary with the text when it is visible and enabled.
 func (p *page) button(text string) {
 	p.t.Helper()
 	p.clickWhere("button, a.button, [role=tab], summary", text)
 }
 
+// clickWhere clicks the element that matches the selector and has exactly this text when it is visible and enabled. If a dialog is open, it
+// searches only the dialog.
 func (p *page) clickWhere(selector, text string) {
 	p.t.Helper()
-	// One expression finds and clicks: between two of them the page may draw the button anew.
+	// One expression finds and clicks the element, because the page could redraw it between two expressions.
 	p.wait(fmt.Sprintf(`(() => { const found = [...(document.querySelector("dialog[open]") ?? document).querySelectorAll(%s)].find((n) => n.textContent.trim() === %s && !n.disabled && n.checkVisibility());
 		found?.click(); return found !== undefined; })()`, js(selector), js(text)))
 }
@@ -288,15 +292,15 @@ func (p *page) clickState(name string) {
 	p.wait(fmt.Sprintf(`document.querySelector("g.box[data-state=" + JSON.stringify(%s) + "]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, js(name)))
 }
 
-// scrollToEnd scrolls to the end of a list, which may still grow, until a row there has a text in it.
+// scrollToEnd scrolls to the end of a list, which can still grow, until a row there contains a text.
 func (p *page) scrollToEnd(list, text string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf(`(() => { const list = document.querySelector(%s); list.scrollTop = list.scrollHeight;
 		return [...list.querySelectorAll(".row")].some((n) => n.textContent.includes(%s)); })()`, js(list), js(text)))
 }
 
-// fill types into a field of the page or of the open dialog, by its label's text or its own label. A choice takes no value
-// before the page has its options, so fill waits for them.
+// fill sets a field of the page, or of the open dialog, by its label. It waits until the field accepts the value, because a select does not
+// before the page has added its options.
 func (p *page) fill(label, text string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf(`(() => { const root = document.querySelector("dialog[open]") ?? document;
@@ -308,18 +312,19 @@ func (p *page) fill(label, text string) {
 		return true; })()`, js(label), js(text)))
 }
 
-// press sends keys as a keyboard does.
+// press sends key events.
 func (p *page) press(keys string) {
 	p.t.Helper()
 	p.act(fmt.Sprintf("press %q", keys), chromedp.KeyEvent(keys))
 }
 
+// size sets the size of the page in pixels.
 func (p *page) size(width, height int64) {
 	p.t.Helper()
 	p.act("set the size", chromedp.EmulateViewport(width, height))
 }
 
-// prefers sets what the system's theme is.
+// prefers sets the theme of the system, and disables animations.
 func (p *page) prefers(theme string) {
 	p.t.Helper()
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -327,7 +332,7 @@ func (p *page) prefers(theme string) {
 	})
 }
 
-// kept is how many nodes and listeners the browser keeps of the page, after it was told to tidy up.
+// kept returns the number of DOM nodes and of event listeners in the page after a garbage collection.
 func (p *page) kept() [2]float64 {
 	p.t.Helper()
 	call(p, heapprofiler.CollectGarbage, cdp.Empty{})

@@ -11,20 +11,20 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// nightly has every kind of state that holds others, a retry and a catcher.
+// nightly is a definition with every type of state that contains others, a retry and a catcher.
 var nightly = machine("prepare", object{
 	"prepare": object{"Type": "Pass", "Next": "train"},
 	"train":   work("both", object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 3600, "MaxAttempts": 2}}}),
 	"both": object{"Type": "Parallel", "Next": "each", "Branches": []any{
 		object{"StartAt": "left", "States": object{"left": work("")}},
-		object{"StartAt": "right", "States": object{"right": work("", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "mended"}}}), "mended": object{"Type": "Pass", "End": true}}},
+		object{"StartAt": "right", "States": object{"right": work("", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "recovered"}}}), "recovered": object{"Type": "Pass", "End": true}}},
 	}},
 	"each": object{"Type": "Map", "ItemsPath": "$.items", "Next": "last", "ResultPath": nil,
 		"ItemProcessor": object{"StartAt": "item", "States": object{"item": work("")}}},
 	"last": work(""),
 })
 
-// states waits until the graph shows these statuses and, after a comma, these words.
+// states waits until the graph shows the states with these statuses and, after a comma, these words.
 func (p *page) states(want map[string]string) {
 	p.t.Helper()
 	for name, shown := range want {
@@ -33,8 +33,7 @@ func (p *page) states(want map[string]string) {
 	}
 }
 
-// TestExecution watches an execution go its way: every colour of the graph comes without a reload, and attempts,
-// timeline, events and data tell the same.
+// TestExecution watches an execution while it runs: the graph must show every status without a reload, and the attempts must be listed.
 func TestExecution(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -50,7 +49,7 @@ func TestExecution(t *testing.T) {
 	p.sees(".state-panel h2", "train")
 	p.wait(`document.querySelector(".state-panel a.button").href === "http://127.0.0.1:8265/#/jobs/sub-train-1"`)
 	train.finish(task.Fail("Flaky", "try again"))
-	p.states(map[string]string{"train": "retrying"}) // for an hour by the engine's clock
+	p.states(map[string]string{"train": "retrying"}) // the interval is an hour of the engine's clock
 	s.ahead.Store(int64(time.Hour))
 	train.next()
 	p.sees(".state-panel table", "Flaky")
@@ -60,15 +59,15 @@ func TestExecution(t *testing.T) {
 	right.next()
 	p.states(map[string]string{"both": "running", "left": "running", "right": "running"})
 	right.finish(task.Fail("Broken", "a cause"))
-	p.states(map[string]string{"right": "caught", "mended": "succeeded", "left": "running"})
+	p.states(map[string]string{"right": "caught", "recovered": "succeeded", "left": "running"})
 	left.finish(task.Result{Output: []byte(`{}`)})
 	p.states(map[string]string{"both": "succeeded", "left": "succeeded"})
-	s.ended(arn) // its Map finds no items in an array
+	s.ended(arn) // the Map fails, because its input is an array without items
 	p.sees(".status.big", "Failed")
 	p.states(map[string]string{"each": "failed"})
 }
 
-// TestExecutionToItsEnd runs through a Map, and reads what the page says of it afterwards.
+// TestExecutionToItsEnd runs an execution with a Map, and checks all tabs of the page after its end.
 func TestExecutionToItsEnd(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -106,7 +105,7 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.sees(".event-detail", "nested")
 
 	p.button("Input and output")
-	p.sees(".data", "12345678901234567890") // to the last digit
+	p.sees(".data", "12345678901234567890") // without loss of precision
 	p.sees(".data", `"all good"`)
 	p.do(`[...document.querySelectorAll(".data details:not([open]) > summary")].forEach((n) => n.click())`)
 	p.sees(".data", "deeper")
@@ -121,25 +120,25 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.sees(".state-panel h2", "item[0]")
 }
 
-// TestSkippedAndTolerated shows a skipped step, with its condition, and a tolerated failure.
+// TestSkippedAndTolerated checks that the page shows a skipped step with its condition, and a tolerated failure.
 func TestSkippedAndTolerated(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	s.on("trial", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
-	says := func(step string, role annotation.Role) string {
+	comment := func(step string, role annotation.Role) string {
 		return annotation.State{Step: step, Role: role}.Comment()
 	}
 	arn := s.start(s.machine("choosy", machine("condition", object{
 		"condition": object{"Type": "Pass", "Result": object{"condition": "steps.eval.output.acc > 0.9", "values": object{"steps.eval.output.acc": 0.5},
 			"missing": []any{"steps.eval.output.lost, which step eval did not return"}}, "Next": "promote?"},
-		"promote?": object{"Type": "Choice", "Comment": says("promote", annotation.Condition),
+		"promote?": object{"Type": "Choice", "Comment": comment("promote", annotation.Condition),
 			"Choices": []any{object{"Variable": "$.never", "IsPresent": true, "Next": "promote"}}, "Default": "no promotion"},
-		"no promotion": object{"Type": "Pass", "Comment": says("promote", annotation.Skip), "Next": "around trial"},
-		"promote":      work("around trial", object{"Comment": says("promote", annotation.Run)}),
-		"around trial": object{"Type": "Parallel", "Comment": says("trial", annotation.Try), "Next": "gone wrong",
+		"no promotion": object{"Type": "Pass", "Comment": comment("promote", annotation.Skip), "Next": "around trial"},
+		"promote":      work("around trial", object{"Comment": comment("promote", annotation.Run)}),
+		"around trial": object{"Type": "Parallel", "Comment": comment("trial", annotation.Try), "Next": "gone wrong",
 			"Branches": []any{object{"StartAt": "trial", "States": object{"trial": work("")}}},
 			"Catch":    []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "gone wrong"}}},
-		"gone wrong": object{"Type": "Pass", "Comment": says("trial", annotation.Tolerated), "End": true},
+		"gone wrong": object{"Type": "Pass", "Comment": comment("trial", annotation.Tolerated), "End": true},
 	})), "one", `{}`)
 	p := open(t, s.URL)
 	p.to(execution(arn, ""))
@@ -155,7 +154,7 @@ func TestSkippedAndTolerated(t *testing.T) {
 	p.sees(".state-panel", "for good")
 }
 
-// TestLongInput fetches what the server leaves out when a user asks for it.
+// TestLongInput checks that the page loads a long input or output, which the server leaves out, when a user opens it.
 func TestLongInput(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)

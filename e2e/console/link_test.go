@@ -11,28 +11,28 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// linkOf asks for a link to the console of the server that owns the place's state directory.
-func linkOf(t *testing.T, place *command.Place, site string) (fragment string) {
+// linkOf runs rayorch console, with the server that owns the state directory of the sandbox, and returns the fragment of the sign-in link.
+func linkOf(t *testing.T, sandbox *command.Sandbox, site string) (fragment string) {
 	t.Helper()
-	res := place.Run(t.Context(), t, "console")
+	res := sandbox.Run(t.Context(), t, "console")
 	fragment, ok := strings.CutPrefix(strings.TrimSpace(res.Stdout), "the console is at "+site+"/console/")
 	if res.Code != 0 || !ok {
-		t.Fatalf("%+v", res)
+		t.Fatalf("console: got %+v, want a link to %s", res, site)
 	}
 	return fragment
 }
 
-// TestLinkSignsIn opens the link that rayorch console prints while serve owns the state directory: once.
+// TestLinkSignsIn opens the link that rayorch console prints while serve owns the state directory. The link must work only once.
 func TestLinkSignsIn(t *testing.T) {
 	t.Parallel()
 	needsBrowser(t)
-	place := command.New(t, nil)
-	place.Write(t, "pipeline.yaml", "version: 1\nname: short\nsteps:\n  - {name: say, job: {shell: echo hello}}\n")
-	server, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
-	if res := place.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+	sandbox := command.New(t, nil)
+	sandbox.Write(t, "pipeline.yaml", "version: 1\nname: short\nsteps:\n  - {name: say, job: {shell: echo hello}}\n")
+	server, site := begin(t, sandbox, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
+	if res := sandbox.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
+		t.Fatalf("run: got %+v, want exit code 0", res)
 	}
-	fragment := linkOf(t, place, site)
+	fragment := linkOf(t, sandbox, site)
 
 	p := open(t, site)
 	p.to(fragment)
@@ -40,14 +40,14 @@ func TestLinkSignsIn(t *testing.T) {
 	p.wait(`location.hash === "#/executions" || location.hash === "#/"`)
 	token := strings.TrimPrefix(fragment, "#/login/")
 	if kept := eval[string](p, `document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + location.href + JSON.stringify(history.state)`); strings.Contains(kept, token) {
-		t.Errorf("the page keeps the token: %s", kept)
+		t.Errorf("the page stores the token: %s", kept)
 	}
 	cookies := call(p, network.GetCookies, network.GetCookiesParams{URLs: []string{site}}).Cookies
 	if len(cookies) != 1 || !cookies[0].HTTPOnly || cookies[0].SameSite != network.CookieSameSiteStrict {
-		t.Errorf("the cookies are %+v", cookies)
+		t.Errorf("the cookies are %+v, want one with HttpOnly and SameSite=Strict", cookies)
 	}
 
-	// Another browser comes too late; a new link lets it in, while the page is open.
+	// In another browser, the used link fails, and a new link works while the page is open.
 	q := open(t, site)
 	q.allow("401", "403")
 	q.to(fragment)
@@ -55,16 +55,16 @@ func TestLinkSignsIn(t *testing.T) {
 	q.sees(".problem", "The link was already used")
 	q.sees(".problem", "rayorch console")
 	if status := eval[int](q, `fetch("/rayorch/v1/counts").then((r) => r.status)`); status != http.StatusUnauthorized {
-		t.Errorf("without signing in the counts are answered with %d", status)
+		t.Errorf("counts without signing in: got status %d, want 401", status)
 	}
-	q.to(linkOf(t, place, site))
+	q.to(linkOf(t, sandbox, site))
 	q.sees(".row-name", "one")
-	if strings.Contains(server.said(), token) {
-		t.Errorf("the server's log holds the token:\n%s", server.said())
+	if strings.Contains(server.printed(), token) {
+		t.Errorf("the server's log contains the token:\n%s", server.printed())
 	}
 }
 
-// TestReadKey signs in with a key that may only read: nothing is offered that the server would refuse.
+// TestReadKey signs in with a key of the role read. The page must not offer actions that the server would reject.
 func TestReadKey(t *testing.T) {
 	t.Parallel()
 	keys := access.Keys{
@@ -87,11 +87,11 @@ func TestReadKey(t *testing.T) {
 	p.to(execution(arn, ""))
 	p.states(map[string]string{"go": "running"})
 	if labels := eval[string](p, `[...document.querySelectorAll("button")].map((b) => b.textContent).join()`); strings.Contains(labels, "Stop") || strings.Contains(labels, "Start") {
-		t.Errorf("the page offers %s", labels)
+		t.Errorf("the page offers the buttons %s, want neither Start nor Stop", labels)
 	}
 	stop := `fetch("/", {method: "POST", headers: {"X-Amz-Target": "AWSStepFunctions.StopExecution"}, body: JSON.stringify({executionArn: ` + js(arn) + `})}).then(async (r) => r.status + await r.text())`
 	if got := eval[string](p, stop); !strings.HasPrefix(got, "403") || !strings.Contains(got, "READER") {
-		t.Errorf("stopping is answered with %s", got)
+		t.Errorf("StopExecution: got %s, want 403 and the key READER", got)
 	}
 	p.button("Sign out")
 	p.fill("Access key ID", "ADMIN")

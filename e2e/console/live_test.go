@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestReconnect cuts a page off from its server: it says so, tries again, and misses nothing.
+// TestReconnect interrupts the connection between a page and its server. The page must show this, reconnect, and show all missed events.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -33,7 +33,7 @@ func TestReconnect(t *testing.T) {
 		r.Header.Del("Origin")
 		through.ServeHTTP(w, r)
 	}))
-	t.Cleanup(func() { front.CloseClientConnections(); front.Close() }) // after the tab, which follows events through it
+	t.Cleanup(func() { front.CloseClientConnections(); front.Close() }) // runs after the tab is closed, which streams events through it
 	arn := s.start(s.machine("cut", machine("one", object{"one": work("two"), "two": work("")})), "x", "{}")
 	p := open(t, front.URL)
 	p.allow("ERR_", "Failed to load resource")
@@ -53,7 +53,7 @@ func TestReconnect(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestPending shows the runner's reason why a task does not run yet, until it runs.
+// TestPending checks that the page shows the runner's reason why a task is pending, until it runs.
 func TestPending(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -75,7 +75,7 @@ func TestPending(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestListIsLive shows executions as they are started and end, without a reload.
+// TestListIsLive checks that the list shows executions when they start and end, without a reload, and that its filters work.
 func TestListIsLive(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -107,16 +107,16 @@ func TestListIsLive(t *testing.T) {
 	p.fill("Started before", "2001-01-01T00:00")
 	p.sees(".empty", "No matches")
 	if got := eval[string](p, "location.hash"); !strings.Contains(got, "span=custom") || !strings.Contains(got, "machine=") {
-		t.Errorf("the address is %s: a reload would forget the filter", got)
+		t.Errorf("the address is %s, without the filter: a reload would lose it", got)
 	}
 	p.to("#/machines")
 	p.sees("tbody", "listed")
 	p.wait(`[...document.querySelectorAll("tbody tr")].find((r) => r.textContent.includes("listed")).querySelector(".status.failed").textContent === "1"`)
 }
 
-// TestNothingPilesUp changes between tabs and pages many times, and counts what the browser keeps: listeners and elements of
-// pages that were left must not pile up.
-func TestNothingPilesUp(t *testing.T) {
+// TestNoMemoryLeak switches between pages many times, and counts the DOM nodes and listeners in the browser: those of closed pages must be
+// released.
+func TestNoMemoryLeak(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	arn := s.start(s.machine("again", machine("a", object{"a": work("b"), "b": work("")})), "x", "{}")
@@ -136,12 +136,12 @@ func TestNothingPilesUp(t *testing.T) {
 	before := p.kept()
 	visit(12)
 	after := p.kept()
-	// What a timer or an answer that is under way still holds goes with it, so a few looks may be needed.
+	// Timers and requests in progress still hold nodes until they end, so the check is repeated.
 	for deadline := time.Now().Add(patience); after[0] > before[0]+before[0]/2 || after[1] > before[1]+before[1]/2; after = p.kept() {
 		if time.Now().After(deadline) {
-			t.Fatalf("elements and listeners were %v, and after %s still are %v", before, patience, after)
+			t.Fatalf("nodes and listeners: %v before, %v after %s, want at most half more", before, after, patience)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Logf("elements and listeners before: %v, after: %v", before, after)
+	t.Logf("nodes and listeners: %v before, %v after", before, after)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 )
 
-// TestLogin signs in at a server with keys, uses it, and signs out.
+// TestLogin signs in to a server with access keys, uses it, and signs out.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "the-right-secret", Role: access.Admin}})
@@ -28,19 +28,19 @@ func TestLogin(t *testing.T) {
 	p.sees(".problem", "the access key or its secret is wrong")
 	p.fill("Secret", "the-right-secret")
 	p.button("Sign in")
-	p.sees("h1", "x") // the page that was asked for
+	p.sees("h1", "x") // the page that was requested before signing in
 	p.sees(".status.big", "Succeeded")
 	if kept := eval[string](p, `document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + location.href`); strings.Contains(kept, "rayorch-") || strings.Contains(kept, "secret") {
-		t.Errorf("a script can read %s", kept)
+		t.Errorf("scripts can read the session or the secret: %s", kept)
 	}
 	cookies := call(p, network.GetCookies, network.GetCookiesParams{URLs: []string{s.URL}}).Cookies
 	if len(cookies) != 1 || !cookies[0].HTTPOnly || cookies[0].SameSite != network.CookieSameSiteStrict {
-		t.Fatalf("the cookies are %+v", cookies)
+		t.Fatalf("the cookies are %+v, want one with HttpOnly and SameSite=Strict", cookies)
 	}
 	p.to("#/executions")
 	p.sees(".row-name", "x")
 
-	// With the cookie, but not from a page of this server.
+	// Requests with the cookie that do not come from a page of this server must be rejected.
 	for _, headers := range []map[string]string{{}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/", strings.NewReader("{}"))
 		if err != nil {
@@ -58,7 +58,7 @@ func TestLogin(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusForbidden {
-			t.Errorf("%v: %d %s", headers, resp.StatusCode, body)
+			t.Errorf("with the headers %v: got %d %s, want 403", headers, resp.StatusCode, body)
 		}
 	}
 
@@ -67,6 +67,6 @@ func TestLogin(t *testing.T) {
 	p.to("#/machines")
 	p.sees("h1", "Sign in")
 	if status := eval[int](p, `fetch("/rayorch/v1/counts").then((r) => r.status)`); status != http.StatusUnauthorized {
-		t.Errorf("signed out, the counts are answered with %d", status)
+		t.Errorf("counts after signing out: got status %d, want 401", status)
 	}
 }

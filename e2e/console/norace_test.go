@@ -2,5 +2,5 @@
 
 package console_test
 
-// manyExecutions is what the console must page through without a stutter.
+// manyExecutions is the number of executions in TestManyExecutions.
 const manyExecutions = 100_000

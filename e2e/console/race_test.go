@@ -2,5 +2,5 @@
 
 package console_test
 
-// manyExecutions is less with the race detector, under which each start takes ten times as long.
+// manyExecutions is smaller with the race detector, with which each start takes ten times as long.
 const manyExecutions = 10_000

@@ -19,15 +19,16 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.
-func begin(t *testing.T, at *command.Place, line string, args ...string) (p *process, found string) {
+// begin starts a command that keeps running, and waits for a line of its output that matches the regular expression line. It returns the
+// text of the first group.
+func begin(t *testing.T, sandbox *command.Sandbox, line string, args ...string) (p *process, found string) {
 	t.Helper()
-	p = &process{t: t, cmd: exec.Command(at.Binary, args...), output: filepath.Join(t.TempDir(), "output"), ended: make(chan struct{})}
+	p = &process{t: t, cmd: exec.Command(sandbox.Binary, args...), output: filepath.Join(t.TempDir(), "output"), ended: make(chan struct{})}
 	output, err := os.Create(p.output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = at.Dir, at.Env, output, output
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = sandbox.Dir, sandbox.Env, output, output
 	if err := errors.Join(p.cmd.Start(), output.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -37,33 +38,34 @@ func begin(t *testing.T, at *command.Place, line string, args ...string) (p *pro
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		_ = p.wait() // the test's own wait says whether that is an error
+		_ = p.wait() // tests that need the result call wait themselves
 	})
-	fits, late := regexp.MustCompile(line+".*\n"), time.After(patience)
+	pattern, late := regexp.MustCompile(line+".*\n"), time.After(patience)
 	for {
-		if m := fits.FindStringSubmatch(p.said()); m != nil {
+		if m := pattern.FindStringSubmatch(p.printed()); m != nil {
 			return p, m[1]
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-p.ended:
-			t.Fatalf("%v: ended with %v, and no line fits %s:\n%s", args, p.err, line, p.said())
+			t.Fatalf("%v ended with %v, and no line matches %s:\n%s", args, p.err, line, p.printed())
 		case <-late:
-			t.Fatalf("%v: no line fits %s within %s:\n%s", args, line, patience, p.said())
+			t.Fatalf("%v: no line matches %s within %s:\n%s", args, line, patience, p.printed())
 		}
 	}
 }
 
-// process is a command that goes on. It prints to a file: what it said so far can be read at any time.
+// process is a command that keeps running. It prints to a file, so that tests can read the output at any time.
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	output string
+	output string // path of the file
 	ended  chan struct{}
-	err    error // once it ended
+	err    error // set when ended is closed
 }
 
-func (p *process) said() string {
+// printed returns the output so far.
+func (p *process) printed() string {
 	text, err := os.ReadFile(p.output)
 	if err != nil {
 		return err.Error()
@@ -71,13 +73,13 @@ func (p *process) said() string {
 	return string(text)
 }
 
-// wait waits for its end, and kills it when that does not come.
+// wait waits for the end of the process, and kills it after patience.
 func (p *process) wait() error {
 	p.t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		p.t.Errorf("%v does not end within %s:\n%s", p.cmd.Args, patience, p.said())
+		p.t.Errorf("%v did not end within %s:\n%s", p.cmd.Args, patience, p.printed())
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}
@@ -97,7 +99,7 @@ steps:
     ray: {entrypoint: "echo read ${{ steps.train.output.checkpoint }}", workingDir: .}
 `
 
-// train prints a metric a step, and goes on while the file in its way is there.
+// train is a program that prints a metric for each step. It waits in the last step while the file %q exists.
 const train = `import argparse, json, os, time
 p = argparse.ArgumentParser()
 p.add_argument("--steps", type=int)
@@ -110,27 +112,27 @@ for step in range(1, steps + 1):
 json.dump({"checkpoint": f"checkpoint-{steps}"}, open(os.environ["RAYORCH_OUTPUT"], "w"))
 `
 
-// TestOnRay starts a pipeline from its form and watches it on a real Ray: graph, log, metrics and the link to the
-// dashboard while it runs, stopping and redriving, and the same story as the terminal tells.
+// TestOnRay starts a pipeline on a real Ray from its form, and checks the graph, the log, the metrics and the link to the
+// dashboard while it runs. Then it stops and redrives the execution, and compares the page with the output of rayorch describe.
 func TestOnRay(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a real Ray and a browser")
 	}
 	found := raytest.Real(t, true)
-	place := command.New(t, &found)
+	sandbox := command.New(t, &found)
 	wait := filepath.Join(t.TempDir(), "wait")
 	if err := os.WriteFile(wait, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	place.Write(t, "pipeline.yaml", onRay)
-	place.Write(t, "train.py", fmt.Sprintf(train, wait))
-	server, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
-	if res := place.Run(t.Context(), t, "register"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+	sandbox.Write(t, "pipeline.yaml", onRay)
+	sandbox.Write(t, "train.py", fmt.Sprintf(train, wait))
+	server, site := begin(t, sandbox, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
+	if res := sandbox.Run(t.Context(), t, "register"); res.Code != 0 {
+		t.Fatalf("register: got %+v, want exit code 0", res)
 	}
 	p := open(t, site)
-	p.to(linkOf(t, place, site) + "/machines")
+	p.to(linkOf(t, sandbox, site) + "/machines")
 	p.button("Start")
 	p.fill("steps", "12")
 	p.fill("Name of the execution", "one")
@@ -155,9 +157,9 @@ func TestOnRay(t *testing.T) {
 	p.button("Input and output")
 	p.sees(".data", "checkpoint-12")
 
-	p.sameStory(place, "one")
+	p.checkSteps(sandbox, "one")
 
-	// A server that a page listens to ends at once nevertheless.
+	// The server must end immediately, even if a page has a stream of events open.
 	p.to("#/executions")
 	p.sees(".row-name", "one")
 	p.allow("ERR_", "Failed to load resource")
@@ -165,27 +167,27 @@ func TestOnRay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := server.wait(); err != nil {
-		t.Errorf("the server ended with %v:\n%s", err, server.said())
+		t.Errorf("the server ended with %v:\n%s", err, server.printed())
 	}
 }
 
-// sameStory compares the steps that the page shows with those that the command prints.
-func (p *page) sameStory(place *command.Place, name string) {
+// checkSteps compares the steps on the page with those that rayorch describe prints.
+func (p *page) checkSteps(sandbox *command.Sandbox, name string) {
 	p.t.Helper()
-	var said struct {
+	var described struct {
 		Status string
 		Steps  []struct{ Name, Status, SubmissionID string }
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	res := place.Run(ctx, p.t, "describe", name, "-o", "json")
-	if err := json.Unmarshal([]byte(res.Stdout), &said); err != nil {
-		p.t.Fatalf("%v: %+v", err, res)
+	res := sandbox.Run(ctx, p.t, "describe", name, "-o", "json")
+	if err := json.Unmarshal([]byte(res.Stdout), &described); err != nil {
+		p.t.Fatalf("describe: %v: %+v", err, res)
 	}
-	if len(said.Steps) == 0 {
+	if len(described.Steps) == 0 {
 		p.t.Errorf("%s has no steps: %+v", name, res)
 	}
-	for _, step := range said.Steps {
+	for _, step := range described.Steps {
 		p.clickState(step.Name)
 		p.sees(".state-panel h2", step.Name)
 		p.sees(".state-panel .status", step.Status)
@@ -193,45 +195,45 @@ func (p *page) sameStory(place *command.Place, name string) {
 	}
 }
 
-// TestRunWithConsole opens the page that a run prints, while the run is on.
+// TestRunWithConsole opens the link that rayorch run --console prints, while the run is in progress.
 func TestRunWithConsole(t *testing.T) {
 	t.Parallel()
 	needsBrowser(t)
-	place := command.New(t, nil)
+	sandbox := command.New(t, nil)
 	wait := filepath.Join(t.TempDir(), "wait")
 	if err := os.WriteFile(wait, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	place.Write(t, "pipeline.yaml", fmt.Sprintf("version: 1\nname: short\nsteps:\n  - name: hold\n    job: {shell: \"echo holding on; while [ -e '%s' ]; do sleep 0.05; done\"}\n", wait))
-	run, at := begin(t, place, `console (http\S+)`, "run", "--console", "--name", "one")
+	sandbox.Write(t, "pipeline.yaml", fmt.Sprintf("version: 1\nname: short\nsteps:\n  - name: hold\n    job: {shell: \"echo holding on; while [ -e '%s' ]; do sleep 0.05; done\"}\n", wait))
+	run, at := begin(t, sandbox, `console (http\S+)`, "run", "--console", "--name", "one")
 	base, fragment, _ := strings.Cut(at, "/console/")
 	p := open(t, base)
 	p.to(fragment)
 	p.states(map[string]string{"hold": "running"})
 	p.button("Show log")
 	p.sees(".log .row", "holding on")
-	p.sameStory(place, "one")
+	p.checkSteps(sandbox, "one")
 	p.allow("ERR_", "Failed to load resource")
 	if err := os.Remove(wait); err != nil {
 		t.Fatal(err)
 	}
 	if err := run.wait(); err != nil {
-		t.Errorf("the run ended with %v:\n%s", err, run.said())
+		t.Errorf("the run ended with %v:\n%s", err, run.printed())
 	}
 }
 
-// TestConsoleElsewhere stands a console before a server with keys, as before AWS: with the user's credentials, and with
-// what such an API lacks told.
-func TestConsoleElsewhere(t *testing.T) {
+// TestConsoleForRemoteServer runs rayorch console in front of a remote server with access keys, with the user's credentials from the
+// environment, as for AWS.
+func TestConsoleForRemoteServer(t *testing.T) {
 	t.Parallel()
 	needsBrowser(t)
 	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "secret", Role: access.Admin}})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("")})), "x", "{}")
 	g.next()
-	place := command.New(t, nil)
-	place.Env = append(place.Env, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1")
-	_, link := begin(t, place, `the console is at (http\S+)`, "console", "--endpoint", s.URL)
+	sandbox := command.New(t, nil)
+	sandbox.Env = append(sandbox.Env, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1")
+	_, link := begin(t, sandbox, `the console is at (http\S+)`, "console", "--endpoint", s.URL)
 	site, fragment, _ := strings.Cut(link, "/console/")
 	p := open(t, site)
 	p.to(fragment)
@@ -245,8 +247,8 @@ func TestConsoleElsewhere(t *testing.T) {
 	p.sees(".status.big", "Aborted")
 }
 
-// TestBareAPI stands a console before an API that has nothing of ours beside it, which is what AWS is: lists by state
-// machine, no counts, no logs, and the page says so; what runs is still live.
+// TestBareAPI runs a console in front of an API without rayorch's own endpoints, such as AWS: it has lists by state machine, but no counts
+// and no logs. The page must say so, and must still update running executions.
 func TestBareAPI(t *testing.T) {
 	t.Parallel()
 	needsBrowser(t)
@@ -276,24 +278,24 @@ func TestBareAPI(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestParked opens a parked execution: the page says why nothing happens until the execution is stopped.
+// TestParked opens a parked execution. The page must show why it is parked, until the execution is stopped.
 func TestParked(t *testing.T) {
 	t.Parallel()
 	needsBrowser(t)
-	place := command.New(t, nil)
-	place.Write(t, "pipeline.yaml", "version: 1\nname: deadly\nsteps:\n  - {name: hold, job: {shell: \"while test -d \\\"$RAYORCH_STORAGE\\\"; do sleep 0.1; done\"}}\n")
-	run, _ := begin(t, place, `(hold) +running`, "run", "--name", "one")
+	sandbox := command.New(t, nil)
+	sandbox.Write(t, "pipeline.yaml", "version: 1\nname: deadly\nsteps:\n  - {name: hold, job: {shell: \"while test -d \\\"$RAYORCH_STORAGE\\\"; do sleep 0.1; done\"}}\n")
+	run, _ := begin(t, sandbox, `(hold) +running`, "run", "--name", "one")
 	if err := run.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-run.ended
 	arn := "arn:aws:states:us-east-1:123456789012:execution:deadly:one"
-	if err := command.Park(place.State, arn); err != nil {
+	if err := command.Park(sandbox.State, arn); err != nil {
 		t.Fatal(err)
 	}
-	_, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
+	_, site := begin(t, sandbox, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
 	p := open(t, site)
-	p.to(linkOf(t, place, site))
+	p.to(linkOf(t, sandbox, site))
 	p.sees(".row-name", "one")
 	p.to(execution(arn, ""))
 	p.sees(".status.big", "Parked")

@@ -20,11 +20,11 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestScreenshots makes the pictures in docs/images (make screenshots). It checks nothing.
+// TestScreenshots takes the screenshots in docs/images (make screenshots). It checks nothing.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("RAYORCH_SCREENSHOTS")
 	if dir == "" {
-		t.Skip("only make screenshots makes them")
+		t.Skip("runs only with make screenshots")
 	}
 	s := serve(t, nil)
 	show := &story{site: s, trained: make(chan bool), written: make(chan bool)}
@@ -34,7 +34,7 @@ func TestScreenshots(t *testing.T) {
 		t.Helper()
 		p.prefers(theme)
 		p.size(width, height)
-		// Nothing moves (prefers asks for that); a new size is drawn in the frames that follow it.
+		// Wait some frames, until the page is drawn in the new size. There are no animations, because prefers disables them.
 		p.do(`document.activeElement.blur(); scrollTo(0, 0); await document.fonts.ready;
 			for (let i = 0; i < 5; i++) await new Promise((done) => requestAnimationFrame(done))`)
 		png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
@@ -71,7 +71,7 @@ func TestScreenshots(t *testing.T) {
 	close(show.written)
 }
 
-// story is a pipeline in the middle of its work, and others that ran before.
+// story is a pipeline in progress, after other executions.
 type story struct {
 	*site
 	trained, written chan bool
@@ -102,7 +102,7 @@ steps:
     ray: {entrypoint: python publish.py}
 `
 
-// run starts it, and comes back when its training runs a second time.
+// run starts the pipeline, and returns its ARN when the second attempt of its training has printed its log.
 func (s *story) run(t *testing.T) string {
 	t.Helper()
 	again := make(chan bool)
@@ -168,7 +168,7 @@ func (s *story) run(t *testing.T) string {
 	case <-again:
 	case <-time.After(patience):
 		x, _ := s.eng.Describe(arn)
-		t.Fatalf("it does not get as far: %+v", x)
+		t.Fatalf("the second attempt of train did not start within %s: %+v", patience, x)
 	}
 	return arn
 }

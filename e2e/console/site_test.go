@@ -35,20 +35,20 @@ import (
 
 const prefix = "arn:aws:states:::test:"
 
-// site is a server with a console in this process, whose Tasks do what a test says.
+// site is a server with a console in this process. Tests define what its Tasks do.
 type site struct {
 	*httptest.Server
 	t   *testing.T
 	eng *engine.Engine
 	sfn *sfn.Client
 
-	ahead atomic.Int64 // of the engine's clocks, in nanoseconds
+	ahead atomic.Int64 // nanoseconds by which the engine's clocks are ahead
 
 	mu   sync.Mutex
 	jobs map[string]func(context.Context, *task.Request) task.Result
 }
 
-// serve makes one; keys are who may sign in.
+// serve starts a site. keys are its access keys; without keys, it needs no sign-in.
 func serve(t *testing.T, keys access.Keys) *site {
 	t.Helper()
 	s := &site{t: t, jobs: map[string]func(context.Context, *task.Request) task.Result{}}
@@ -87,6 +87,7 @@ func serve(t *testing.T, keys access.Keys) *site {
 	return s
 }
 
+// client returns a Step Functions client that uses one of the keys.
 func client(url string, keys access.Keys) *sfn.Client {
 	creds := credentials.NewStaticCredentialsProvider("any", "any", "")
 	for id, key := range keys {
@@ -98,7 +99,7 @@ func client(url string, keys access.Keys) *sfn.Client {
 	})
 }
 
-// Run does what the test said of the state.
+// Run runs the function that the test defined for the state. It makes a site a task.Runner.
 func (s *site) Run(ctx context.Context, req *task.Request) task.Result {
 	s.mu.Lock()
 	job := s.jobs[req.State]
@@ -109,14 +110,14 @@ func (s *site) Run(ctx context.Context, req *task.Request) task.Result {
 	return job(ctx, req)
 }
 
-// on says what a state's Task does.
+// on defines what the Task of a state does.
 func (s *site) on(state string, job func(context.Context, *task.Request) task.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.jobs[state] = job
 }
 
-// gate is a Task whose attempts end when a test says how.
+// gate is a Task whose attempts end when the test calls finish.
 type gate struct {
 	*site
 	state string
@@ -124,7 +125,7 @@ type gate struct {
 	end   chan task.Result
 }
 
-// gated makes a state's Task wait: next gives each attempt when it begins, and finish ends it.
+// gated makes the Task of a state wait: next returns each attempt when it begins, and finish ends it.
 func (s *site) gated(state string) gate {
 	g := gate{s, state, make(chan *task.Request, 100), make(chan task.Result)}
 	s.on(state, func(ctx context.Context, req *task.Request) task.Result {
@@ -140,7 +141,7 @@ func (s *site) gated(state string) gate {
 	return g
 }
 
-// next waits until an attempt begins.
+// next waits until an attempt begins, and returns its request.
 func (g gate) next() *task.Request {
 	g.t.Helper()
 	select {
@@ -152,23 +153,23 @@ func (g gate) next() *task.Request {
 	}
 }
 
-// finish ends an attempt that waits.
+// finish ends a waiting attempt with a result.
 func (g gate) finish(result task.Result) {
 	g.t.Helper()
 	give(g.site, g.state, g.end, result)
 }
 
-// give hands a value to the Task of a state, which waits for it.
+// give sends a value to the Task of a state, which waits for it.
 func give[T any](s *site, state string, to chan<- T, value T) {
 	s.t.Helper()
 	select {
 	case to <- value:
 	case <-time.After(patience):
-		s.t.Fatalf("the task of state %s takes nothing within %s: %s", state, patience, s.standing())
+		s.t.Fatalf("the task of state %s did not receive a value within %s: %s", state, patience, s.standing())
 	}
 }
 
-// standing says how the newest executions stand, for messages.
+// standing describes the newest executions, for failure messages.
 func (s *site) standing() string {
 	var b strings.Builder
 	found, err := s.eng.List(engine.ListFilter{Limit: 10})
@@ -182,7 +183,7 @@ func (s *site) standing() string {
 	return fmt.Sprint("executions: ", b.String(), err)
 }
 
-// machine registers a definition.
+// machine creates a state machine and returns its ARN.
 func (s *site) machine(name, definition string) string {
 	s.t.Helper()
 	out, err := s.sfn.CreateStateMachine(s.t.Context(), &sfn.CreateStateMachineInput{
@@ -205,7 +206,7 @@ func (s *site) start(machine, name, input string) string {
 	return aws.ToString(out.ExecutionArn)
 }
 
-// ended waits for an execution's end.
+// ended waits for the end of an execution, and returns it.
 func (s *site) ended(arn string) engine.Execution {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -220,7 +221,7 @@ func (s *site) ended(arn string) engine.Execution {
 	return x
 }
 
-// object is JSON that a test writes as Go.
+// object is a JSON object, so that tests can write definitions in Go.
 type object map[string]any
 
 func text(v any) string {
@@ -231,7 +232,7 @@ func text(v any) string {
 	return string(out)
 }
 
-// work is a Task state that goes on to the next one; none ends the machine.
+// work returns a Task state with the given next state, or the last state if next is empty. more contains additional fields.
 func work(next string, more ...object) object {
 	o := object{"Type": "Task", "Resource": prefix + "job.sync", "Parameters": object{}}
 	if next == "" {
@@ -253,6 +254,7 @@ func machine(start string, states object) string {
 
 var succeed = `{"StartAt":"done","States":{"done":{"Type":"Succeed"}}}`
 
+// printLines writes n lines in large blocks.
 func printLines(w io.Writer, n int, line func(int) string) {
 	var b strings.Builder
 	for i := range n {
@@ -266,7 +268,7 @@ func printLines(w io.Writer, n int, line func(int) string) {
 
 var taskDone = task.Result{Output: []byte(`{"done": true}`)}
 
-// bare is a console before this site's API without anything of ours beside it.
+// bare starts a console in front of only the Step Functions API of this site, without rayorch's own endpoints, and returns its URL.
 func (s *site) bare(t *testing.T) string {
 	t.Helper()
 	at, err := url.Parse(s.URL)

@@ -1,6 +1,6 @@
-// Package kill_test kills rayorch with SIGKILL at random points of runs on a real Ray and resumes them. What Ray itself
-// recorded, and what the jobs themselves wrote, must show no job twice and none lost. RAYORCH_KILLS says how many runs
-// (5), RAYORCH_KILL_SEED repeats the points of an earlier test.
+// Package kill_test kills rayorch with SIGKILL at random points of runs on a real Ray, and resumes the runs. The records of Ray and the
+// files that the jobs write must show that each job ran exactly once. RAYORCH_KILLS is the number of runs (default: 5).
+// RAYORCH_KILL_SEED repeats the points of an earlier test.
 package kill_test
 
 import (
@@ -33,12 +33,13 @@ steps:
 
 func TestMain(m *testing.M) { m.Run(); command.Clean() }
 
+// TestKill measures a run without a kill, and then kills rayorch at random points of other runs.
 func TestKill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a Ray: not with -short")
+		t.Skip("starts a Ray, which -short leaves out")
 	}
 	if _, err := exec.LookPath("ray"); err != nil {
-		t.Skip("SKIPPED: no ray on the PATH, so that kill -9 was not tried: make test installs one")
+		t.Skip("SKIPPED: ray is not on PATH, so kill -9 is not tested: run make setup-ray and put .venv/bin on PATH")
 	}
 	w := newWorld(t)
 	seed, random := w.random(t)
@@ -46,21 +47,22 @@ func TestKill(t *testing.T) {
 	if kills == 0 {
 		kills = 5
 	}
-	whole := w.undisturbed(t)
-	t.Logf("a run takes %v; RAYORCH_KILL_SEED=%d", whole.Round(time.Millisecond), seed)
+	normal := w.runNormally(t)
+	t.Logf("a run takes %v; RAYORCH_KILL_SEED=%d", normal.Round(time.Millisecond), seed)
 	for n := range kills {
-		t.Run(strconv.Itoa(n), func(t *testing.T) { w.killed(t, fmt.Sprintf("run%d", n), whole, random) })
+		t.Run(strconv.Itoa(n), func(t *testing.T) { w.killed(t, fmt.Sprintf("run%d", n), normal, random) })
 	}
 }
 
-// world is a state directory and a Ray for it alone.
+// world is a state directory with its own Ray.
 type world struct {
 	bin, state, storage, pipeline, address string
 }
 
+// newWorld writes the pipeline file and starts a Ray with rayorch ray start.
 func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
-	// Short, as it holds sockets.
+	// A short path, because it contains sockets.
 	state, err := os.MkdirTemp("", "ro")
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +83,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// random returns the seed and a generator for the points at which rayorch is killed.
 func (w *world) random(t *testing.T) (uint64, *rand.Rand) {
 	seed, err := strconv.ParseUint(os.Getenv("RAYORCH_KILL_SEED"), 10, 64)
 	if err != nil {
@@ -93,6 +96,7 @@ func (w *world) command(args ...string) *exec.Cmd {
 	return exec.Command(w.bin, append([]string{"--state-dir", w.state, "--output", "json"}, args...)...)
 }
 
+// must runs a command that must succeed, and returns its output.
 func (w *world) must(t *testing.T, args ...string) []byte {
 	t.Helper()
 	cmd := w.command(args...)
@@ -108,7 +112,7 @@ func (w *world) must(t *testing.T, args ...string) []byte {
 func (w *world) decode(t *testing.T, into any, args ...string) {
 	t.Helper()
 	if out := w.must(t, args...); json.Unmarshal(out, into) != nil {
-		t.Fatalf("rayorch %s printed no JSON: %s", strings.Join(args, " "), out)
+		t.Fatalf("rayorch %s printed invalid JSON: %s", strings.Join(args, " "), out)
 	}
 }
 
@@ -116,18 +120,20 @@ func (w *world) runArgs(name string) []string {
 	return []string{"run", w.pipeline, "--name", name, "--ray-address", w.address}
 }
 
-func (w *world) undisturbed(t *testing.T) time.Duration {
+// runNormally runs the pipeline without a kill and returns the duration.
+func (w *world) runNormally(t *testing.T) time.Duration {
 	before, start := w.jobs(t), time.Now()
-	w.must(t, w.runArgs("whole")...)
+	w.must(t, w.runArgs("normal")...)
 	took := time.Since(start)
-	w.check(t, "whole", before)
+	w.check(t, "normal", before)
 	return took
 }
 
-// killed kills a run, and often its resumption too, then lets a last one end and counts.
-func (w *world) killed(t *testing.T, name string, whole time.Duration, random *rand.Rand) {
+// killed kills the command that runs the pipeline at a random point within the normal duration, and often also the commands that resume
+// the run. Then it resumes the run without a kill and checks the jobs.
+func (w *world) killed(t *testing.T, name string, normal time.Duration, random *rand.Rand) {
 	before := w.jobs(t)
-	point := func() time.Duration { return time.Duration(random.Float64() * float64(whole)) }
+	point := func() time.Duration { return time.Duration(random.Float64() * float64(normal)) }
 	started := w.interrupt(t, name, point(), w.runArgs(name)...)
 	for started && random.Float64() < 0.4 {
 		w.interrupt(t, name, point(), "resume", name, "--ray-address", w.address)
@@ -135,7 +141,7 @@ func (w *world) killed(t *testing.T, name string, whole time.Duration, random *r
 	if !started {
 		t.Log("killed before the run was accepted")
 		if diff := cmp.Diff(before, w.jobs(t)); diff != "" {
-			t.Errorf("no run, yet Ray got a job:\n%s", diff)
+			t.Errorf("the run does not exist, but Ray got a job (-want +got):\n%s", diff)
 		}
 		return
 	}
@@ -145,7 +151,7 @@ func (w *world) killed(t *testing.T, name string, whole time.Duration, random *r
 	w.check(t, name, before)
 }
 
-// interrupt runs a command and kills it after a time; it tells whether the run exists then.
+// interrupt runs a command and kills it after a time. It reports whether the run exists afterwards.
 func (w *world) interrupt(t *testing.T, name string, after time.Duration, args ...string) bool {
 	t.Helper()
 	cmd := w.command(args...)
@@ -165,7 +171,7 @@ func (w *world) interrupt(t *testing.T, name string, after time.Duration, args .
 	return w.status(t, name) != ""
 }
 
-// status is the run's, or empty when there is none.
+// status returns the status of a run, or "" if it does not exist.
 func (w *world) status(t *testing.T, name string) string {
 	t.Helper()
 	var runs []struct{ Name, Status string }
@@ -178,7 +184,7 @@ func (w *world) status(t *testing.T, name string) string {
 	return ""
 }
 
-// check counts: the run ended well, Ray has its two jobs and no more, and each did its work once.
+// check checks that the run succeeded, that Ray has exactly its two jobs in addition to those before, and that each step ran once.
 func (w *world) check(t *testing.T, name string, before map[string]string) {
 	t.Helper()
 	var run struct {
@@ -191,7 +197,7 @@ func (w *world) check(t *testing.T, name string, before map[string]string) {
 	_ = json.Unmarshal(run.Output, &output)
 	want := map[string]any{"first": map[string]any{"n": 1.0}, "second": map[string]any{"n": 1.0}}
 	if diff := cmp.Diff(want, output); run.Status != "SUCCEEDED" || diff != "" {
-		t.Errorf("%s, output (-want +got):\n%s", run.Status, diff)
+		t.Errorf("status %s, want SUCCEEDED; output (-want +got):\n%s", run.Status, diff)
 	}
 	wantJobs := map[string]string{}
 	for _, s := range run.Steps {
@@ -219,7 +225,7 @@ func (w *world) checkEffects(t *testing.T, name string) {
 	}
 }
 
-// checkHistory wants events numbered without a gap, from the start to one end.
+// checkHistory checks that the events are numbered without gaps, and that start, end and tasks occur once.
 func (w *world) checkHistory(t *testing.T, name string) {
 	t.Helper()
 	types := map[string]int{}
@@ -231,17 +237,17 @@ func (w *world) checkHistory(t *testing.T, name string) {
 			Type string
 		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil || e.ID != int64(n+1) {
-			t.Fatalf("event %d of the history is %s (%v)", n+1, line, err)
+			t.Fatalf("event %d of the history is %s (%v), want the id %d", n+1, line, err, n+1)
 		}
 		types[e.Type]++
 		last = e.Type
 	}
 	if last != "ExecutionSucceeded" || types["ExecutionStarted"] != 1 || types["TaskScheduled"] != 2 || types["TaskSucceeded"] != 2 {
-		t.Errorf("history ends with %s and has %v", last, types)
+		t.Errorf("the history ends with %s and has %v, want ExecutionSucceeded, one start and two tasks", last, types)
 	}
 }
 
-// jobs are all that Ray knows, by submission id with their status.
+// jobs returns the status of all jobs that Ray knows, by submission id.
 func (w *world) jobs(t *testing.T) map[string]string {
 	t.Helper()
 	answer, err := http.Get(w.address + "/api/jobs/")

@@ -14,13 +14,13 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// TestContexts runs a pipeline whose second step names another context. Both lead to the same cluster, as users that may do
-// different things: who was asked shows which context a step, or a command, went by.
+// TestContexts runs a pipeline whose second step has a different context. Both contexts are for the same cluster, but with different users
+// and permissions: the user in an error shows which context a step, or a command, used.
 func TestContexts(t *testing.T) {
-	full(t)
+	needsFull(t)
 	t.Parallel()
 	c := clustertest.Start(t)
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	c.Apply(t, clustertest.Object("v1", "ServiceAccount", w.namespace, "second", nil))
 	w.use(w.contexts(t, map[string]any{"token": c.Token(t, w.namespace, "second")}))
 	dir := w.pipeline(t, "two", "  - {name: here, job: {shell: 'echo 1 > $RAYORCH_OUTPUT'}}\n"+
@@ -45,7 +45,7 @@ func TestContexts(t *testing.T) {
 		"apply", dir, "-t", "kubernetes", "--runner", runner, "--diff", "--kubeconfig", admin)
 	w.says(t, 0, []string{"context first:\nRole", "created\ncontext second:\nRole", "unchanged"},
 		"apply", dir, "-t", "kubernetes", "--runner", runner, "--kubeconfig", admin)
-	clustertest.Until(clustertest.Context(t), t, "what was granted", func() error { // the API server learns of it a little later
+	clustertest.Until(clustertest.Context(t), t, "the new permissions", func() error { // the API server applies them a little later
 		if res := w.Run(t.Context(), t, "doctor", dir, "-t", "kubernetes"); res.Code != 0 {
 			return fmt.Errorf("exit code %d: %s%s", res.Code, res.Stdout, res.Stderr)
 		}
@@ -54,15 +54,15 @@ func TestContexts(t *testing.T) {
 	w.says(t, 0, []string{"context second:", "ok    permissions"}, "doctor", dir, "-t", "kubernetes")
 	x := w.run(t, "granted", dir)
 	if x.Status != "SUCCEEDED" || string(x.Output["here"]) != "1" || string(x.Output["there"]) != "2" {
-		t.Errorf("%s %s %s, output %s", x.Status, x.Error, x.Cause, x.Output)
+		t.Errorf("status %s, error %s, cause %s, output %s; want SUCCEEDED, here 1 and there 2", x.Status, x.Error, x.Cause, x.Output)
 	}
-	w.nothingRuns(t) // Kubernetes notes the end of the last Job later than the run's
+	w.nothingRuns(t) // Kubernetes records the end of the last Job later than the end of the run
 	w.says(t, 0, []string{"context first:\n", "rayorch-two deleted", "context second:\n"},
 		"unapply", dir, "-t", "kubernetes", "--kubeconfig", admin)
 }
 
-// contexts writes a kubeconfig whose contexts first and second lead to the cluster: the second as a user of its own, or, with
-// nil, as the first.
+// contexts writes a kubeconfig with the contexts first and second for the cluster, and returns its path. second is the user of the second
+// context; nil means the user of the first.
 func (w *world) contexts(t *testing.T, second map[string]any) string {
 	t.Helper()
 	text, err := os.ReadFile(w.c.Kubeconfig)
@@ -100,13 +100,13 @@ func (w *world) contexts(t *testing.T, second map[string]any) string {
 	return path
 }
 
-// says runs a command and looks for words in what it prints. It is run again where the API server did not answer, which other
-// tests of the same cluster make hang.
+// says runs a command and checks its exit code and that its output contains the words. If the API server did not respond, because other
+// tests pause it, the command runs again.
 func (w *world) says(t *testing.T, code int, words []string, args ...string) {
 	t.Helper()
 	res := w.Run(t.Context(), t, args...)
 	for range 3 {
-		if !strings.Contains(res.Stdout+res.Stderr, "can it be reached from here") {
+		if !strings.Contains(res.Stdout+res.Stderr, "reachable from this machine") {
 			break
 		}
 		res = w.Run(t.Context(), t, args...)
@@ -118,7 +118,7 @@ func (w *world) says(t *testing.T, code int, words []string, args ...string) {
 	t.Logf("rayorch %s\n%s", strings.Join(args, " "), out)
 	for _, word := range words {
 		if !strings.Contains(out, word) {
-			t.Errorf("it does not say %q", word)
+			t.Errorf("the output does not contain %q", word)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/e2e/clustertest"
 )
 
-// dashboard looks at Ray's own page through the forward, which a head that restarts does not end. The browser is a script
-// that writes down what it is given.
+// dashboard opens Ray's dashboard through the port-forward, which must survive a restart of the head. The browser is a script that writes
+// its arguments to a file.
 func (w *world) dashboard(t *testing.T) {
 	seen := filepath.Join(t.TempDir(), "seen")
 	browser := filepath.Join(t.TempDir(), "browser")
@@ -45,47 +45,47 @@ func (w *world) dashboard(t *testing.T) {
 	res := wait()
 	t.Logf("%s%s", res.Stdout, res.Stderr)
 	if res.Code != 0 || !strings.Contains(res.Stdout, "the dashboard of ray is at "+url+"\n") {
-		t.Errorf("exit code %d: %s", res.Code, res.Stdout)
+		t.Errorf("exit code %d, want 0; the output must contain the URL %s: %s", res.Code, url, res.Stdout)
 	}
-	if !strings.Contains(res.Stderr, "warning: whoever reaches 0.0.0.0 can run code on the Ray cluster") {
-		t.Errorf("it does not warn: %s", res.Stderr)
+	if !strings.Contains(res.Stderr, "warning: anyone who can reach 0.0.0.0 can run code on the Ray cluster") {
+		t.Errorf("the warning about 0.0.0.0 is missing: %s", res.Stderr)
 	}
 }
 
-// page waits for Ray's page, and gives the session of the Ray behind it: another one than was.
-func (w *world) page(t *testing.T, url, was string) (session string) {
+// page waits for Ray's dashboard and returns the name of the Ray session, which must differ from old.
+func (w *world) page(t *testing.T, url, old string) (session string) {
 	t.Helper()
-	clustertest.Until(clustertest.Context(t), t, "a Ray other than "+was, func() error {
+	clustertest.Until(clustertest.Context(t), t, "a Ray session other than "+old, func() error {
 		text, err := get(url + "/api/version")
 		if err == nil {
-			session, err = sessionOf(text, was)
+			session, err = newSession(text, old)
 		}
 		return err
 	})
 	clustertest.Until(clustertest.Context(t), t, "the dashboard", func() error {
 		text, err := get(url)
 		if err == nil && !strings.Contains(string(text), "<title>Ray Dashboard</title>") {
-			err = fmt.Errorf("the page is %.200s", text)
+			err = fmt.Errorf("got the page %.200s", text)
 		}
 		return err
 	})
 	return session
 }
 
-// sessionOf reads what Ray's API says of its version: the session must be another one than was.
-func sessionOf(answer []byte, was string) (string, error) {
+// newSession returns the name of the session in a response of Ray's version API. It is an error if it does not differ from old.
+func newSession(answer []byte, old string) (string, error) {
 	var version struct {
 		Session string `json:"session_name"`
 	}
 	err := json.Unmarshal(answer, &version)
-	if err == nil && (version.Session == "" || version.Session == was) {
+	if err == nil && (version.Session == "" || version.Session == old) {
 		err = fmt.Errorf("the session is %q", version.Session)
 	}
 	return version.Session, err
 }
 
 func get(url string) ([]byte, error) {
-	res, err := (&http.Client{Timeout: time.Minute}).Get(url) // one that gets no answer is asked again
+	res, err := (&http.Client{Timeout: time.Minute}).Get(url) // the callers retry
 	if err != nil {
 		return nil, err
 	}

@@ -11,30 +11,30 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// doctor finds nothing to mend, and then one thing at a time, each with how to mend it.
+// doctor runs rayorch doctor on a pipeline without problems, and then with one problem at a time, each of which it must report with a fix.
 func (w *world) doctor(t *testing.T) {
-	dir := w.pipeline(t, "ill", "  - {name: one, ray: {entrypoint: 'true', secrets: [TOKEN]}}\n")
+	dir := w.pipeline(t, "checked", "  - {name: one, ray: {entrypoint: 'true', secrets: [TOKEN]}}\n")
 	file := filepath.Join(dir, "pipeline.yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	well := "secrets: {TOKEN: {kubernetesSecret: {name: hf, key: token}}}\n" + string(text)
+	good := "secrets: {TOKEN: {kubernetesSecret: {name: hf, key: token}}}\n" + string(text)
 	w.c.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "hf", kube.Object{"stringData": map[string]any{"token": "t"}}))
-	look := func(text string, code int, words ...string) {
+	check := func(text string, code int, words ...string) {
 		t.Helper()
-		w.Write(t, "ill/pipeline.yaml", text)
+		w.Write(t, "checked/pipeline.yaml", text)
 		w.says(t, code, words, "doctor", dir, "-t", "kubernetes")
 	}
-	w.Write(t, "ill/pipeline.yaml", well)
+	w.Write(t, "checked/pipeline.yaml", good)
 	clustertest.Until(clustertest.Context(t), t, "a head that is ready", func() error {
 		if res := w.Run(t.Context(), t, "doctor", dir, "-t", "kubernetes"); res.Code != 0 {
 			return fmt.Errorf("exit code %d: %s%s", res.Code, res.Stdout, res.Stderr)
 		}
 		return nil
 	})
-	look(well, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    upload files")
-	for _, c := range []struct{ old, new, found, mend string }{
+	check(good, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    upload files")
+	for _, c := range []struct{ old, new, problem, fix string }{
 		{"namespace: " + w.namespace, "namespace: nowhere", "FAIL  namespace        namespace nowhere not found", "rayorch apply "},
 		{"cluster: ray", "cluster: rai", "no Ray cluster rai", "choose one of ray"},
 		{"claim: data", "claim: lost", `"lost" not found`, "create the PersistentVolumeClaim lost in namespace"},
@@ -45,7 +45,7 @@ func (w *world) doctor(t *testing.T) {
 			"allowPrivilegeEscalation != false, unrestricted capabilities", "change or remove securityContext"},
 		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {serviceAccount: trainer}", `serviceaccounts "trainer" not found`, "rayorch apply "},
 	} {
-		look(strings.Replace(well, c.old, c.new, 1), 1, "FAIL  ", c.found, c.mend)
+		check(strings.Replace(good, c.old, c.new, 1), 1, "FAIL  ", c.problem, c.fix)
 	}
 	quota := clustertest.Object("v1", "ResourceQuota", w.namespace, "tight", kube.Object{"spec": map[string]any{"hard": map[string]any{"count/configmaps": "0"}}})
 	w.c.Apply(t, quota)
@@ -54,12 +54,12 @@ func (w *world) doctor(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	clustertest.Until(clustertest.Context(t), t, "the quota's count", func() error {
+	clustertest.Until(clustertest.Context(t), t, "the status of the quota", func() error {
 		o, err := w.c.Client.Get(clustertest.Context(t), quota)
 		if err == nil && kube.Field(o, "status", "hard") == nil {
-			err = fmt.Errorf("its status is %v", o["status"])
+			err = fmt.Errorf("the status is %v", o["status"])
 		}
 		return err
 	})
-	look(well, 0, "note  quota tight      used up: count/configmaps ")
+	check(good, 0, "note  quota tight      used up: count/configmaps ")
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// kills kills rayorch at random points of runs and resumes them: no Job and no Ray job may be made twice, and each step
-// does its work once. RAYORCH_KILLS says how many runs (5), RAYORCH_KILL_SEED repeats the points of an earlier test.
+// kills kills rayorch at random points of runs and resumes the runs: no Job and no Ray job may be created twice, and each step must run
+// once. RAYORCH_KILLS is the number of runs (default: 5). RAYORCH_KILL_SEED repeats the points of an earlier test.
 func (w *world) kills(t *testing.T) {
 	kills, _ := strconv.Atoi(os.Getenv("RAYORCH_KILLS"))
 	if kills == 0 {
@@ -25,26 +25,27 @@ func (w *world) kills(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := w.pipeline(t, "kills", work("first")+work("second"))
 	t.Logf("RAYORCH_KILL_SEED=%d", seed)
-	whole := map[string]time.Duration{}
+	normal := map[string]time.Duration{} // the duration of a run without a kill, by mode
 	for n := range kills {
 		mode := modes[n%len(modes)]
-		if whole[mode] == 0 {
+		if normal[mode] == 0 {
 			begin := time.Now()
-			w.counted(t, w.run(t, "whole-"+mode, dir, "--submit", mode), mode)
-			whole[mode] = time.Since(begin)
+			w.checkRanOnce(t, w.run(t, "normal-"+mode, dir, "--submit", mode), mode)
+			normal[mode] = time.Since(begin)
 		}
 		t.Run(strconv.Itoa(n)+" "+mode, func(t *testing.T) {
-			w.killed(t, "run"+strconv.Itoa(n), mode, func() time.Duration { return time.Duration(random.Float64() * float64(whole[mode])) }, dir)
+			w.killed(t, "run"+strconv.Itoa(n), mode, func() time.Duration { return time.Duration(random.Float64() * float64(normal[mode])) }, dir)
 		})
 	}
 }
 
-// work is a step that leaves a line for each time that it ran.
+// work returns a step that appends a line to a file each time that it runs.
 func work(name string) string {
 	return "  - name: " + name + "\n    ray: {entrypoint: 'sleep 0.5; echo " + name + " >> \"$RAYORCH_STORAGE/effects\"; echo 1 > \"$RAYORCH_OUTPUT\"'}\n"
 }
 
-// killed kills a run, perhaps its resumption, too, and lets the last one end.
+// killed kills the command that runs the pipeline at a random point, and then the command that resumes the run. Then it resumes the run
+// without a kill.
 func (w *world) killed(t *testing.T, name, mode string, point func() time.Duration, dir string) {
 	interrupt := func(args ...string) {
 		cmd, wait := w.Start(t, args...)
@@ -67,35 +68,35 @@ func (w *world) killed(t *testing.T, name, mode string, point func() time.Durati
 		w.must(t, "resume", name)
 		x = w.describe(t, name)
 	}
-	w.counted(t, x, mode)
+	w.checkRanOnce(t, x, mode)
 }
 
-// counted wants each step to have run once, by one Job or RayJob and one Ray job.
-func (w *world) counted(t *testing.T, x execution, mode string) {
+// checkRanOnce checks that each step ran once, with one Job or RayJob and one Ray job.
+func (w *world) checkRanOnce(t *testing.T, x execution, mode string) {
 	t.Helper()
 	if x.Status != "SUCCEEDED" || string(x.Output["first"]) != "1" || string(x.Output["second"]) != "1" {
-		t.Fatalf("%s %s %s, output %s", x.Status, x.Error, x.Cause, x.Output)
+		t.Fatalf("status %s, error %s, cause %s, output %s; want SUCCEEDED and the output 1 of both steps", x.Status, x.Error, x.Cause, x.Output)
 	}
 	for _, s := range x.Steps {
 		if s.Attempts != 1 {
-			t.Errorf("%s took %d attempts", s.Name, s.Attempts)
+			t.Errorf("%s took %d attempts, want 1", s.Name, s.Attempts)
 		}
 	}
 	prefix := x.Steps[0].SubmissionID[:13]
 	if ids := w.rayJobIDs(t, prefix); len(ids) != 2 {
-		t.Errorf("these Ray jobs were made for two steps: %v", ids)
+		t.Errorf("got the Ray jobs %v, want one for each of the two steps", ids)
 	}
 	if mode == "job" {
 		var jobs struct{ Items []kube.Job }
 		w.list(t, kube.JobsPath(w.namespace), "rayorch.dev/execution="+prefix, &jobs)
 		if len(jobs.Items) != 2 {
-			t.Errorf("%d Jobs were made for two steps", len(jobs.Items))
+			t.Errorf("got %d Jobs, want one for each of the two steps", len(jobs.Items))
 		}
 	}
-	if w.c.Here {
+	if w.c.Local {
 		effects, err := os.ReadFile(filepath.Join(w.claim.Dir, "kills", x.Name, "effects"))
 		if string(effects) != "first\nsecond\n" {
-			t.Errorf("the steps did %q: %v", effects, err)
+			t.Errorf("the steps wrote %q, want each line once: %v", effects, err)
 		}
 	}
 	w.nothingRuns(t)

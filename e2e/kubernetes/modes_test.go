@@ -16,7 +16,7 @@ import (
 
 var modes = []string{"job", "proxy", "rayjob"}
 
-// shakespeare copies the example, with the world's target in place of its own.
+// shakespeare copies the example, replaces its target with that of the test, and returns the directory.
 func (w *world) shakespeare(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(w.Dir, "shakespeare")
@@ -42,8 +42,8 @@ func (w *world) shakespeare(t *testing.T) string {
 	return dir
 }
 
-// modes runs the example by each way, as the service account that apply made for it: what the Role grants is enough, and
-// what it does not grant is refused.
+// modes runs the example in each submission mode, as the service account that apply created for it. The permissions of the Role must be
+// sufficient, and other requests must be rejected.
 func (w *world) modes(t *testing.T) {
 	dir := w.shakespeare(t)
 	for _, mode := range modes {
@@ -55,12 +55,14 @@ func (w *world) modes(t *testing.T) {
 				"-p", "steps=40", "-p", "batch=512", "-p", "length=40", "-p", "workers=1", "-p", "prompts=HAMLET.|It's $(me)")
 			w.checkShakespeare(t, mode)
 			w.nothingRuns(t)
-			w.refused(t, mode, narrow)
+			w.checkForbidden(t, mode, narrow)
 		})
 	}
 	w.unapply(t, dir)
 }
 
+// checkShakespeare checks the outputs of the example, its checkpoint on the claim, its steps, and that its log is available after the pods
+// are deleted.
 func (w *world) checkShakespeare(t *testing.T, name string) {
 	t.Helper()
 	x := w.describe(t, name)
@@ -70,22 +72,22 @@ func (w *world) checkShakespeare(t *testing.T, name string) {
 		Texts           []struct{ Prompt string }
 	}
 	if json.Unmarshal(x.Output["train"], &train) != nil || json.Unmarshal(x.Output["infer"], &infer) != nil {
-		t.Fatalf("%s %s %s: output %s", x.Status, x.Error, x.Cause, x.Output)
+		t.Fatalf("status %s, error %s, cause %s, output %s; want an output of both steps", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if train.Steps != 40 || infer.Checkpoint != train.Checkpoint || infer.Run != name || !strings.HasPrefix(train.Checkpoint, "/data/") {
-		t.Errorf("trained %+v, inferred with %+v", train, infer)
+		t.Errorf("train returned %+v, infer %+v; want 40 steps, and the same checkpoint", train, infer)
 	}
 	if len(infer.Texts) != 2 || infer.Texts[1].Prompt != "It's $(me)" {
-		t.Errorf("texts %+v", infer.Texts)
+		t.Errorf("got the texts %+v, want one for each of the two prompts", infer.Texts)
 	}
-	if w.c.Here {
+	if w.c.Local {
 		if _, err := os.Stat(filepath.Join(w.claim.Dir, strings.TrimPrefix(train.Checkpoint, "/data/"))); err != nil {
 			t.Errorf("the checkpoint is not on the claim: %v", err)
 		}
 	}
-	w.deleteRun(t) // the log is kept here, so that it is there when the pods are gone
+	w.deleteRun(t) // rayorch stores the log, so that it is available after the pods are deleted
 	if log := w.must(t, "logs", name, "--step", "train").Stdout; !strings.Contains(log, "metric loss=") {
-		t.Errorf("the log of train: %.500s", log)
+		t.Errorf("the log of train does not contain a metric: %.500s", log)
 	}
 	var steps []string
 	for _, s := range x.Steps {
@@ -94,11 +96,11 @@ func (w *world) checkShakespeare(t *testing.T, name string) {
 		}
 	}
 	if strings.Join(steps, " ") != "train infer" {
-		t.Errorf("steps %v: want each step of the pipeline as one", steps)
+		t.Errorf("got the steps %v, want train and infer once", steps)
 	}
 }
 
-// deleteRun deletes the Jobs and RayJobs of the pipeline and waits until their pods are gone.
+// deleteRun deletes the Jobs and RayJobs of the pipeline and waits until their pods are deleted.
 func (w *world) deleteRun(t *testing.T) {
 	t.Helper()
 	const pipeline = "rayorch.dev/pipeline=shakespeare"
@@ -114,14 +116,14 @@ func (w *world) deleteRun(t *testing.T) {
 		var pods struct{ Items []kube.Pod }
 		w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), pipeline, &pods)
 		for _, p := range pods.Items {
-			return fmt.Errorf("the pod %s is %s", p.Metadata.Name, p.Status.Phase)
+			return fmt.Errorf("the pod %s exists and is %s", p.Metadata.Name, p.Status.Phase)
 		}
 		return nil
 	})
 }
 
-// refused tries what the way does not need.
-func (w *world) refused(t *testing.T, mode, kubeconfig string) {
+// checkForbidden sends requests that the submission mode does not need, all of which the API server must reject.
+func (w *world) checkForbidden(t *testing.T, mode, kubeconfig string) {
 	t.Helper()
 	c, err := kube.Open(kube.Config{Kubeconfig: kubeconfig})
 	if err != nil {
@@ -130,17 +132,17 @@ func (w *world) refused(t *testing.T, mode, kubeconfig string) {
 	const configMap, pod = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}`, `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}`
 	core := func(resource string) string { return kube.CollectionPath("v1", w.namespace, resource) }
 	requests := map[string]kube.Request{
-		"list secrets":       {Path: core("secrets")},
-		"list config maps":   {Path: core("configmaps")},
-		"make a config map":  {Method: http.MethodPost, Path: core("configmaps"), Body: []byte(configMap)},
-		"make a pod":         {Method: http.MethodPost, Path: core("pods"), Body: []byte(pod)},
-		"delete pods":        {Method: http.MethodDelete, Path: core("pods")},
-		"delete all jobs":    {Method: http.MethodDelete, Path: kube.JobsPath(w.namespace)},
-		"read a Ray cluster": {Path: kube.ObjectPath("ray.io/v1", w.namespace, "rayclusters", "ray")},
-		"make a role":        {Method: http.MethodPost, Path: kube.CollectionPath("rbac.authorization.k8s.io/v1", w.namespace, "roles"), Body: []byte(`{}`)},
-		"jobs elsewhere":     {Path: kube.JobsPath("default")},
-		"another service":    {Path: kube.ObjectPath("v1", w.namespace, "services", "other:8265") + "/proxy/"},
-		"run a command":      {Method: http.MethodPost, Path: kube.ObjectPath("v1", w.namespace, "pods", "x") + "/exec"},
+		"list secrets":        {Path: core("secrets")},
+		"list config maps":    {Path: core("configmaps")},
+		"create a config map": {Method: http.MethodPost, Path: core("configmaps"), Body: []byte(configMap)},
+		"create a pod":        {Method: http.MethodPost, Path: core("pods"), Body: []byte(pod)},
+		"delete pods":         {Method: http.MethodDelete, Path: core("pods")},
+		"delete all jobs":     {Method: http.MethodDelete, Path: kube.JobsPath(w.namespace)},
+		"read a Ray cluster":  {Path: kube.ObjectPath("ray.io/v1", w.namespace, "rayclusters", "ray")},
+		"create a role":       {Method: http.MethodPost, Path: kube.CollectionPath("rbac.authorization.k8s.io/v1", w.namespace, "roles"), Body: []byte(`{}`)},
+		"jobs elsewhere":      {Path: kube.JobsPath("default")},
+		"another service":     {Path: kube.ObjectPath("v1", w.namespace, "services", "other:8265") + "/proxy/"},
+		"run a command":       {Method: http.MethodPost, Path: kube.ObjectPath("v1", w.namespace, "pods", "x") + "/exec"},
 	}
 	if mode == "job" {
 		requests["reach Ray"] = kube.Request{Path: w.ray.API + "api/version"}
@@ -150,12 +152,12 @@ func (w *world) refused(t *testing.T, mode, kubeconfig string) {
 	}
 	for what, r := range requests {
 		if _, err := c.Do(clustertest.Context(t), r); kube.Code(err) != http.StatusForbidden {
-			t.Errorf("%s: %v, want it refused", what, err)
+			t.Errorf("%s: got %v, want status 403", what, err)
 		}
 	}
 }
 
-// unapply removes what apply made and leaves what others made.
+// unapply checks that rayorch unapply deletes the objects that apply created, and no objects of others.
 func (w *world) unapply(t *testing.T, dir string) {
 	t.Helper()
 	foreign := clustertest.Object("v1", "ConfigMap", w.namespace, "foreign", kube.Object{})
@@ -165,14 +167,14 @@ func (w *world) unapply(t *testing.T, dir string) {
 	}
 	out := w.must(t, "unapply", dir, "-t", "kubernetes").Stdout
 	if !strings.Contains(out, "ConfigMap "+w.namespace+"/foreign left as it is") || !strings.Contains(out, "Role "+w.namespace+"/rayorch-shakespeare deleted") {
-		t.Errorf("unapply says:\n%s", out)
+		t.Errorf("unapply: want the foreign ConfigMap left as it is and the Role deleted, got:\n%s", out)
 	}
 	for _, resource := range []string{"configmaps", "serviceaccounts"} {
 		var left struct{ Items []kube.Object }
 		w.list(t, kube.CollectionPath("v1", w.namespace, resource), ours, &left)
 		for _, o := range left.Items {
 			if kube.Name(o) != "foreign" {
-				t.Errorf("%s %s is left", resource, kube.Name(o))
+				t.Errorf("%s %s was not deleted", resource, kube.Name(o))
 			}
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// TestObjectStore sends a working directory by an object store: rayorch uploads it, and Ray in its pods fetches it. The store
-// is moto's, which stands on this machine.
+// TestObjectStore uploads a working directory to an object store, from which Ray downloads it in its pods. The object store is moto on this
+// machine.
 func TestObjectStore(t *testing.T) {
-	full(t)
+	needsFull(t)
 	c := clustertest.Start(t)
 	moto := awstest.Moto(t)
 	here := moto.Env()
@@ -25,7 +25,7 @@ func TestObjectStore(t *testing.T) {
 		name, text, _ := strings.Cut(v, "=")
 		env[name] = text
 	}
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.claim = c.Claim(t, w.namespace)
 	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true, Env: env})
 	w.use(c.Kubeconfig)
@@ -37,36 +37,36 @@ func TestObjectStore(t *testing.T) {
 		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: files}}\n")
 	w.Write(t, "store/files/sub/text", `"from afar"`)
 	res := w.Run(t.Context(), t, "run", dir, "-t", "kubernetes", "--name", "early")
-	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the bucket's name") {
-		t.Errorf("without a bucket: exit code %d\n%s", res.Code, res.Stderr)
+	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the name of the bucket") {
+		t.Errorf("without a bucket: exit code %d, want 1 and a hint about the bucket's name\n%s", res.Code, res.Stderr)
 	}
 	if x := w.describe(t, "early"); x.Status != "" {
-		t.Errorf("without a bucket the run began: %+v", x)
+		t.Errorf("without a bucket: the run was started: %+v", x)
 	}
 	request(t, http.MethodPut, moto.URL+"/packages")
 	for i, mode := range modes {
 		res := w.must(t, "run", dir, "-t", "kubernetes", "--submit", mode, "--name", mode)
 		if x := w.describe(t, mode); string(x.Output["read"]) != `"from afar"` {
-			t.Errorf("%s: %s %s: %s, output %s", mode, x.Status, x.Error, x.Cause, x.Output)
+			t.Errorf("%s: status %s, error %s, cause %s, output %s; want \"from afar\"", mode, x.Status, x.Error, x.Cause, x.Output)
 		}
 		if uploads := strings.Count(res.Stderr, "uploaded the working directory"); uploads != map[bool]int{true: 1}[i == 0] {
-			t.Errorf("%s: %d uploads of what does not change:\n%s", mode, uploads, res.Stderr)
+			t.Errorf("%s: uploaded the unchanged directory %d times, want only in the first run:\n%s", mode, uploads, res.Stderr)
 		}
 		if x := w.describe(t, mode); len(x.Code) != 1 || x.Code[0].Path != filepath.Join(dir, "files") || x.Code[0].Hash == "" {
-			t.Errorf("%s: the code of the run is %+v", mode, x.Code)
+			t.Errorf("%s: the code of the run is %+v, want one directory with a hash", mode, x.Code)
 		}
 		w.nothingRuns(t)
 	}
 	w.Write(t, "store/files/sub/text", "changed\n")
 	if res := w.must(t, "describe", "job", "--code-diff"); !strings.Contains(res.Stdout, "+changed\n") {
-		t.Errorf("describe --code-diff printed %s", res.Stdout)
+		t.Errorf("describe --code-diff printed %s, want the changed line", res.Stdout)
 	}
 	if list := request(t, http.MethodGet, moto.URL+"/packages?list-type=2"); strings.Count(list, "<Key>dirs/store/") != 1 {
-		t.Errorf("the bucket holds %s", list)
+		t.Errorf("the bucket contains %s, want one package", list)
 	}
 }
 
-// request makes a call of S3, which the emulator takes unsigned.
+// request sends an unsigned request to S3, which the emulator accepts, and returns the body of the response.
 func request(t *testing.T, method, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(clustertest.Context(t), method, url, nil)

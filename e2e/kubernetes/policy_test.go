@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// networkPolicy is as much of a NetworkPolicy as ours has: another field is a mistake.
+// networkPolicy contains the fields that our NetworkPolicy uses. Decoding fails on any other field, such as a misspelled one.
 type networkPolicy struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string
@@ -37,8 +37,8 @@ type selector struct {
 	MatchLabels map[string]string `yaml:"matchLabels"`
 }
 
-// TestNetworkPolicy holds the policy to the server's Deployment: a label or a port of another name would admit all, or
-// nobody. The tests' cluster has no network plugin that implements it.
+// TestNetworkPolicy compares the policy with the server's Deployment: a wrong label or port name would admit all clients, or none. It only
+// reads the manifests, because the network plugin of the test cluster does not implement policies.
 func TestNetworkPolicy(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/kubernetes/networkpolicy.yaml")
 	if err != nil {
@@ -53,31 +53,32 @@ func TestNetworkPolicy(t *testing.T) {
 	d := deployment(t)
 	labels, _ := kube.Field(d, "spec", "template", "metadata", "labels").(map[string]any)
 	if len(p.Spec.PodSelector.MatchLabels) == 0 {
-		t.Error("it selects all pods")
+		t.Error("the policy selects all pods")
 	}
 	for name, v := range p.Spec.PodSelector.MatchLabels {
 		if labels[name] != v {
-			t.Errorf("it selects pods with %s=%s, the server's have %v", name, v, labels[name])
+			t.Errorf("the policy selects pods with %s=%s, the pods of the server have %v", name, v, labels[name])
 		}
 	}
 	container := kube.Field(d, "spec", "template", "spec", "containers").([]any)[0]
 	port := kube.Field(container.(map[string]any), "ports").([]any)[0].(map[string]any)["name"]
 	if len(p.Spec.Ingress) != 1 || len(p.Spec.Ingress[0].Ports) != 1 || p.Spec.Ingress[0].Ports[0].Port != port {
-		t.Errorf("it opens %+v, the server has the port %v", p.Spec.Ingress, port)
+		t.Errorf("the policy opens %+v, want only the server's port %v", p.Spec.Ingress, port)
 	}
 	for _, from := range p.Spec.Ingress[0].From {
 		for _, one := range []*selector{from.PodSelector, from.NamespaceSelector} {
 			if one != nil && one.MatchLabels["rayorch.dev/client"] != "true" {
-				t.Errorf("it admits %+v", one)
+				t.Errorf("the policy admits %+v, want only rayorch.dev/client=true", one)
 			}
 		}
 	}
 	if !slices.Equal(p.Spec.PolicyTypes, []string{"Ingress"}) || p.Kind != "NetworkPolicy" || p.APIVersion != "networking.k8s.io/v1" {
-		t.Errorf("got %+v", p)
+		t.Errorf("got %+v, want a NetworkPolicy of networking.k8s.io/v1 for Ingress", p)
 	}
 }
 
-// TestManifestsAreComplete wants kustomize to apply every file, and the keys to be mounted so that serve takes them.
+// TestManifestsAreComplete checks that kustomization.yaml lists every file, and that the access keys are mounted with a mode that serve
+// accepts.
 func TestManifestsAreComplete(t *testing.T) {
 	files, err := filepath.Glob("../../deploy/kubernetes/*.yaml")
 	if err != nil {
@@ -93,18 +94,18 @@ func TestManifestsAreComplete(t *testing.T) {
 	}
 	for _, file := range files {
 		if name := filepath.Base(file); name != "kustomization.yaml" && !slices.Contains(k.Resources, name) {
-			t.Errorf("kustomization.yaml does not name %s", name)
+			t.Errorf("kustomization.yaml does not list %s", name)
 		}
 	}
 	for _, v := range kube.Field(deployment(t), "spec", "template", "spec", "volumes").([]any) {
 		volume := v.(map[string]any)
 		if secret, ok := volume["secret"].(map[string]any); ok && secret["defaultMode"] != 0o400 {
-			t.Errorf("the volume %v has the mode %v: others can read it", volume["name"], secret["defaultMode"])
+			t.Errorf("the volume %v has the mode %v, want 0400, so that other users cannot read it", volume["name"], secret["defaultMode"])
 		}
 	}
 }
 
-// deployment is the server's.
+// deployment returns the Deployment of the server.
 func deployment(t *testing.T) kube.Object {
 	t.Helper()
 	text, err := os.ReadFile("../../deploy/kubernetes/rayorch.yaml")
@@ -114,7 +115,7 @@ func deployment(t *testing.T) kube.Object {
 	for dec := yaml.NewDecoder(bytes.NewReader(text)); ; {
 		var o kube.Object
 		if err := dec.Decode(&o); err != nil {
-			t.Fatalf("no Deployment: %v", err)
+			t.Fatalf("rayorch.yaml does not contain a Deployment: %v", err)
 		}
 		if kube.Kind(o) == "Deployment" {
 			return o

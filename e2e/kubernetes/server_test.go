@@ -28,14 +28,14 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-// TestServer installs deploy/kubernetes: a server in the cluster, its state on a claim. A second one waits for the lease;
-// when the first is killed in the middle of a run, the second goes on with it, and no Job is made twice.
+// TestServer installs deploy/kubernetes: a server in the cluster, with its state on a claim. A second server waits for the Lease. When the
+// first is killed during a run, the second must resume the run, and must not create a Job twice.
 func TestServer(t *testing.T) {
 	c := clustertest.Start(t)
-	if !c.Here {
+	if !c.Local {
 		t.Skip("SKIPPED: the server's image can only be loaded into the cluster of e2e/cluster")
 	}
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.use(c.Kubeconfig)
 	w.claim = c.Claim(t, w.namespace)
 	w.install(t)
@@ -59,31 +59,31 @@ func TestServer(t *testing.T) {
 	})
 	first := w.pods(t, "app.kubernetes.io/name=rayorch")
 	w.scale(t, 2)
-	w.waits(t, first[0])
+	w.awaitStandby(t, first[0])
 	w.deletePods(t, first, 0)
-	w.letGo(t, "counted", arn[strings.LastIndex(arn, ":")+1:])
+	w.release(t, "counted", arn[strings.LastIndex(arn, ":")+1:])
 	clustertest.Until(ctx, t, "the end of the run", func() error {
 		x := w.describe(t, arn)
 		if x.Status != "SUCCEEDED" {
-			return fmt.Errorf("it is %q: %s", x.Status, x.Cause)
+			return fmt.Errorf("the run is %q: %s", x.Status, x.Cause)
 		}
 		return nil
 	})
 	var jobs struct{ Items []kube.Job }
 	w.list(t, kube.JobsPath(w.namespace), ours, &jobs)
 	if len(jobs.Items) != 2 {
-		t.Errorf("%d Jobs were made for two steps", len(jobs.Items))
+		t.Errorf("got %d Jobs, want one for each of the two steps", len(jobs.Items))
 	}
 	ran, err := filepath.Glob(filepath.Join(w.claim.Dir, "counted", "*", "ran"))
 	if err != nil || len(ran) != 1 {
-		t.Fatalf("%v, %v", ran, err)
+		t.Fatalf("got the files %v, %v, want one", ran, err)
 	}
 	if text, _ := os.ReadFile(ran[0]); string(text) != "ran\n" {
-		t.Errorf("the step ran %d times", strings.Count(string(text), "ran"))
+		t.Errorf("the step ran %d times, want once", strings.Count(string(text), "ran"))
 	}
 }
 
-// install makes the image and applies the manifests with the Secret that they want.
+// install builds the image and applies the manifests and the Secret that they need.
 func (w *world) install(t *testing.T) {
 	t.Helper()
 	image := "local/" + clustertest.Name("rayorch") + ":1"
@@ -107,7 +107,7 @@ func (w *world) install(t *testing.T) {
 	w.c.Apply(t, w.manifests(t, image)...)
 }
 
-// manifests are those of the project, for this namespace, image and claim.
+// manifests returns the objects of deploy/kubernetes with the test's namespace, image and claim.
 func (w *world) manifests(t *testing.T, image string) []kube.Object {
 	t.Helper()
 	text, err := os.ReadFile("../../deploy/kubernetes/rayorch.yaml")
@@ -138,7 +138,7 @@ func (w *world) manifests(t *testing.T, image string) []kube.Object {
 	}
 }
 
-// certificate is one for the address that the test forwards.
+// certificate creates a self-signed certificate for 127.0.0.1, the address of the test's port-forward.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -161,7 +161,7 @@ func certificate(t *testing.T) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
-// forward makes the commands reach the server, whichever pod it is in.
+// forward waits until the server is ready, and forwards a port to its service for the test's commands.
 func (w *world) forward(t *testing.T) {
 	t.Helper()
 	ctx := clustertest.Context(t)
@@ -175,7 +175,7 @@ func (w *world) forward(t *testing.T) {
 				}
 			}
 		}
-		return w.trouble(pods.Items)
+		return w.notReady(pods.Items)
 	})
 	f, err := w.c.Forward(t.Context(), kube.ForwardOptions{Namespace: w.namespace, Service: "rayorch", Port: 443})
 	if err != nil {
@@ -185,8 +185,8 @@ func (w *world) forward(t *testing.T) {
 	w.endpoint = "https://" + f.Address()
 }
 
-// trouble is what the server's pods say while none is ready.
-func (w *world) trouble(pods []kube.Pod) error {
+// notReady returns an error with the states of the server's pods.
+func (w *world) notReady(pods []kube.Pod) error {
 	text := "no pod is ready"
 	for _, p := range pods {
 		text += fmt.Sprintf("; %s is %s %+v", p.Metadata.Name, p.Status.Phase, p.Status.ContainerStatuses)
@@ -194,6 +194,7 @@ func (w *world) trouble(pods []kube.Pod) error {
 	return errors.New(text)
 }
 
+// scale sets the number of servers.
 func (w *world) scale(t *testing.T, n int) {
 	t.Helper()
 	_, err := w.c.Do(clustertest.Context(t), kube.Request{
@@ -205,8 +206,8 @@ func (w *world) scale(t *testing.T, n int) {
 	}
 }
 
-// waits wants the other server to say whose lease it waits for.
-func (w *world) waits(t *testing.T, holder string) {
+// awaitStandby waits until the other server logs that it waits for the Lease of the holder, and checks the Lease.
+func (w *world) awaitStandby(t *testing.T, holder string) {
 	t.Helper()
 	ctx := clustertest.Context(t)
 	clustertest.Until(ctx, t, "a second server that waits", func() error {
@@ -222,7 +223,7 @@ func (w *world) waits(t *testing.T, holder string) {
 			if strings.Contains(string(text), "waiting for the lease "+w.namespace+"/rayorch, which "+holder) {
 				return log.Close()
 			}
-			return errors.Join(fmt.Errorf("it says %q", text), err, log.Close())
+			return errors.Join(fmt.Errorf("its log is %q", text), err, log.Close())
 		}
 		return clustertest.ErrNotYet
 	})

@@ -1,6 +1,6 @@
-// Package kubernetes_test runs the command against a real Kubernetes with a real Ray in its pods: the three modes of
-// submitting under service accounts of their own, and faults that are made for real. Without more it takes a sample;
-// RAYORCH_TEST_KUBERNETES=all, which make test-kubernetes sets, runs all.
+// Package kubernetes_test runs the rayorch command on a real Kubernetes with a real Ray in pods: the three submission modes, each with its
+// own service account, and real faults. By default, only some of the tests run; with RAYORCH_TEST_KUBERNETES=all, which
+// make test-kubernetes sets, all run.
 package kubernetes_test
 
 import (
@@ -27,45 +27,45 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// full is for tests beyond the sample.
-func full(t *testing.T) {
+// needsFull skips a test that only make test-kubernetes runs.
+func needsFull(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
-		t.Skip("left to make test-kubernetes")
+		t.Skip("SKIPPED: runs only with RAYORCH_TEST_KUBERNETES=all (make test-kubernetes)")
 	}
 }
 
-// world is a namespace with a Ray, and a place to run commands that reach it.
+// world is a namespace with a Ray, and a sandbox for commands that use them.
 type world struct {
-	*command.Place
+	*command.Sandbox
 	c         *clustertest.Cluster
 	namespace string
 	claim     clustertest.Claim
 	ray       *clustertest.RayCluster
-	endpoint  string // of a server, in place of the place's state directory
+	endpoint  string // URL of a server, or empty if commands use the state directory of the sandbox
 }
 
-// newWorld makes one with a Ray whose pods mount the claim at /data.
+// newWorld creates a namespace with a Ray whose pods mount the claim at /data.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	c := clustertest.Start(t)
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.claim = c.Claim(t, w.namespace)
 	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
 	w.use(c.Kubeconfig)
 	return w
 }
 
-// use makes the commands act with a kubeconfig.
+// use makes the commands use a kubeconfig.
 func (w *world) use(kubeconfig string) { w.Env = append(w.Env, "KUBECONFIG="+kubeconfig) }
 
-// target is the text of the targets section, and of the storage.
+// target returns the sections storage and targets of a pipeline file.
 func (w *world) target(t *testing.T) string {
 	return fmt.Sprintf("storage: {path: /data, claim: %s}\ntargets:\n  kubernetes: {kind: kubernetes, namespace: %s, image: %q, jobImage: %q, ray: {cluster: ray}}\n",
 		w.claim.Name, w.namespace, w.rayImage(t), w.c.Busybox())
 }
 
-// rayImage is the submitter's; without a Ray nobody submits.
+// rayImage returns the image of submitters. Without a Ray, there are no submitters.
 func (w *world) rayImage(t *testing.T) string {
 	if w.ray == nil {
 		return "none"
@@ -73,14 +73,14 @@ func (w *world) rayImage(t *testing.T) string {
 	return w.c.RayImage(t)
 }
 
-// pipeline writes a pipeline of some steps.
+// pipeline writes a pipeline file with the given steps and returns its directory.
 func (w *world) pipeline(t *testing.T, name, steps string) string {
 	t.Helper()
 	w.Write(t, name+"/pipeline.yaml", "version: 1\nname: "+name+"\ntimeout: 60m\n"+w.target(t)+"steps:\n"+steps)
 	return filepath.Join(w.Dir, name)
 }
 
-// execution is what describe prints.
+// execution is the JSON output of rayorch describe.
 type execution struct {
 	ARN, Name, Status, Error, Cause string
 	Output                          map[string]json.RawMessage
@@ -91,7 +91,7 @@ type execution struct {
 	}
 }
 
-// describe reads an execution; an empty one where there is none yet.
+// describe returns an execution, or a zero value if it does not exist.
 func (w *world) describe(t *testing.T, name string) execution {
 	t.Helper()
 	var x execution
@@ -101,7 +101,7 @@ func (w *world) describe(t *testing.T, name string) execution {
 	}
 	res := w.Run(t.Context(), t, args...)
 	if res.Code == 0 && json.Unmarshal([]byte(res.Stdout), &x) != nil {
-		t.Fatalf("describe printed no JSON: %s", res.Stdout)
+		t.Fatalf("describe printed invalid JSON: %s", res.Stdout)
 	}
 	for name, output := range x.Output {
 		x.Output[name] = compact(output)
@@ -117,18 +117,19 @@ func compact(text json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-// run runs a pipeline to its end.
+// run runs a pipeline, waits for its end, and returns the execution.
 func (w *world) run(t *testing.T, name string, args ...string) execution {
 	t.Helper()
 	res := w.Run(t.Context(), t, append([]string{"run", "--name", name, "-t", "kubernetes"}, args...)...)
 	x := w.describe(t, name)
 	if x.Status == "" {
-		t.Fatalf("no run: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		t.Fatalf("the run was not started: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
 	return x
 }
 
-// started runs a pipeline in the background and waits until a step's job has printed a line; the function waits for its end.
+// started runs a pipeline in the background and waits until the job of a step has printed a line. The returned function waits for the end
+// of the run.
 func (w *world) started(t *testing.T, name, step, line string, args ...string) func() execution {
 	t.Helper()
 	cmd, wait := w.Start(t, append([]string{"run", "--name", name, "-t", "kubernetes"}, args...)...)
@@ -148,7 +149,7 @@ func (w *world) started(t *testing.T, name, step, line string, args ...string) f
 		if strings.Contains(res.Stdout, line) {
 			return nil
 		}
-		return fmt.Errorf("its log has %q; %s", res.Stdout, res.Stderr)
+		return fmt.Errorf("its log is %q; %s", res.Stdout, res.Stderr)
 	})
 	return func() execution {
 		<-ended
@@ -156,14 +157,14 @@ func (w *world) started(t *testing.T, name, step, line string, args ...string) f
 	}
 }
 
-// owns tells whether a process is the owner of the state directory: else a command that looks would become it for a moment.
+// owns reports whether a process is the owner of the state directory. Before it is, a read-only command could lock the directory.
 func (w *world) owns(pid int) bool {
 	var owner struct{ PID int }
 	text, err := os.ReadFile(filepath.Join(w.State, "api.json"))
 	return err == nil && json.Unmarshal(text, &owner) == nil && owner.PID == pid
 }
 
-// list reads objects of the namespace.
+// list reads a list of objects of the namespace into a struct with a field Items.
 func (w *world) list(t *testing.T, path, selector string, into any) {
 	t.Helper()
 	res, err := w.c.Do(clustertest.Context(t), kube.Request{Path: path, Query: url.Values{"labelSelector": {selector}}})
@@ -178,9 +179,10 @@ func (w *world) list(t *testing.T, path, selector string, into any) {
 	}
 }
 
+// ours is the label selector of objects that rayorch created.
 const ours = "app.kubernetes.io/managed-by=rayorch"
 
-// running says what of ours still runs in the namespace and on Ray.
+// running returns an error that lists the objects of rayorch that still run in the namespace, and the running jobs on Ray.
 func (w *world) running(t *testing.T) error {
 	t.Helper()
 	var what []string
@@ -216,18 +218,18 @@ func (w *world) running(t *testing.T) error {
 		}
 	}
 	if len(what) > 0 {
-		return fmt.Errorf("still there: %s", strings.Join(what, ", "))
+		return fmt.Errorf("still running: %s", strings.Join(what, ", "))
 	}
 	return nil
 }
 
-// nothingRuns waits a little, for a stopped pod takes its time.
+// nothingRuns waits until nothing of rayorch runs: see running.
 func (w *world) nothingRuns(t *testing.T) {
 	t.Helper()
-	clustertest.Until(clustertest.Context(t), t, "the end of everything", func() error { return w.running(t) })
+	clustertest.Until(clustertest.Context(t), t, "the end of all jobs and pods", func() error { return w.running(t) })
 }
 
-// rayJobs are Ray's jobs with their status; none where the world has no Ray.
+// rayJobs returns the status of Ray's jobs by their ids. Without a Ray, it is empty.
 func (w *world) rayJobs(t *testing.T) (map[string]string, error) {
 	t.Helper()
 	if w.ray == nil {
@@ -251,7 +253,7 @@ func (w *world) rayJobs(t *testing.T) (map[string]string, error) {
 	return out, nil
 }
 
-// rayJobIDs waits for Ray, and gives the ids of its jobs that begin so.
+// rayJobIDs waits until Ray responds, and returns the ids of its jobs that have the prefix.
 func (w *world) rayJobIDs(t *testing.T, prefix string) (ids []string) {
 	t.Helper()
 	clustertest.Until(clustertest.Context(t), t, "the list of Ray's jobs", func() error {
@@ -267,7 +269,7 @@ func (w *world) rayJobIDs(t *testing.T, prefix string) (ids []string) {
 	return ids
 }
 
-// kubeconfig writes one for a service account.
+// kubeconfig writes a kubeconfig for a service account and returns its path.
 func (w *world) kubeconfig(t *testing.T, account string) string {
 	t.Helper()
 	text, err := os.ReadFile(w.c.Kubeconfig)
@@ -296,7 +298,7 @@ func (w *world) kubeconfig(t *testing.T, account string) string {
 	return path
 }
 
-// must runs a command that is to succeed.
+// must runs a command that must succeed.
 func (w *world) must(t *testing.T, args ...string) command.Result {
 	t.Helper()
 	if w.endpoint != "" {
@@ -309,24 +311,24 @@ func (w *world) must(t *testing.T, args ...string) command.Result {
 	return res
 }
 
-// failed checks that a run ended as it should, with a cause that says what a person wants to know.
-func failed(t *testing.T, x execution, name string, says ...string) {
+// failed checks that a run failed with the error name, and that the cause contains the texts.
+func failed(t *testing.T, x execution, name string, texts ...string) {
 	t.Helper()
 	if x.Status != "FAILED" || x.Error != name {
-		t.Errorf("%s %s: %s: want FAILED with %s", x.Status, x.Error, x.Cause, name)
+		t.Errorf("status %s, error %s, cause %s; want FAILED with %s", x.Status, x.Error, x.Cause, name)
 	}
-	for _, word := range says {
-		if !strings.Contains(x.Cause, word) {
-			t.Errorf("the cause does not say %q: %s", word, x.Cause)
+	for _, text := range texts {
+		if !strings.Contains(x.Cause, text) {
+			t.Errorf("the cause does not contain %q: %s", text, x.Cause)
 		}
 	}
 	t.Logf("%s: %s", x.Error, x.Cause)
 }
 
-// letGo ends the waiting of a run's steps, where the test reaches their storage.
-func (w *world) letGo(t *testing.T, pipeline, run string) {
+// release ends the steps of a run that wait (see countingStep), if the test has access to their storage.
+func (w *world) release(t *testing.T, pipeline, run string) {
 	t.Helper()
-	if !w.c.Here {
+	if !w.c.Local {
 		return
 	}
 	dir := filepath.Join(w.claim.Dir, pipeline, run)

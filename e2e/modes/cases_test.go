@@ -10,16 +10,16 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestModes runs small pipelines by all ways, on one Ray.
+// TestModes runs small pipelines in all submission modes, on one Ray. Without RAYORCH_TEST_KUBERNETES=all, it runs only a few cases.
 func TestModes(t *testing.T) {
-	w := world(t)
+	w := newShared(t)
 	for name, test := range map[string]func(t *testing.T){
 		"outputs": w.outputs, "failure": w.failure, "retry": w.retry, "timeout": w.timeout, "pending": w.pending,
-		"abort": w.abort, "redrive": w.redrive, "redrive after giving up": w.redriveFailed, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
+		"abort": w.abort, "redrive": w.redrive, "redrive after failure": w.redriveFailed, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name != "outputs" && name != "plain" {
-				full(t)
+				needsFull(t)
 			}
 			t.Parallel()
 			test(t)
@@ -33,18 +33,18 @@ storage: {path: /data, claim: data}
 targets: {kubernetes: {kind: kubernetes, ray: {cluster: ray}}}
 `
 
-// unclaimed is the head of a pipeline without a claim.
+// unclaimed is head without a claim.
 var unclaimed = strings.Replace(head, ", claim: data", "", 1)
 
 var all = []string{"job", "proxy", "rayjob"}
 
-// eachMode runs a pipeline by each way, all at once.
+// eachMode runs a pipeline in all submission modes, in parallel.
 func (w *shared) eachMode(t *testing.T, steps, input string, check func(t *testing.T, mode string, r *run)) {
 	t.Helper()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			if mode == "rayjob" {
-				full(t)
+				needsFull(t)
 			}
 			t.Parallel()
 			p := w.open(t)
@@ -53,6 +53,7 @@ func (w *shared) eachMode(t *testing.T, steps, input string, check func(t *testi
 	}
 }
 
+// outputs passes a parameter with quotes, shell syntax and JSONata syntax through steps: no mode may interpret or change it.
 func (w *shared) outputs(t *testing.T) {
 	w.eachMode(t, `
 params: {text: {type: string}}
@@ -90,6 +91,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 	})
 }
 
+// pending runs a job that needs more CPUs than Ray has.
 func (w *shared) pending(t *testing.T) {
 	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
@@ -99,6 +101,7 @@ steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout:
 	})
 }
 
+// abort stops an execution while its job runs: the cleanup machine must stop the job.
 func (w *shared) abort(t *testing.T) {
 	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
@@ -106,7 +109,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 		r.until(t, "the job", func() error {
 			n, err := r.running(t)
 			if err == nil && n != 1 {
-				err = fmt.Errorf("%d jobs run on Ray", n)
+				err = fmt.Errorf("%d jobs run on Ray, want 1", n)
 			}
 			return err
 		})
@@ -117,10 +120,10 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 	})
 }
 
-// redrive aborts a run and lets it go on: what was stopped is no attempt's end, and the next one has an id of its own.
+// redrive aborts a run and redrives it: the stop does not count as an attempt, and the new job has a different id.
 func (w *shared) redrive(t *testing.T) {
-	if !w.Here {
-		t.Skip("SKIPPED: the claim's files are not here")
+	if !w.Local {
+		t.Skip("SKIPPED: the files of the claim are not on this machine")
 	}
 	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT; else touch $RAYORCH_STORAGE/again; sleep 3600; fi"}}]
@@ -140,6 +143,7 @@ steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then ec
 	})
 }
 
+// noRay runs a step on a RayCluster that does not exist.
 func (w *shared) noRay(t *testing.T) {
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
@@ -149,14 +153,14 @@ func (w *shared) noRay(t *testing.T) {
 steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}]
 `
 			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[mode]
-			patiently(t, 10, func(seconds int) *run {
+			withGrowingLimit(t, 10, func(seconds int) *run {
 				return p.start(t, limited(text, seconds), t.TempDir(), mode, "{}")
 			}, stepfn.Failed, want).quiet(t)
 		})
 	}
 }
 
-// workingDir sends a directory by each way that it can travel, with a program that is to stay executable.
+// workingDir uploads a directory with each method (via) that a submission mode supports. A program in it must stay executable.
 func (w *shared) workingDir(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "work", "sub"), 0o755); err != nil {

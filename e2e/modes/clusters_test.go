@@ -10,9 +10,9 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestToken runs on a Ray that demands one, by the ways that can give it. The third is refused when it is compiled.
+// TestToken runs a pipeline on a Ray that requires a token, in the submission modes that support tokens. The compiler rejects mode proxy.
 func TestToken(t *testing.T) {
-	full(t)
+	needsFull(t)
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Token: true, NoWorker: true})
@@ -29,16 +29,16 @@ steps:
 			t.Parallel()
 			r := w.open(t).start(t, text, t.TempDir(), mode, "{}")
 			r.want(t, stepfn.Failed, "Ray.JobFailed")
-			if got := string(r.assigned(t, "one")); got != `{"one":"$HOME ' \" $RAYORCH_PARAM_TEXT"}` {
+			if got, want := string(r.stepOutput(t, "one")), `{"one":"$HOME ' \" $RAYORCH_PARAM_TEXT"}`; got != want {
 				r.dump(t)
-				t.Errorf("the first step gave %s", got)
+				t.Errorf("the first step returned %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// assigned is what a step gave.
-func (r *run) assigned(t *testing.T, step string) []byte {
+// stepOutput returns the output of a step.
+func (r *run) stepOutput(t *testing.T, step string) []byte {
 	t.Helper()
 	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})
 	if err != nil {
@@ -52,15 +52,15 @@ func (r *run) assigned(t *testing.T, step string) []byte {
 	return nil
 }
 
-// clusterSpec is of a Ray cluster of one small head, for a step of its own.
+// clusterSpec returns a ray.clusterSpec with one small head, for a step with its own cluster.
 func (w *shared) clusterSpec() string {
 	return fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}, containers: [{name: ray, image: %q, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 1000Gi}}}]}}}}`,
 		clustertest.RayVersion, w.image)
 }
 
-// TestOwnCluster gives each step a Ray cluster of its own, which is gone afterwards.
+// TestOwnCluster runs steps with their own Ray clusters, which must be deleted after the step.
 func TestOwnCluster(t *testing.T) {
-	full(t)
+	needsFull(t)
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	spec := w.clusterSpec()
@@ -77,7 +77,7 @@ func TestOwnCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := w.open(t)
-			patiently(t, c.limit, func(seconds int) *run {
+			withGrowingLimit(t, c.limit, func(seconds int) *run {
 				return p.start(t, w.ownCluster("rayjob", c.spec)+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), "rayjob", "{}")
 			}, c.status, c.want).gone(t)
 		})

@@ -1,5 +1,5 @@
-// Package modes_test runs what package compile makes, by each way of submitting, through the engine against a real
-// Kubernetes with a real Ray: what each step gives, how it fails, and that nothing is left.
+// Package modes_test compiles pipelines in each submission mode and runs them with the engine on a real Kubernetes with a real Ray. It
+// checks the outputs and errors of steps, and that no objects are left behind.
 package modes_test
 
 import (
@@ -28,14 +28,14 @@ import (
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
 
-// place is an engine and what it runs against.
-type place struct {
+// fixture is an engine with the shared namespace.
+type fixture struct {
 	*shared
 	engine  *engine.Engine
-	cleanup []byte
+	cleanup []byte // definition of the cleanup machine
 }
 
-// pack zips a directory as the command does.
+// pack zips a directory like the command does.
 func pack(dir string, excludes []string) ([]byte, error) {
 	p, err := ray.Pack(context.Background(), dir, excludes)
 	if err != nil {
@@ -47,20 +47,20 @@ func pack(dir string, excludes []string) ([]byte, error) {
 
 const machineARN = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 
-// Resolve finds the cleanup machine of the test's pipeline.
-func (p *place) Resolve(arn string) (engine.StartRequest, error) {
+// Resolve returns the cleanup machine of the test's pipeline. It makes a fixture an engine.Machines.
+func (p *fixture) Resolve(arn string) (engine.StartRequest, error) {
 	return engine.StartRequest{MachineARN: arn, MachineName: "m-cleanup", Definition: p.cleanup}, nil
 }
 
-// shared is the Kubernetes namespace, with a Ray, that all tests of one run use.
+// shared is a Kubernetes namespace with a Ray, which several tests share.
 type shared struct {
 	*clustertest.Cluster
 	namespace, image string
 	claim            clustertest.Claim
 }
 
-// world makes what the tests share, or skips.
-func world(t *testing.T) *shared {
+// newShared creates a namespace with a Ray, or skips the test without a cluster.
+func newShared(t *testing.T) *shared {
 	t.Helper()
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
@@ -69,18 +69,18 @@ func world(t *testing.T) *shared {
 	return w
 }
 
-// full skips what make test leaves to make test-kubernetes.
-func full(t *testing.T) {
+// needsFull skips a test that only make test-kubernetes runs.
+func needsFull(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
-		t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
+		t.Skip("SKIPPED: runs only with RAYORCH_TEST_KUBERNETES=all (make test-kubernetes)")
 	}
 }
 
-// open starts an engine of the test's own.
-func (w *shared) open(t *testing.T) *place {
+// open starts an engine for a test.
+func (w *shared) open(t *testing.T) *fixture {
 	t.Helper()
-	p := &place{shared: w}
+	p := &fixture{shared: w}
 	runner := ekstask.New(ekstask.Config{Default: kube.Config{Kubeconfig: w.Kubeconfig}})
 	var err error
 	p.engine, err = engine.Open(t.Context(), engine.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
@@ -93,14 +93,14 @@ func (w *shared) open(t *testing.T) *place {
 	return p
 }
 
-// run is one execution.
+// run is an execution of the test.
 type run struct {
 	engine.Execution
-	p *place
+	p *fixture
 }
 
-// start compiles a pipeline, applies its files and starts it.
-func (p *place) start(t *testing.T, text, dir, mode, input string) *run {
+// start compiles a pipeline, applies the ConfigMaps with its files, and starts it.
+func (p *fixture) start(t *testing.T, text, dir, mode, input string) *run {
 	t.Helper()
 	file, err := pipeline.Decode("pipeline.yaml", []byte(text))
 	if err != nil {
@@ -121,7 +121,8 @@ func (p *place) start(t *testing.T, text, dir, mode, input string) *run {
 	return &run{x, p}
 }
 
-func (p *place) apply(t *testing.T, files []compile.ConfigMap) {
+// apply creates the ConfigMaps of a compiled pipeline.
+func (p *fixture) apply(t *testing.T, files []compile.ConfigMap) {
 	t.Helper()
 	var objects []kube.Object
 	for _, f := range files {
@@ -147,14 +148,14 @@ func (r *run) end(t *testing.T) (x engine.Execution) {
 	t.Helper()
 	r.until(t, "the end", func() (err error) {
 		if x, err = r.p.engine.Describe(r.ARN); err == nil && x.Status == stepfn.Running {
-			err = errors.New("it runs")
+			err = errors.New("the execution is RUNNING")
 		}
 		return err
 	})
 	return x
 }
 
-// dump writes the history into the test's log.
+// dump writes the history to the log of the test.
 func (r *run) dump(t *testing.T) {
 	t.Helper()
 	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})
@@ -168,7 +169,8 @@ func (r *run) dump(t *testing.T) {
 	}
 }
 
-// differs says how the execution ended otherwise than it should, "" when it did not.
+// differs waits for the end of the execution and returns how it differs from the expected end, or "". has are texts that the output, or the
+// error and its cause, must contain.
 func (r *run) differs(t *testing.T, status stepfn.Status, has ...string) string {
 	t.Helper()
 	x := r.end(t)
@@ -184,6 +186,7 @@ func (r *run) differs(t *testing.T, status stepfn.Status, has ...string) string 
 	return ""
 }
 
+// want fails the test if the execution does not end as expected. See differs.
 func (r *run) want(t *testing.T, status stepfn.Status, has ...string) {
 	t.Helper()
 	if text := r.differs(t, status, has...); text != "" {
@@ -192,10 +195,10 @@ func (r *run) want(t *testing.T, status stepfn.Status, has ...string) {
 	}
 }
 
-// patiently starts a run whose step has a limit of so many seconds, and again with longer ones while it ends otherwise than it
-// should: a busy machine may take minutes to come to what the end is to tell. The last run counts. 0 is for steps without a
-// limit, which run once. LIMIT stands for the seconds in what the end has.
-func patiently(t *testing.T, seconds int, start func(seconds int) *run, status stepfn.Status, has ...string) *run {
+// withGrowingLimit starts a run whose step has a limit of the given number of seconds. While the run does not end as expected, it starts
+// another one with a four times longer limit, because a busy machine can take minutes to reach the expected state. The last run
+// counts. With 0 seconds, for steps without a limit, it starts only one run. LIMIT in the expected texts stands for the seconds.
+func withGrowingLimit(t *testing.T, seconds int, start func(seconds int) *run, status stepfn.Status, has ...string) *run {
 	t.Helper()
 	for ; ; seconds *= 4 {
 		r, want := start(seconds), make([]string, len(has))
@@ -214,11 +217,12 @@ func patiently(t *testing.T, seconds int, start func(seconds int) *run, status s
 	}
 }
 
+// limited replaces LIMIT in a text by the seconds.
 func limited(text string, seconds int) string {
 	return strings.ReplaceAll(text, "LIMIT", strconv.Itoa(seconds))
 }
 
-// prefix is what the ids of the execution's jobs start with.
+// prefix returns the prefix of the ids of the execution's jobs.
 func (r *run) prefix() string {
 	sum := sha256.Sum256([]byte(r.ARN))
 	return "r" + hex.EncodeToString(sum[:])[:12]
@@ -244,7 +248,7 @@ func (r *run) running(t *testing.T) (n int, err error) {
 	return n, nil
 }
 
-// list are the objects of a kind that the execution made.
+// list returns the objects of a kind that belong to the execution.
 func (r *run) list(t *testing.T, path string) []kube.Object {
 	t.Helper()
 	answer, err := r.p.Do(t.Context(), kube.Request{Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
@@ -258,7 +262,7 @@ func (r *run) list(t *testing.T, path string) []kube.Object {
 	return list.Items
 }
 
-// objects are those of a kind that the execution left and that are not done with: their names.
+// objects returns the names of the objects of a kind that belong to the execution and have not ended.
 func (r *run) objects(t *testing.T, path string) (names []string) {
 	t.Helper()
 	for _, o := range r.list(t, path) {
@@ -270,41 +274,41 @@ func (r *run) objects(t *testing.T, path string) (names []string) {
 	return names
 }
 
-// quiet waits until nothing of the execution runs any more.
+// quiet waits until no object and no Ray job of the execution runs.
 func (r *run) quiet(t *testing.T) {
 	t.Helper()
 	r.gone(t)
 	r.until(t, "an idle Ray", func() error {
 		n, err := r.running(t)
 		if n > 0 {
-			err = fmt.Errorf("%d jobs run on Ray", n)
+			err = fmt.Errorf("%d jobs still run on Ray", n)
 		}
 		return err
 	})
 }
 
-// gone waits until the execution has left no object but what ended.
+// gone waits until all objects of the execution have ended or are deleted.
 func (r *run) gone(t *testing.T) {
 	t.Helper()
 	ns := "/namespaces/" + r.p.namespace + "/"
 	r.until(t, "the end of all objects", func() error {
 		pods, jobs, rayJobs := r.objects(t, "/api/v1"+ns+"pods"), r.objects(t, "/apis/batch/v1"+ns+"jobs"), r.objects(t, "/apis/ray.io/v1"+ns+"rayjobs")
 		if len(pods)+len(jobs)+len(rayJobs) > 0 {
-			return fmt.Errorf("there are pods %v, Jobs %v, RayJobs %v", pods, jobs, rayJobs)
+			return fmt.Errorf("still running: pods %v, Jobs %v, RayJobs %v", pods, jobs, rayJobs)
 		}
 		return nil
 	})
 }
 
-// until waits for something, and shows the history where it does not come.
-func (r *run) until(t *testing.T, what string, look func() error) {
+// until waits until check returns nil, like clustertest.Until. If it fails, it also shows the history.
+func (r *run) until(t *testing.T, what string, check func() error) {
 	t.Helper()
-	came := false
+	ok := false
 	defer func() {
-		if !came {
+		if !ok {
 			r.dump(t)
 		}
 	}()
-	clustertest.Until(clustertest.Context(t), t, what, look)
-	came = true
+	clustertest.Until(clustertest.Context(t), t, what, check)
+	ok = true
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// plain runs plain jobs, by the image that every test cluster has.
+// plain runs plain jobs with busybox.
 func (w *shared) plain(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps  string
@@ -61,11 +61,11 @@ func (w *shared) plain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := head
 			switch name {
-			case "output": // and the next one run always
+			case "output": // runs always, like "no storage"
 			case "no storage":
 				text = unclaimed
 			default:
-				full(t)
+				needsFull(t)
 			}
 			t.Parallel()
 			p := w.open(t)
@@ -73,17 +73,18 @@ func (w *shared) plain(t *testing.T) {
 			if strings.Contains(c.steps, "LIMIT") {
 				limit = 4
 			}
-			r := patiently(t, limit, func(seconds int) *run {
+			r := withGrowingLimit(t, limit, func(seconds int) *run {
 				return p.start(t, text+"steps:"+limited(c.steps, seconds), t.TempDir(), "job", "{}")
 			}, c.status, c.want)
 			r.quiet(t)
 			if name == "loop and cleanup" && !r.entered(t, "Run cleaning up after last") {
-				t.Error("it was not cleaned up")
+				t.Error("the onFailure job of the step last did not run")
 			}
 		})
 	}
 }
 
+// plainAbort stops an execution while a plain job runs: the cleanup machine must delete the Job and its pod.
 func (w *shared) plainAbort(t *testing.T) {
 	p := w.open(t)
 	r := p.start(t, head+`
@@ -91,7 +92,7 @@ steps: [{name: one, job: {shell: "sleep 3600"}}]
 `, t.TempDir(), "job", "{}")
 	r.until(t, "the pod", func() error {
 		if pods := r.objects(t, "/api/v1/namespaces/"+p.namespace+"/pods"); len(pods) != 1 {
-			return fmt.Errorf("there are pods %v", pods)
+			return fmt.Errorf("got the pods %v, want one", pods)
 		}
 		return nil
 	})
@@ -101,7 +102,7 @@ steps: [{name: one, job: {shell: "sleep 3600"}}]
 	r.quiet(t)
 }
 
-// entered tells whether the execution came to a state.
+// entered reports whether the execution entered a state.
 func (r *run) entered(t *testing.T, state string) bool {
 	t.Helper()
 	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})

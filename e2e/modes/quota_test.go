@@ -11,9 +11,9 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestQuota runs steps in a namespace whose quota has no room for them. No Ray is needed: no pod comes that could reach it.
+// TestQuota runs steps in a namespace whose quota does not allow them. It needs no Ray, because no pod is created that could use it.
 func TestQuota(t *testing.T) {
-	full(t)
+	needsFull(t)
 	const rayStep = `{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`
 	const plainStep = `{name: one, job: {shell: "echo never", memory: 64Mi}, pendingTimeout: LIMITs}`
 	for name, c := range map[string]struct {
@@ -35,12 +35,12 @@ func TestQuota(t *testing.T) {
 			w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 			w.quota(t, c.hard)
 			p, begin := w.open(t), time.Now()
-			r := patiently(t, 8, func(seconds int) *run {
+			r := withGrowingLimit(t, 8, func(seconds int) *run {
 				return p.start(t, w.ownCluster(c.mode, w.clusterSpec())+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), c.mode, "{}")
 			}, stepfn.Failed, c.want...)
 			cause := r.end(t).Cause
 			if strings.Contains(cause, "ResponseBody") || strings.Count(cause, "exceeded quota") > 1 {
-				t.Errorf("not for people: %s", cause)
+				t.Errorf("the cause contains raw JSON, or the quota more than once: %s", cause)
 			}
 			t.Logf("after %s: %s", time.Since(begin).Round(time.Second), cause)
 			r.gone(t)
@@ -48,7 +48,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// quota limits the namespace, and waits until the limit counts.
+// quota creates a ResourceQuota in the namespace, and waits until it is enforced.
 func (w *shared) quota(t *testing.T, hard map[string]any) {
 	t.Helper()
 	o := clustertest.Object("v1", "ResourceQuota", w.namespace, "small", kube.Object{"spec": map[string]any{"hard": hard}})
@@ -56,13 +56,13 @@ func (w *shared) quota(t *testing.T, hard map[string]any) {
 	clustertest.Until(clustertest.Context(t), t, "the quota", func() error {
 		o, err := w.Client.Get(t.Context(), o)
 		if _, ok := kube.Field(o, "status", "used").(map[string]any); err == nil && !ok {
-			err = fmt.Errorf("its status is %v", o["status"])
+			err = fmt.Errorf("the status of the quota is %v", o["status"])
 		}
 		return err
 	})
 }
 
-// ownCluster is a pipeline's head for steps that get a cluster of their own, where the way is rayjob; storage is left out.
+// ownCluster returns the head of a pipeline without a claim for the submission mode. In mode rayjob, each step has its own cluster.
 func (w *shared) ownCluster(mode, spec string) string {
 	of := "{cluster: ray}"
 	if mode == "rayjob" {

@@ -10,17 +10,17 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestSecrets passes a secret to jobs in all submission modes, and looks for its value where users without access to Secrets could read
-// it: in the records of Ray, and in the other objects of the namespace.
+// TestSecrets passes a secret to jobs in all submission modes, and searches for its value where users without access to Secrets could
+// read it: in the records of Ray, and in the other objects of the namespace.
 func TestSecrets(t *testing.T) {
-	full(t)
+	needsFull(t)
 	const secret = "s3cr3t-of-the-namespace"
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	w.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "keys", kube.Object{"stringData": map[string]any{"KEY": secret}}))
 	ray := w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Secret: "keys", NoWorker: true})
 	own := w.ownCluster("rayjob", w.clusterSpec())
-	// A task inherits the secret as the driver does.
+	// The step also checks that a Ray task inherits the secret from the driver.
 	const steps = `
 secrets: {KEY: {kubernetesSecret: {name: keys, key: KEY}POD}, NONE: {kubernetesSecret: {name: keys, key: KEY}, inRayPods: true}}
 steps:
@@ -39,7 +39,7 @@ steps:
 		{"proxy in Ray's pods", "proxy", unclaimed, ", inRayPods: true", false},
 		{"rayjob in Ray's pods", "rayjob", unclaimed, ", inRayPods: true", false},
 		{"rayjob in its own cluster", "rayjob", own, "", false},
-		{"job by the submitter", "job", unclaimed, "", true}, // last, because its record stays: docs/pipeline.md says that Ray shows it
+		{"job through the submitter", "job", unclaimed, "", true}, // last, because its job record, which shows the value, stays in Ray
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.mode, "{}")
@@ -50,8 +50,9 @@ steps:
 				ray.API + "api/jobs/",
 			} {
 				res, err := w.Do(clustertest.Context(t), kube.Request{Path: path})
-				if shown := strings.Contains(string(res.Body), secret); err != nil || shown != (c.records && path == ray.API+"api/jobs/") {
-					t.Errorf("%s shows the value: %v; %v", path, shown, err)
+				shown, want := strings.Contains(string(res.Body), secret), c.records && path == ray.API+"api/jobs/"
+				if err != nil || shown != want {
+					t.Errorf("%s contains the value: %v, want %v; %v", path, shown, want, err)
 				}
 			}
 		})

@@ -13,8 +13,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// TestRaysOfOtherStateDirectories runs a pipeline beside two Rays that belong to other state directories, one without a
-// token. It gets a Ray of its own, and another one of its own when that is lost.
+// TestRaysOfOtherStateDirectories runs a pipeline while two Rays run that belong to other state directories, one of them without a token.
+// The run must start its own Ray, and start another one when that is lost.
 func TestRaysOfOtherStateDirectories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real Ray")
@@ -30,7 +30,7 @@ func TestRaysOfOtherStateDirectories(t *testing.T) {
 	dir := t.TempDir()
 	begun := filepath.Join(dir, "begun")
 	p.Write(t, "pipeline.yaml", `version: 1
-name: beside
+name: own-ray
 steps:
   - name: one
     ray: {entrypoint: 'touch `+begun+`; [ $RAYORCH_ATTEMPT = 2 ] || sleep 3600'}
@@ -39,7 +39,7 @@ steps:
 	cmd, wait := p.Start(t, "run", "--name", "one")
 	raytest.Eventually(t, "the job runs", func() error {
 		if err := raytest.Exists(begun)(); err != nil {
-			return fmt.Errorf("%w: %s", err, command.Said(cmd))
+			return fmt.Errorf("%w: %s", err, command.Stderr(cmd))
 		}
 		return nil
 	})
@@ -48,11 +48,11 @@ steps:
 	}
 	wait()
 	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped Ray at ") {
-		t.Fatalf("the run had no ray of its own: %+v", res)
+		t.Fatalf("ray stop: got %+v, want that it stopped the ray of the run", res)
 	}
 	res := p.Run(t.Context(), t, "resume", "one", "-o", "json")
 	if sum := read(t, res); res.Code != 0 || sum.Steps[0].SubmissionID == "" || sum.Steps[0].Dashboard != "" {
-		t.Errorf("%+v; want no link to a ray that is stopped at the end", res)
+		t.Errorf("resume: got %+v, want a submission id and no link to a ray that is stopped at the end", res)
 	}
 	for what, found := range foreign {
 		jobs, err := raytest.Ray{Found: found}.Client(t).List(t.Context())
@@ -60,8 +60,8 @@ steps:
 			t.Fatal(err)
 		}
 		for _, job := range jobs {
-			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":beside:one") {
-				t.Errorf("the ray %s got the job %s", what, job.SubmissionID)
+			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":own-ray:one") {
+				t.Errorf("the other ray %s got the job %s", what, job.SubmissionID)
 			}
 		}
 	}
@@ -70,6 +70,6 @@ steps:
 	}
 	p.Env = append(p.Env, "RAY_ADDRESS="+foreign["with a token"].Address)
 	if res := p.Run(t.Context(), t, "run", "--name", "named"); res.Code != 1 || !strings.Contains(res.Stderr, "RAY_AUTH_TOKEN") {
-		t.Errorf("a named ray that does not accept the token: %+v", res)
+		t.Errorf("with a named ray that does not accept the token: got %+v, want exit code 1 and RAY_AUTH_TOKEN in the error", res)
 	}
 }

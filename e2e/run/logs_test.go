@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// TestLogAfterKill kills the owner while a step prints, more than once, and resumes the run: the kept log has each line once.
+// TestLogAfterKill kills the owner several times while a step prints, and resumes the run. The stored log must contain each line once.
 func TestLogAfterKill(t *testing.T) {
 	for name, step := range map[string]string{
 		"plain":   "job: {shell: 'JOB'}",
@@ -18,7 +18,7 @@ func TestLogAfterKill(t *testing.T) {
 		"ray":     "ray: {entrypoint: 'JOB'}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := place(t)
+			p, _ := newSandbox(t)
 			p.Env = append(p.Env, "MY_KEY=correct-horse")
 			enough := filepath.Join(t.TempDir(), "enough")
 			p.Write(t, "pipeline.yaml", strings.Replace(`version: 1
@@ -34,10 +34,10 @@ steps:
 					args = []string{"run", "--name", "one"}
 				}
 				cmd, wait := p.Start(t, args...)
-				raytest.Eventually(t, "there are more lines", func() error {
+				raytest.Eventually(t, "the log has 20 more lines", func() error {
 					res := p.Run(t.Context(), t, "logs", "one", "--step", "print")
 					if n := strings.Count(res.Stdout, "\n"); n < lines+20 {
-						return fmt.Errorf("%d lines after %d: %s", n, lines, res.Stderr)
+						return fmt.Errorf("the log has %d lines, %d before: %s", n, lines, res.Stderr)
 					}
 					lines = strings.Count(res.Stdout, "\n")
 					return nil
@@ -51,7 +51,7 @@ steps:
 				t.Fatal(err)
 			}
 			if res := p.Run(t.Context(), t, "resume", "one"); res.Code != 0 {
-				t.Fatalf("%+v", res)
+				t.Fatalf("resume: got %+v, want exit code 0", res)
 			}
 			got := strings.Split(strings.TrimSpace(p.Run(t.Context(), t, "logs", "one", "--step", "print").Stdout), "\n")
 			for i, line := range got {

@@ -1,4 +1,4 @@
-// Package run_test runs pipelines on a real Ray through the command, as a user does.
+// Package run_test runs pipelines on a real Ray with the rayorch command, as a user does.
 package run_test
 
 import (
@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// place is where commands run against a real Ray with tokens.
-func place(t *testing.T) (*command.Place, *ray.Client) {
+// newSandbox returns a sandbox whose commands use a real Ray with token authentication, and a client of this Ray.
+func newSandbox(t *testing.T) (*command.Sandbox, *ray.Client) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a real Ray")
@@ -34,7 +34,7 @@ func place(t *testing.T) (*command.Place, *ray.Client) {
 	return command.New(t, &found), raytest.Ray{Found: found}.Client(t)
 }
 
-// summary is what --output json prints of a run.
+// summary is the output of a run with --output json.
 type summary struct {
 	Status, Error, Cause string
 	Output               map[string]json.RawMessage
@@ -44,19 +44,20 @@ type summary struct {
 	}
 }
 
+// read decodes the output of a command that prints a run as JSON.
 func read(t *testing.T, res command.Result) summary {
 	t.Helper()
 	var s summary
 	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil {
-		t.Fatalf("%v: %+v", err, res)
+		t.Fatalf("the output is not the JSON of a run: %v: %+v", err, res)
 	}
 	return s
 }
 
-// TestSecretsStayReferences runs a job that gets a secret, prints it and gives it back, and then looks for its value in
-// everything that rayorch keeps and shows.
+// TestSecretsStayReferences runs jobs that print a secret and return its length, and then searches everything that rayorch stores and
+// prints for the value of the secret.
 func TestSecretsStayReferences(t *testing.T) {
-	p, _ := place(t)
+	p, _ := newSandbox(t)
 	const secret = "correct-horse-battery-staple"
 	p.Env = append(p.Env, "MY_KEY="+secret)
 	p.Write(t, "pipeline.yaml", `version: 1
@@ -79,7 +80,7 @@ steps:
 `)
 	res := p.Run(t.Context(), t, "run", "--name", "one", "--follow")
 	if res.Code != 3 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 3", res)
 	}
 	for _, args := range [][]string{
 		{"describe", "one", "-o", "json"},
@@ -91,14 +92,14 @@ steps:
 	} {
 		out := p.Run(t.Context(), t, args...)
 		if out.Code != 0 || strings.Contains(out.Stdout+out.Stderr, secret) {
-			t.Errorf("%v: %+v", args, out)
+			t.Errorf("%v: got %+v, want exit code 0 and no secret", args, out)
 		}
 		if args[0] == "logs" && !strings.Contains(out.Stdout, "the key is ") && args[3] != "failing" {
-			t.Errorf("%v: the log lacks the job's line: %q", args, out.Stdout)
+			t.Errorf("%v: the log does not contain \"the key is\": %q", args, out.Stdout)
 		}
 	}
 	if strings.Contains(res.Stdout+res.Stderr, secret) {
-		t.Errorf("the terminal shows the secret: %+v", res)
+		t.Errorf("the output of run contains the secret: %+v", res)
 	}
 	sum := read(t, p.Run(t.Context(), t, "describe", "one", "-o", "json"))
 	if got := sum.Steps[0].Name; got != "ray" || sum.Steps[0].Status != "succeeded" || sum.Steps[1].Status != "succeeded" {
@@ -112,12 +113,12 @@ steps:
 		files++
 		data, err := os.ReadFile(path)
 		if bytes.Contains(data, []byte(secret)) {
-			t.Errorf("%s holds the secret", path)
+			t.Errorf("%s contains the secret", path)
 		}
 		return err
 	})
 	if err != nil || files < 5 {
-		t.Errorf("searched %d files, %v", files, err)
+		t.Errorf("searched %d files, want at least 5: %v", files, err)
 	}
 }
 
@@ -128,94 +129,97 @@ steps:
     ray: {entrypoint: 'JOB'}
 `
 
-// forever is a job that ends only when it is stopped.
+// forever is the command of a job that ends only when it is stopped.
 const forever = "echo awake; sleep 3600"
 
-// until is a job that ends once a file is there.
+// until returns the command of a job that ends when a file exists.
 func until(path string) string {
 	return "while [ ! -e " + path + " ]; do sleep 0.1; done"
 }
 
+// TestInterruptStopsTheJob checks that Ctrl-C stops the job before the command exits, and leaves nothing to resume.
 func TestInterruptStopsTheJob(t *testing.T) {
-	p, client := place(t)
+	p, client := newSandbox(t)
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))
 	cmd, wait := p.Start(t, "run", "--name", "stopped", "-o", "json")
 	job := awaitRunning(t, client, "stopped")
-	awaitSaid(t, cmd, watching)
+	awaitStderr(t, cmd, watching)
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	res := wait()
 	if res.Code != 130 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 130", res)
 	}
 	if sum := read(t, res); sum.Status != "ABORTED" || sum.Steps[0].Status != "cancelled" {
-		t.Errorf("%+v", sum)
+		t.Errorf("got %+v, want ABORTED and a cancelled step", sum)
 	}
-	// Confirmed before the command ended: no waiting here.
+	// No wait: the command exits only after the stop is confirmed.
 	got, err := client.Get(t.Context(), job.SubmissionID)
 	if err != nil || got.Status != ray.Stopped {
-		t.Errorf("the job is %s, %v", got.Status, err)
+		t.Errorf("the job is %s, want %s: %v", got.Status, ray.Stopped, err)
 	}
 	if res := p.Run(t.Context(), t, "resume"); !strings.Contains(res.Stderr, "nothing to resume") {
-		t.Errorf("%+v", res)
+		t.Errorf("resume: got %+v, want \"nothing to resume\"", res)
 	}
 }
 
-func TestASecondInterruptLeavesAtOnceAndResumeFinishes(t *testing.T) {
-	p, client := place(t)
-	// The job takes SIGTERM until the test lets it go, and Ray waits for it: the stop is still under way when the second
-	// signal comes.
+// TestSecondInterruptExitsImmediately checks that the command does not wait for a job that ignores SIGTERM after the second interrupt,
+// and that resume stops the job.
+func TestSecondInterruptExitsImmediately(t *testing.T) {
+	p, client := newSandbox(t)
+	// The job handles SIGTERM by waiting for the file leave, and Ray waits for the job: the stop is still in progress at the second signal.
 	dir := t.TempDir()
 	ready, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "leave")
 	p.Write(t, "pipeline.yaml", strings.NewReplacer(
 		"'JOB'", `'trap "`+until(leave)+`; exit 1" TERM; touch `+ready+`; while :; do sleep 0.1; done', env: {RAY_JOB_STOP_WAIT_TIME_S: "3600"}`).Replace(sleeper))
 	cmd, wait := p.Start(t, "run", "--name", "left")
 	job := awaitRunning(t, client, "left")
-	raytest.Eventually(t, "the job minds its signals", raytest.Exists(ready))
-	for _, said := range []string{watching, "stopping the run"} {
-		awaitSaid(t, cmd, said)
+	raytest.Eventually(t, "the job handles signals", raytest.Exists(ready))
+	for _, text := range []string{watching, "stopping the run"} {
+		awaitStderr(t, cmd, text)
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
 	}
 	res := wait()
 	if res.Code != 130 || !strings.Contains(res.Stderr, "rayorch resume left") {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 130 and a hint with rayorch resume", res)
 	}
 	if err := os.WriteFile(leave, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if res := p.Run(t.Context(), t, "resume", "left"); res.Code != 3 {
-		t.Errorf("resume of an aborted run: %+v", res)
+		t.Errorf("resume of an aborted run: got %+v, want exit code 3", res)
 	}
 	got, err := client.Get(t.Context(), job.SubmissionID)
 	if err != nil || !got.Status.Terminal() {
-		t.Errorf("the job is %s after resume, %v", got.Status, err)
+		t.Errorf("after resume, the job is %s, want that it has ended: %v", got.Status, err)
 	}
 }
 
+// TestStopFromAnotherTerminal stops a run with rayorch stop while another command watches it.
 func TestStopFromAnotherTerminal(t *testing.T) {
-	p, client := place(t)
+	p, client := newSandbox(t)
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))
-	_, wait := p.Start(t, "run", "--name", "told")
-	job := awaitRunning(t, client, "told")
-	if res := p.Run(t.Context(), t, "stop", "told"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+	_, wait := p.Start(t, "run", "--name", "remote-stop")
+	job := awaitRunning(t, client, "remote-stop")
+	if res := p.Run(t.Context(), t, "stop", "remote-stop"); res.Code != 0 {
+		t.Fatalf("stop: got %+v, want exit code 0", res)
 	}
 	got, err := client.Get(t.Context(), job.SubmissionID)
 	if err != nil || got.Status != ray.Stopped {
-		t.Errorf("the job is %s when stop returns, %v", got.Status, err)
+		t.Errorf("the job is %s when stop returns, want %s: %v", got.Status, ray.Stopped, err)
 	}
 	if res := wait(); res.Code != 3 || !strings.Contains(res.Stdout, "ABORTED") {
-		t.Errorf("the run's own terminal: %+v", res)
+		t.Errorf("run: got %+v, want exit code 3 and ABORTED", res)
 	}
 }
 
-// TestAClientTakesOver runs two pipelines on one state directory: the second is a client of the first. When the first
-// is killed, the second goes on with its own run, and the first's waits to be resumed.
-func TestAClientTakesOver(t *testing.T) {
-	p, client := place(t)
+// TestClientTakesOver runs two pipelines on one state directory: the second command is a client of the first. When the first is killed,
+// the second must become the owner and continue its own run. The run of the first waits until it is resumed.
+func TestClientTakesOver(t *testing.T) {
+	p, client := newSandbox(t)
 	killed := filepath.Join(t.TempDir(), "killed")
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", until(killed), 1))
 	owner, waitOwner := p.Start(t, "run", "--name", "owner")
@@ -230,35 +234,35 @@ func TestAClientTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if res := waitClient(); res.Code != 0 || !strings.Contains(res.Stderr, "continuing here") {
-		t.Fatalf("%+v", res)
+		t.Fatalf("the client: got %+v, want exit code 0 and a message that it continues", res)
 	}
 	if res := p.Run(t.Context(), t, "resume"); res.Code != 0 || !strings.Contains(res.Stdout, "sleeper/owner SUCCEEDED") {
-		t.Fatalf("%+v", res)
+		t.Fatalf("resume: got %+v, want exit code 0 and the run owner SUCCEEDED", res)
 	}
 }
 
-// TestDetached leaves two runs to a process without a terminal, one by --detach and one by closing its terminal: each goes on
-// with the job that it has, and ends.
+// TestDetached hands two runs over to a background process: one with --detach, and one whose terminal is closed. Both must continue with
+// the same job, and succeed.
 func TestDetached(t *testing.T) {
-	p, client := place(t)
+	p, client := newSandbox(t)
 	leave := filepath.Join(t.TempDir(), "leave")
 	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", until(leave), 1))
 	if res := p.Run(t.Context(), t, "run", "--detach", "--name", "detached"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run --detach: got %+v, want exit code 0", res)
 	}
 	cmd, wait := p.Start(t, "run", "--name", "hung-up")
 	awaitRunning(t, client, "hung-up")
-	awaitSaid(t, cmd, watching)
+	awaitStderr(t, cmd, watching)
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	if res := wait(); res.Code != 129 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run after SIGHUP: got %+v, want exit code 129", res)
 	}
 	awaitRunning(t, client, "detached")
 	res := p.Run(t.Context(), t, "list", "-o", "json")
 	if strings.Count(res.Stdout, `"driven": true`) != 2 {
-		t.Errorf("%+v", res)
+		t.Errorf("list: got %+v, want two driven runs", res)
 	}
 	if err := os.WriteFile(leave, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -266,7 +270,7 @@ func TestDetached(t *testing.T) {
 	for _, name := range []string{"detached", "hung-up"} {
 		res := p.Run(t.Context(), t, "resume", name, "-o", "json")
 		if sum := read(t, res); res.Code != 0 || sum.Status != "SUCCEEDED" || sum.Steps[0].Attempts != 1 {
-			t.Errorf("%+v", res)
+			t.Errorf("resume %s: got %+v, want SUCCEEDED with one attempt", name, res)
 		}
 	}
 	jobs, err := client.List(t.Context())
@@ -280,10 +284,11 @@ func TestDetached(t *testing.T) {
 		}
 	}
 	if submitted != 2 {
-		t.Errorf("%d jobs were submitted for two runs", submitted)
+		t.Errorf("%d jobs were submitted for two runs, want 2", submitted)
 	}
 }
 
+// awaitRunning waits until the job of a run with one step runs, and returns it.
 func awaitRunning(t *testing.T, client *ray.Client, name string) (job ray.Job) {
 	t.Helper()
 	raytest.Eventually(t, "the job of "+name+" runs", func() error {
@@ -296,29 +301,31 @@ func awaitRunning(t *testing.T, client *ray.Client, name string) (job ray.Job) {
 				if job.Status == ray.Running {
 					return nil
 				}
-				return fmt.Errorf("it is %s: %s", job.Status, job.Message)
+				return fmt.Errorf("the job is %s: %s", job.Status, job.Message)
 			}
 		}
-		return fmt.Errorf("it is none of %d jobs", len(all))
+		return fmt.Errorf("none of the %d jobs belongs to the run", len(all))
 	})
 	return job
 }
 
-// watching is what a command says of the step sleep once it watches the run, and minds its signals.
+// watching is the text that a command prints about the step sleep when it watches the run, and therefore handles signals.
 var watching = fmt.Sprintf("%-20s running", "sleep")
 
-func awaitSaid(t *testing.T, cmd *exec.Cmd, text string) {
+// awaitStderr waits until a command has printed a text to standard error.
+func awaitStderr(t *testing.T, cmd *exec.Cmd, text string) {
 	t.Helper()
-	raytest.Eventually(t, fmt.Sprintf("%v says %q", cmd.Args, text), func() error {
-		if said := command.Said(cmd); !strings.Contains(said, text) {
-			return fmt.Errorf("it said %q", said)
+	raytest.Eventually(t, fmt.Sprintf("%v prints %q", cmd.Args, text), func() error {
+		if got := command.Stderr(cmd); !strings.Contains(got, text) {
+			return fmt.Errorf("it printed %q", got)
 		}
 		return nil
 	})
 }
 
-func TestAFailingJobSaysWhy(t *testing.T) {
-	p, _ := place(t)
+// TestFailedJobHasCause checks that the cause of a failed job contains the error of its program.
+func TestFailedJobHasCause(t *testing.T) {
+	p, _ := newSandbox(t)
 	p.Write(t, "train.py", "import nothing_like_this\n")
 	p.Write(t, "pipeline.yaml", `version: 1
 name: broken
@@ -329,10 +336,10 @@ steps:
 	res := p.Run(t.Context(), t, "run", "-o", "json")
 	sum := read(t, res)
 	if res.Code != 3 || sum.Error != "Ray.JobFailed" || !strings.Contains(sum.Cause, "No module named 'nothing_like_this'") {
-		t.Errorf("%+v", sum)
+		t.Errorf("got %+v, want Ray.JobFailed with the missing module in the cause", sum)
 	}
 	if !strings.Contains(sum.Steps[0].Dashboard, "/#/jobs/"+sum.Steps[0].SubmissionID) {
-		t.Errorf("%+v", sum.Steps)
+		t.Errorf("got %+v, want a link to the job in the dashboard", sum.Steps)
 	}
 	p.Write(t, "pipeline.yaml", `version: 1
 name: broken
@@ -341,6 +348,6 @@ steps:
     ray: {entrypoint: python train.py, workingDir: nowhere}
 `)
 	if res := p.Run(t.Context(), t, "run"); res.Code == 0 || !strings.Contains(res.Stdout+res.Stderr, "nowhere") {
-		t.Errorf("a missing working directory: %+v", res)
+		t.Errorf("with a missing working directory: got %+v, want an error that names it", res)
 	}
 }

@@ -18,32 +18,33 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// disk mounts a file system of its own for a state directory.
+// disk mounts a small file system for a state directory and returns its path.
 func disk(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("builds the command")
+		t.Skip("builds the command, which -short leaves out")
 	}
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: no file system of its own for the state directory (%v: %s): it needs root on Linux", err, out)
+		t.Skipf("SKIPPED: cannot mount a file system for the state directory (%v: %s): run the test as root on Linux", err, out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("umount: %v: %s", err, out)
 		}
 	})
 	return dir
 }
 
+// remount mounts the file system again, read-only (ro) or writable (rw).
 func remount(t *testing.T, dir, how string) {
 	t.Helper()
 	if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("remount: %v: %s", err, out)
 	}
 }
 
-// fill writes until there is no room left.
+// fill writes a file until the disk is full. free removes the file.
 func fill(t *testing.T, dir string) (free func()) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "filler"))
@@ -66,52 +67,55 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-func placeOn(t *testing.T, dir string) *command.Place {
+// sandboxOn returns a sandbox whose state directory is in dir.
+func sandboxOn(t *testing.T, dir string) *command.Sandbox {
 	p := command.New(t, nil)
 	p.State = filepath.Join(dir, "state")
 	p.Env = append(p.Env, "RAYORCH_STATE_DIR="+p.State)
 	return p
 }
 
-// reads wants every reading command to work.
-func reads(t *testing.T, p *command.Place, name string) {
+// checkReads checks that every read-only command works.
+func checkReads(t *testing.T, p *command.Sandbox, name string) {
 	t.Helper()
 	for _, args := range [][]string{
 		{"list"}, {"describe", name}, {"logs", name}, {"history", name}, {"graph"}, {"store", "check"}, {"store", "dump"},
 	} {
 		if res := p.Run(t.Context(), t, args...); res.Code != 0 || res.Stdout == "" {
-			t.Errorf("%v: %+v", args, res)
+			t.Errorf("%v: got %+v, want exit code 0 and output", args, res)
 		}
 	}
 }
 
-func TestReadsAReadOnlyStateDirectory(t *testing.T) {
+// TestReadOnlyStateDirectory runs commands on a state directory whose file system is mounted read-only, and on one whose disk is full:
+// read-only commands must work, and the others must fail with the reason.
+func TestReadOnlyStateDirectory(t *testing.T) {
 	dir := disk(t)
-	p := placeOn(t, dir)
+	p := sandboxOn(t, dir)
 	p.Write(t, "pipeline.yaml", hello)
 	if res := p.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 0", res)
 	}
 	remount(t, dir, "ro")
-	reads(t, p, "one")
+	checkReads(t, p, "one")
 	for _, args := range [][]string{{"run"}, {"doctor"}, {"store", "compact"}} {
 		if res := p.Run(t.Context(), t, args...); res.Code != 1 || !strings.Contains(res.Stdout+res.Stderr, "read-only file system") {
-			t.Errorf("%v: %+v", args, res)
+			t.Errorf("%v: got %+v, want exit code 1 and \"read-only file system\"", args, res)
 		}
 	}
 	remount(t, dir, "rw")
 	defer fill(t, dir)()
-	reads(t, p, "one")
+	checkReads(t, p, "one")
 	if res := p.Run(t.Context(), t, "doctor"); res.Code != 1 || !strings.Contains(res.Stdout, "0.0 GiB free in "+p.State) {
-		t.Errorf("doctor on a full disk: %+v", res)
+		t.Errorf("doctor on a full disk: got %+v, want exit code 1 and 0.0 GiB free", res)
 	}
 }
 
-// TestRunOnAFullDisk fills the disk while a step prints. The step ends well, the log says what is missing, and the run goes on
-// when there is room again.
+// TestRunOnAFullDisk fills the disk while a step prints. The step must succeed, the log must report the lost output, and the run must
+// continue when there is space again.
 func TestRunOnAFullDisk(t *testing.T) {
 	dir := disk(t)
-	p := placeOn(t, dir)
+	p := sandboxOn(t, dir)
 	files := t.TempDir()
 	begun, enough, ended := filepath.Join(files, "begun"), filepath.Join(files, "enough"), filepath.Join(files, "ended")
 	p.Write(t, "pipeline.yaml", fmt.Sprintf(`version: 1
@@ -128,9 +132,9 @@ steps:
 	free := fill(t, dir)
 	jobs, err := filepath.Glob(filepath.Join(p.State, "jobs", "*", "log"))
 	if err != nil || len(jobs) != 1 {
-		t.Fatalf("%v, %v", jobs, err)
+		t.Fatalf("got the job logs %v, %v, want one", jobs, err)
 	}
-	for before := int64(-1); ; time.Sleep(100 * time.Millisecond) { // until the job's log does not grow
+	for before := int64(-1); ; time.Sleep(100 * time.Millisecond) { // until the job's log stops growing
 		info, err := os.Stat(jobs[0])
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +145,7 @@ steps:
 		before = info.Size()
 	}
 	if res := p.Run(t.Context(), t, "list"); res.Code != 0 && !strings.Contains(res.Stderr, "is full") {
-		t.Errorf("%+v", res)
+		t.Errorf("list: got %+v, want success, or an error that the disk is full", res)
 	}
 	if err := os.WriteFile(enough, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -149,7 +153,7 @@ steps:
 	await(t, ended)
 	free()
 	if res := wait(); res.Code != 0 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 0", res)
 	}
 	res := p.Run(t.Context(), t, "logs", "one", "--step", "print")
 	lines, lost := 0, 0
@@ -166,18 +170,19 @@ steps:
 		}
 	}
 	if lines == 0 || lost == 0 {
-		t.Errorf("%d lines, %d bytes are said to be lost", lines, lost)
+		t.Errorf("the log has %d lines and reports %d lost bytes, want more than 0 of both", lines, lost)
 	}
 }
 
-// loop goes round until it is stopped, and writes its input each time.
+// loop is a definition that loops until it is stopped, and writes its input in each iteration.
 const loop = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"A"},"A":{"Type":"Pass","Next":"C"},"C":{"Type":"Choice",
  "Choices":[{"Variable":"$","StringEquals":"end","Next":"E"}],"Default":"A"},"E":{"Type":"Succeed"}}}`
 
-// A server on a full disk answers at once, with what it can or 503, and a SIGTERM ends it. What it acknowledged is kept.
+// TestServerOnAFullDisk checks that a server on a full disk responds immediately, with a result or 503, that SIGTERM ends it, and that
+// acknowledged executions are not lost.
 func TestServerOnAFullDisk(t *testing.T) {
 	dir := disk(t)
-	p := placeOn(t, dir)
+	p := sandboxOn(t, dir)
 	server, url := serve(t, p, "--insecure-no-auth")
 	client := http.Client{Timeout: 10 * time.Second}
 	ask := func(method, path, action string, body map[string]string) (int, string) {
@@ -209,25 +214,26 @@ func TestServerOnAFullDisk(t *testing.T) {
 		}
 	}
 	if status, text := ask(http.MethodGet, "/readyz", "", nil); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
-		t.Errorf("readyz: %d %q", status, text)
+		t.Errorf("readyz: got %d %q, want 503 and that it rejects new work", status, text)
 	}
 	if status, _ := ask(http.MethodGet, "/healthz", "", nil); status != http.StatusOK {
-		t.Errorf("healthz: %d", status)
+		t.Errorf("healthz: got %d, want 200", status)
 	}
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Wait(); err != nil {
-		t.Errorf("the server's end: %v", err)
+		t.Errorf("the server after SIGTERM: got %v, want exit code 0", err)
 	}
 	free()
 	for _, args := range [][]string{{"stop", "one"}, {"store", "check"}} {
 		if res := p.Run(t.Context(), t, args...); res.Code != 0 {
-			t.Errorf("%v: %+v", args, res)
+			t.Errorf("%v: got %+v, want exit code 0", args, res)
 		}
 	}
 }
 
+// await waits until a file exists.
 func await(t *testing.T, path string) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {

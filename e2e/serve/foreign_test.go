@@ -22,13 +22,13 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// nobody is another user of this machine.
+// nobody is the uid and gid of another user.
 const nobody = 65534
 
-// public is a directory that every user can enter, such as a state directory that was created by hand.
+// public creates a directory that every user can enter, such as a state directory that a user created manually.
 func public(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "rayorch-public-") // TMPDIR may be closed to other users
+	dir, err := os.MkdirTemp("/tmp", "rayorch-public-") // other users may not have access to TMPDIR
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func public(t *testing.T) string {
 	return dir
 }
 
-// asNobody runs a program as another user.
+// asNobody runs a program as the user nobody.
 func asNobody(t *testing.T, dir string, env []string, argv ...string) (out string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -52,7 +52,8 @@ func asNobody(t *testing.T, dir string, env []string, argv ...string) (out strin
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
-// send sends a request, signed where there is a key, and returns what it is answered. what is an action, or METHOD PATH.
+// send sends a request and returns the status and body of the response. what is an action, or METHOD PATH. With an id, the request is
+// signed.
 func send(t *testing.T, url, what, body, id, secret string) (int, string) {
 	t.Helper()
 	method, path, isPath := strings.Cut(what, " ")
@@ -85,11 +86,12 @@ func send(t *testing.T, url, what, body, id, secret string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// TestAnotherUser tries as another user of this machine what the default server once gave everybody: a shell as its user. Only
-// files and sockets know users; over TCP a server sees none, so that those requests come from the test itself.
+// TestAnotherUser tries to use a server with default settings as another user of this machine. Without access keys, everybody could
+// run a shell as the server's user. Files and sockets are accessed as user nobody; over TCP, a server cannot see users, so the test itself
+// sends these requests.
 func TestAnotherUser(t *testing.T) {
 	if testing.Short() || os.Geteuid() != 0 {
-		t.Skip("SKIPPED: needs root, to act as another user")
+		t.Skip("SKIPPED: needs root to act as another user")
 	}
 	p := command.New(t, nil)
 	p.State = filepath.Join(public(t), "state")
@@ -100,7 +102,7 @@ func TestAnotherUser(t *testing.T) {
 	p.Write(t, "pipeline.yaml", "version: 1\nname: private\nsteps:\n  - {name: say, job: {shell: echo a-word-of-the-owner}}\n")
 	_, url := serve(t, p)
 	if res := p.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 0", res)
 	}
 	id, secret := createdKey(t, p)
 
@@ -118,7 +120,7 @@ func TestAnotherUser(t *testing.T) {
 	} {
 		out, code := asNobody(t, others, guessed, argv...)
 		if code == 0 || !strings.Contains(out, want) || strings.Contains(out, secret) || strings.Contains(out, "private") || strings.Contains(out, "#/login/") {
-			t.Errorf("%v: exit code %d, want %s:\n%s", argv, code, want, out)
+			t.Errorf("%v as another user: exit code %d, want a failure with %q and no data of the owner:\n%s", argv, code, want, out)
 		}
 	}
 
@@ -142,27 +144,27 @@ func TestAnotherUser(t *testing.T) {
 		for _, with := range [][2]string{{"", ""}, {id, "a-secret-that-was-guessed"}, {"made-up", "made-up"}} {
 			status, body := send(t, url, c.what, c.body, with[0], with[1])
 			if status/100 != 4 || status == http.StatusNotFound || strings.Contains(body, "private") || strings.Contains(body, secret) {
-				t.Errorf("%s with the key %q: %d %s", c.what, with[0], status, body)
+				t.Errorf("%s with the key %q: got %d %s, want a 4xx status other than 404 and no data", c.what, with[0], status, body)
 			}
 			if _, _, isPath := strings.Cut(c.what, " "); !isPath && status != http.StatusForbidden && status != http.StatusTooManyRequests {
-				t.Errorf("%s with the key %q: %d %s", c.what, with[0], status, body)
+				t.Errorf("%s with the key %q: got %d %s, want 403 or 429", c.what, with[0], status, body)
 			}
 		}
 	}
 	if _, body := send(t, url, "GET /console/start", "", "", ""); !strings.Contains(body, `"signedIn":false`) || strings.Contains(body, "private") {
-		t.Errorf("the page starts with %s", body)
+		t.Errorf("GET /console/start without a key: got %s, want signedIn false and no data", body)
 	}
 	if _, err := os.Stat(proof); err == nil {
-		t.Error("a request without the key ran a command")
+		t.Error("a request without the owner's key ran a command")
 	}
-	// The owner's key does all that: what was refused above was not refused for another reason.
+	// The same requests must succeed with the owner's key, which proves that they were not rejected above for another reason.
 	execution := "arn:aws:states:us-east-1:123456789012:execution:proof:one"
 	for _, c := range []struct{ what, body string }{
 		{"CreateStateMachine", create}, {"StartExecution", start},
 		{"GET /rayorch/v1/watch?timeout=60&after=1000&execution=" + execution, ""},
 	} {
 		if status, body := send(t, url, c.what, c.body, id, secret); status != http.StatusOK {
-			t.Errorf("%s with the owner's key: %d %s", c.what, status, body)
+			t.Errorf("%s with the owner's key: got %d %s, want 200", c.what, status, body)
 		}
 	}
 	if _, err := os.Stat(proof); err != nil {

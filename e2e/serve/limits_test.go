@@ -14,13 +14,13 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// TestStrangersTakeNoMemory opens 200 connections without a key and 200 with a known key's id and no secret. Each announces
-// 6 MiB and sends all but the last byte: 2.4 GB. The server stays small, and healthy.
-func TestStrangersTakeNoMemory(t *testing.T) {
+// TestUnauthenticatedCallersUseLittleMemory opens 200 connections without a key and 200 with a known key id and a wrong signature. Each
+// request announces a body of 6 MiB and sends all but the last byte, 2.4 GB in total. The server must stay healthy and use at most 384 MiB.
+func TestUnauthenticatedCallersUseLittleMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the command")
+		t.Skip("builds the command, which -short leaves out")
 	}
-	const size, most = 6 << 20, 384 << 20
+	const size, limit = 6 << 20, 384 << 20
 	p := command.New(t, nil)
 	server, url := serve(t, p)
 	key, _ := createdKey(t, p)
@@ -40,28 +40,28 @@ func TestStrangersTakeNoMemory(t *testing.T) {
 			_, _ = io.Copy(c, io.LimitReader(zeros{}, size-1))
 			close(sent)
 		}()
-		wg.Go(func() { // until it has been sent, or refused
+		wg.Go(func() { // until the body has been sent or the request rejected
 			_, _ = c.Read(make([]byte, 1))
 			<-sent
 		})
 	}
 	if got := get(t, p, url+"/healthz"); got != "ok\n" {
-		t.Errorf("health: %q", got)
+		t.Errorf("healthz: got %q, want ok", got)
 	}
 	wg.Wait()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
 	if err != nil {
-		t.Skip("SKIPPED: no /proc to read the server's memory from")
+		t.Skip("SKIPPED: this system has no /proc to read the server's memory from")
 	}
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
 	kib, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kib<<10 > most {
-		t.Errorf("the server took %d MiB", kib>>10)
+	if kib<<10 > limit {
+		t.Errorf("the server used %d MiB, want at most %d", kib>>10, limit>>20)
 	}
-	t.Logf("the server took %d MiB", kib>>10)
+	t.Logf("the server used %d MiB", kib>>10)
 }
 
 type zeros struct{}

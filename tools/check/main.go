@@ -1,12 +1,16 @@
-// Command check watches a whole test run: `make test` runs make through it. gotestsum runs the Go tests and Make the rest;
-// what neither does is here. It ends every process that the run left behind and fails the run for it, takes down the
-// Kubernetes that the run started, and prints what was skipped and why, what failed, what failed before it passed (FLAKY),
-// and the sums. After an interrupt (Ctrl-C, any number of times) it cleans up all the same.
+// Command check supervises a complete test run: `make test` runs its parts through it. After the run, it
+//
+//   - kills the processes that the run left behind, and fails the run if there were any;
+//   - stops the Kubernetes that the run started;
+//   - prints a summary: the slowest tests, the skipped ones with their reasons, the ones that failed and then passed (FLAKY), the
+//     failed ones, and the totals.
+//
+// It also cleans up after an interrupt (Ctrl-C, any number of times).
 //
 //	check -results DIR -- COMMAND...
 //
-// DIR holds what the parts of the run wrote: *.json (gotestsum's --jsonfile) and, of each other part, *.log and *.status.
-// The last line goes into its file closing, too.
+// DIR contains the results of the parts: *.json (gotestsum's --jsonfile), and *.log and *.status of each part that is not a Go test.
+// check also writes the last line of the summary to the file closing in DIR, for .ci/run.
 package main
 
 import (
@@ -24,7 +28,7 @@ import (
 )
 
 func main() {
-	results := flag.String("results", ".tools/test", "the directory of the parts' results; emptied first")
+	results := flag.String("results", ".tools/test", "the directory for the results of the parts; emptied first")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		flag.Usage()
@@ -33,30 +37,32 @@ func main() {
 	os.Exit(run(*results, flag.Args()))
 }
 
+// run runs the command, cleans up, prints the summary, and returns the exit code.
 func run(results string, command []string) int {
 	// A second Ctrl-C must not end this process before it has cleaned up.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	start := time.Now()
-	if err := emptied(results); err != nil {
+	if err := empty(results); err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		return 1
 	}
-	temp, err := os.MkdirTemp("/tmp", "rt") // short: sockets are made below it, whose paths may have 107 bytes
+	temp, err := os.MkdirTemp("/tmp", "rt") // short, because paths of sockets below it have at most 107 bytes
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		return 1
 	}
-	clusterWas := clusterUp()
-	p := processes{mark: "LC_CHECK_RUN=" + rand.Text()} // jobs and the Rays that rayorch starts inherit LC_*, and few others
+	clusterWasUp := clusterUp()
+	// LC_*, because jobs and the Rays that rayorch starts inherit only few other variables.
+	p := processes{mark: "LC_CHECK_RUN=" + rand.Text()}
 	interrupted, err := p.run(command, signals, "TMPDIR="+temp)
 	s := read(results)
 	if err != nil && s.failed == 0 && !interrupted {
 		s.fail(strings.Join(command, " ")+": "+err.Error(), "")
 	}
 	s.leftovers(&p, interrupted)
-	if !clusterWas && clusterUp() {
-		s.step("cluster down", quietly(exec.CommandContext(context.Background(), "e2e/cluster/down")))
+	if !clusterWasUp && clusterUp() {
+		s.step("cluster down", outputOnError(exec.CommandContext(context.Background(), "e2e/cluster/down")))
 	}
 	_ = os.RemoveAll(temp)
 	code := s.print(time.Since(start), interrupted)
@@ -66,14 +72,15 @@ func run(results string, command []string) int {
 	return code
 }
 
-func emptied(dir string) error {
+// empty creates the directory, or removes its contents.
+func empty(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	return os.MkdirAll(dir, 0o755)
 }
 
-// leftovers ends what the run left behind, which is a failure unless the run was interrupted.
+// leftovers kills the processes that the run left behind. Each of them is a failure, unless the run was interrupted.
 func (s *summary) leftovers(p *processes, interrupted bool) {
 	for _, left := range p.end(interrupted) {
 		if !interrupted {
@@ -82,8 +89,8 @@ func (s *summary) leftovers(p *processes, interrupted bool) {
 	}
 }
 
-// quietly runs a command and returns what it printed when it failed.
-func quietly(cmd *exec.Cmd) error {
+// outputOnError runs a command. If it fails, the error contains its output.
+func outputOnError(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -91,7 +98,7 @@ func quietly(cmd *exec.Cmd) error {
 	return nil
 }
 
-// clusterUp tells whether the Kubernetes of e2e/cluster runs. It outlives what starts it, so it has no mark.
+// clusterUp reports whether the Kubernetes of e2e/cluster runs. It is meant to outlive the process that starts it, so it has no mark.
 func clusterUp() bool {
 	name := os.Getenv("RAYORCH_CLUSTER_NAME")
 	if name == "" {

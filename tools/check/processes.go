@@ -14,17 +14,20 @@ import (
 	"time"
 )
 
-// processes are those of a run: all that have its mark in their environment, which only Linux shows.
+// processes are the processes of a run: all processes that have its mark in their environment. It needs /proc, so it finds none on
+// other systems than Linux.
 type processes struct {
-	mark string
-	// grace is how long they have to end by themselves. Defaults to 10 s.
+	mark string // NAME=VALUE
+	// grace is the time that the processes have to end by themselves. Default: 10 s.
 	grace time.Duration
-	// rays are the directories of the Rays that got a signal: the process that started a Ray may end before it removes them.
+	// rays contains the directories of the Rays that got a signal. They must be removed here, because the process that started a Ray
+	// may end before it removes the directory.
 	rays map[string]bool
 }
 
-// run runs a command with the mark to its end. It shares this process's group, so that a terminal's Ctrl-C reaches both;
-// what else a signal does not reach is asked to end.
+// run runs a command, with the mark in its environment, and waits for its end. The command is in the process group of this process, so
+// that Ctrl-C in a terminal reaches both. After the first signal, run sends an interrupt to all marked processes, because some of them
+// are in other sessions; after the grace period, it kills them.
 func (p *processes) run(command []string, signals <-chan os.Signal, env ...string) (interrupted bool, err error) {
 	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Stdin = os.Stdout, os.Stderr, os.Stdin
@@ -43,12 +46,12 @@ func (p *processes) run(command []string, signals <-chan os.Signal, env ...strin
 		case <-signals:
 			if !interrupted {
 				interrupted, late = true, time.After(p.patience())
-				fmt.Fprintln(os.Stderr, "check: interrupted: ending what runs")
+				fmt.Fprintln(os.Stderr, "check: interrupted: stopping all processes of the run")
 				p.signal(syscall.SIGINT)
 			}
 		case <-late:
 			p.signal(syscall.SIGKILL)
-			late = time.After(time.Second) // once more, for what was being started
+			late = time.After(time.Second) // again, for processes that were just starting
 		}
 	}
 }
@@ -60,8 +63,9 @@ func (p *processes) patience() time.Duration {
 	return p.grace
 }
 
-// end waits for what still runs, kills it, removes the directories of Rays among it, and says what it was. After an
-// interrupt nobody waits: what runs then was told to end before.
+// end waits until all processes have ended, at most for the grace period. It kills the remaining ones, removes the directories of
+// their Rays, and returns their pids and command lines. If now is set, it does not wait: after an interrupt, the processes have already
+// had their grace period.
 func (p *processes) end(now bool) []string {
 	defer func() {
 		for dir := range p.rays {
@@ -82,7 +86,7 @@ func (p *processes) end(now bool) []string {
 	for i, l := range left {
 		names[i] = fmt.Sprintf("%d %s", l.pid, l.command)
 	}
-	// Until several looks in a row find nothing: a process that is just starting is missed by one.
+	// Continue until ten checks in a row find no process, because one check can miss a process that is just starting.
 	for quiet, deadline := 0, time.Now().Add(time.Minute); quiet < 10 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		quiet++
 		if len(p.marked()) > 0 {
@@ -100,6 +104,7 @@ type process struct {
 	command string
 }
 
+// marked returns the running processes that have the mark, or that work in the directory of a Ray that got a signal.
 func (p *processes) marked() []process {
 	var found []process
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -112,14 +117,15 @@ func (p *processes) marked() []process {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if err != nil || len(line) == 0 || pid == os.Getpid() {
-			continue // a zombie, or gone meanwhile
+			continue // a zombie, or ended in the meantime
 		}
 		found = append(found, process{pid, strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))})
 	}
 	return found
 }
 
-// rayOf is the directory of the Ray that a process works in. Ray's agents clear their environment, and so lose the mark.
+// rayOf returns the directory of a Ray if it is the working directory of the process dir (/proc/PID), and "" otherwise. Ray's agents
+// must be found by it, because they clear their environment and lose the mark.
 func rayOf(dir string) string {
 	cwd, _ := os.Readlink(filepath.Join(dir, "cwd"))
 	if m := rayDir.FindStringSubmatch("--temp-dir=" + strings.TrimSuffix(cwd, " (deleted)")); m != nil {
@@ -128,6 +134,7 @@ func rayOf(dir string) string {
 	return ""
 }
 
+// signal sends a signal to all processes, and remembers the directories of the Rays among them.
 func (p *processes) signal(sig syscall.Signal) {
 	for _, m := range p.marked() {
 		if ray := rayDir.FindStringSubmatch(m.command); ray != nil {

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// TestLeftBehind starts a process that outlives its command: it is named and ended.
+// TestLeftBehind starts a process that outlives its command, which must be reported and killed.
 func TestLeftBehind(t *testing.T) {
 	p := processes{mark: "CHECK_RUN=" + t.Name(), grace: time.Millisecond}
 	if _, err := p.run([]string{"sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if left := p.end(false); len(left) != 1 || !strings.Contains(left[0], "sleep 600") {
-		t.Errorf("left %q", left)
+		t.Errorf("left behind %q, want one process with sleep 600", left)
 	}
 	if left := p.marked(); len(left) != 0 {
-		t.Errorf("still there: %v", left)
+		t.Errorf("still running: %v", left)
 	}
 }
 
@@ -30,16 +30,16 @@ func TestInterrupted(t *testing.T) {
 	signals <- syscall.SIGTERM
 	interrupted, err := p.run([]string{"sh", "-c", "trap '' INT; setsid sleep 600 & sleep 600; sleep 600"}, signals)
 	if !interrupted || err == nil {
-		t.Errorf("interrupted %t, %v", interrupted, err)
+		t.Errorf("got interrupted %t and error %v, want true and an error", interrupted, err)
 	}
 	p.end(true)
 	if left := p.marked(); len(left) != 0 {
-		t.Errorf("still there: %v", left)
+		t.Errorf("still running: %v", left)
 	}
 }
 
-// TestInterruptedRay checks that the directory of a Ray is removed when the interrupt ends the Ray itself, and that Ray's agents,
-// which clear their environment, are ended with it.
+// TestInterruptedRay checks that the directory of a Ray is removed even if the Ray itself ends because of the interrupt, and that Ray's
+// agents, which clear their environment, are killed.
 func TestInterruptedRay(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "rayorch-ray-")
 	if err != nil {
@@ -66,11 +66,11 @@ func TestInterruptedRay(t *testing.T) {
 		t.Errorf("process %s still runs: %q", agent, line)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("%s is still there: %v", dir, err)
+		t.Errorf("%s was not removed: %v", dir, err)
 	}
 }
 
-// TestRayDirectory removes the directory of a Ray that was left behind, and no other.
+// TestRayDirectory checks that only the directory of a Ray that rayorch started is recognized as one to remove.
 func TestRayDirectory(t *testing.T) {
 	for line, want := range map[string]string{
 		"python raylet --temp-dir=/tmp/rayorch-ray-123 --x": "/tmp/rayorch-ray-123",

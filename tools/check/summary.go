@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// summary is what the parts of a run came to.
+// summary contains the results of all parts of a run.
 type summary struct {
 	passed, failed int
 	skips          []string
 	failures       []outcome
 	flaky          []outcome
 	slowest        []timed
-	out            io.Writer // defaults to standard output
+	out            io.Writer // default: standard output
 }
 
-// outcome is what failed, its own first line first, and what it printed.
+// outcome is a failure: what is the name of the test or part with the reason, printed is its output.
 type outcome struct{ what, printed string }
 
 type timed struct {
@@ -37,7 +37,7 @@ func (s *summary) fail(what, printed string) {
 	s.failures = append(s.failures, outcome{what, printed})
 }
 
-// step counts a command as one test.
+// step counts a command with the result err as one test.
 func (s *summary) step(name string, err error) {
 	if err != nil {
 		s.fail(name+": "+err.Error(), "")
@@ -46,7 +46,7 @@ func (s *summary) step(name string, err error) {
 	s.passed++
 }
 
-// read reads what the parts wrote.
+// read returns the summary of the results in a directory.
 func read(dir string) *summary {
 	s := &summary{}
 	events, _ := filepath.Glob(filepath.Join(dir, "*.json"))
@@ -63,7 +63,7 @@ func read(dir string) *summary {
 		status, err := os.ReadFile(strings.TrimSuffix(path, ".log") + ".status")
 		name := strings.TrimSuffix(filepath.Base(path), ".log")
 		if err != nil {
-			status = []byte("none: it did not end")
+			status = []byte("missing: it did not end")
 		}
 		s.part(name, string(log), strings.TrimSpace(string(status)))
 	}
@@ -72,7 +72,8 @@ func read(dir string) *summary {
 
 var skipLine = regexp.MustCompile(`(?m)^SKIP: (.*)$|^(\S+ \(\S+\))(?:\n.*)? \.\.\. skipped ['"](.*)['"]$`)
 
-// part counts a part that is no Go test as one. "SKIP: reason" in its log, or unittest's own line, says what it left out.
+// part counts a part that is not a Go test as one test. It finds skipped tests by lines "SKIP: reason" in the log, or by unittest's own
+// lines.
 func (s *summary) part(name, log, status string) {
 	for _, m := range skipLine.FindAllStringSubmatch(log, -1) {
 		s.skips = append(s.skips, strings.TrimSpace(name+": "+strings.TrimLeft(m[2]+": "+m[3], ": ")+m[1]))
@@ -90,14 +91,15 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// tests are the results of Go tests while they are read: of each the last one counts, as gotestsum runs some again.
+// tests collects the results of Go tests while they are read. gotestsum runs some tests again: the last result counts.
 type tests struct {
 	order  []string
 	lines  map[string][]string
 	result map[string]string
-	first  map[string]outcome // what a test printed when it failed first
+	first  map[string]outcome // the first failure of each test that failed
 }
 
+// goTests adds the results in a stream of events to the summary.
 func (s *summary) goTests(data []byte) {
 	t := tests{lines: map[string][]string{}, result: map[string]string{}, first: map[string]outcome{}}
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -111,6 +113,7 @@ func (s *summary) goTests(data []byte) {
 	s.count(&t)
 }
 
+// add records an event. The names of tests are "PACKAGE TEST", those of packages "PACKAGE".
 func (t *tests) add(s *summary, e event) {
 	pkg := e.Package + e.ImportPath // a failed build has only ImportPath
 	name := strings.TrimSpace(strings.TrimPrefix(pkg, "github.com/rayorch/rayorch/") + " " + e.Test)
@@ -133,8 +136,8 @@ func (t *tests) add(s *summary, e event) {
 	}
 }
 
-// count adds the tests up. A package counts only when it failed and none of its tests says why: a build that failed, a
-// TestMain, a panic. A package without tests is no skip.
+// count adds the results of the tests to the summary. A failed package counts only if none of its tests failed: then the build, TestMain
+// or a panic is the cause. A package without tests does not count as skipped.
 func (s *summary) count(t *tests) {
 	for _, name := range t.order {
 		pkg, _, isTest := strings.Cut(name, " ")
@@ -153,7 +156,7 @@ func (s *summary) count(t *tests) {
 	}
 }
 
-// explains tells whether a test of the package failed, now or before it passed.
+// explains reports whether a test of the package failed, even if it passed later.
 func (t *tests) explains(pkg string) bool {
 	for name := range t.first {
 		if strings.HasPrefix(name, pkg+" ") {
@@ -165,7 +168,7 @@ func (t *tests) explains(pkg string) bool {
 
 var placed = regexp.MustCompile(`^\s*\S+\.go:\d+: (.*)`)
 
-// reason is the first line that the test itself printed, by which one knows a skip or a failure without its whole text.
+// reason returns the first line that the test itself logged, as a short description of a skip or a failure.
 func reason(lines []string) string {
 	for _, line := range lines {
 		if m := placed.FindStringSubmatch(line); m != nil {
@@ -175,7 +178,7 @@ func reason(lines []string) string {
 	return "no reason given"
 }
 
-// print says all of it; it is the exit code.
+// print prints the summary and returns the exit code: 130 after an interrupt, 1 after a failure or if no test passed.
 func (s *summary) print(took time.Duration, interrupted bool) int {
 	if s.out == nil {
 		s.out = os.Stdout
@@ -185,11 +188,11 @@ func (s *summary) print(took time.Duration, interrupted bool) int {
 	for _, t := range s.slowest[:min(20, len(s.slowest))] {
 		fmt.Fprintf(s.out, "  %6.1f s %s\n", t.seconds, t.name)
 	}
-	s.section("SKIPPED, so not proved by this run", len(s.skips), "\n  "+strings.Join(s.skips, "\n  "))
+	s.section("SKIPPED, so not tested by this run", len(s.skips), "\n  "+strings.Join(s.skips, "\n  "))
 	s.section("FLAKY: failed, then passed; a defect to fix", len(s.flaky), texts(s.flaky))
 	s.section("FAILED", len(s.failures), texts(s.failures))
 	if interrupted {
-		fmt.Fprintln(s.out, "\ninterrupted: what did not run is not counted")
+		fmt.Fprintln(s.out, "\ninterrupted: tests that did not run are not counted")
 	}
 	flaky := ""
 	if len(s.flaky) > 0 {
@@ -205,6 +208,7 @@ func (s *summary) print(took time.Duration, interrupted bool) int {
 	return 0
 }
 
+// closing returns the last line of the summary, which .ci/run prints last.
 func (s *summary) closing() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped\n", s.passed, s.failed, len(s.skips))
 }
@@ -226,7 +230,7 @@ func texts(all []outcome) string {
 	return b.String()
 }
 
-// ends is the first and the last lines of a long text: a test says what is wrong at either end of what it prints.
+// ends returns the first and the last lines of a long text, because the error of a test can be at both ends of its output.
 func ends(text string, first, last int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if left := len(lines) - first - last; left > 1 {

@@ -38,31 +38,31 @@ func TestGoTests(t *testing.T) {
 	}
 }
 
-// TestFlaky has a test that failed and passed when gotestsum ran it again: it counts as passed and is named with what it
-// printed first.
+// TestFlaky checks a test that failed and then passed when gotestsum ran it again: it counts as passed, and the summary shows the output
+// of its first run.
 func TestFlaky(t *testing.T) {
 	s := of(line("run", "TestA", "") + line("output", "TestA", "    x_test.go:3: first\n") + line("fail", "TestA", "") + line("fail", "", "") +
 		line("run", "TestA", "") + line("output", "TestA", "    x_test.go:3: second\n") + line("pass", "TestA", "") + line("pass", "", ""))
 	if s.passed != 1 || s.failed != 0 || len(s.flaky) != 1 || s.flaky[0].what != "internal/x TestA: first" {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want 1 passed, 0 failed and the first failure as flaky", s)
 	}
 	var out bytes.Buffer
 	s.out = &out
 	if code := s.print(time.Second, false); code != 0 || !strings.Contains(out.String(), "FLAKY") ||
 		!strings.Contains(out.String(), "internal/x TestA: first") {
-		t.Errorf("exit status %d:\n%s", code, &out)
+		t.Errorf("exit status %d, want 0 and a section FLAKY:\n%s", code, &out)
 	}
 }
 
-// TestFailsAgain fails in each of its runs: one failure.
+// TestFailsAgain checks that a test that fails in each of its runs counts as one failure.
 func TestFailsAgain(t *testing.T) {
 	again := line("run", "TestA", "") + line("output", "TestA", "    x_test.go:3: no\n") + line("fail", "TestA", "") + line("fail", "", "")
 	if s := of(again + again); s.passed != 0 || s.failed != 1 || len(s.flaky) != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want 0 passed, 1 failed and none flaky", s)
 	}
 }
 
-// TestBothEnds prints more than is shown: the error first, then the log of what went before, or the reverse.
+// TestBothEnds checks that the start and the end of a long output are shown.
 func TestBothEnds(t *testing.T) {
 	var events strings.Builder
 	for n := range 500 {
@@ -77,6 +77,7 @@ func TestBothEnds(t *testing.T) {
 	}
 }
 
+// TestPackageThatFails checks packages that fail although none of their tests does: a build error, and a panic in TestMain.
 func TestPackageThatFails(t *testing.T) {
 	for name, events := range map[string]string{
 		"undefined: y": `{"ImportPath":"m/x [m/x.test]","Action":"build-output","Output":"x.go:3: undefined: y\n"}
@@ -87,17 +88,17 @@ func TestPackageThatFails(t *testing.T) {
 	} {
 		s := of(events)
 		if s.failed == 0 || !strings.Contains(texts(s.failures), name) {
-			t.Errorf("%s: %d failed: %+v", name, s.failed, s.failures)
+			t.Errorf("got %d failures, want one with %q: %+v", s.failed, name, s.failures)
 		}
 	}
 }
 
-// TestParts reads what the parts that are no Go tests wrote.
+// TestParts checks the results of parts that are not Go tests.
 func TestParts(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"a.log": "fine\n", "a.status": "0\n",
-		"b.log": "SKIP: the database is out of reach\n", "b.status": "0\n",
+		"b.log": "SKIP: cannot reach the database\n", "b.status": "0\n",
 		"c.log": "no such file\n", "c.status": "2\n",
 		"d.log": "cut short\n",
 		"e.log": "test_a (tests.t.T.test_a) ... ok\ntest_b (tests.t.T.test_b)\nWhat it does. ... skipped 'no ray'\n", "e.status": "0\n",
@@ -110,12 +111,12 @@ func TestParts(t *testing.T) {
 	if s.passed != 3 || s.failed != 2 {
 		t.Errorf("passed %d, failed %d, want 3 and 2: %+v", s.passed, s.failed, s)
 	}
-	if got, want := strings.Join(s.skips, "; "), "b: the database is out of reach; e: test_b (tests.t.T.test_b): no ray"; got != want {
+	if got, want := strings.Join(s.skips, "; "), "b: cannot reach the database; e: test_b (tests.t.T.test_b): no ray"; got != want {
 		t.Errorf("skips %q, want %q", got, want)
 	}
 	if all := texts(s.failures); !strings.Contains(all, "c: exit status 2") || !strings.Contains(all, "no such file") ||
-		!strings.Contains(all, "d: exit status none: it did not end") {
-		t.Error(all)
+		!strings.Contains(all, "d: exit status missing: it did not end") {
+		t.Errorf("the failures of c and d are missing in\n%s", all)
 	}
 }
 
@@ -123,12 +124,12 @@ func TestClosingLine(t *testing.T) {
 	var out bytes.Buffer
 	s := summary{passed: 2, skips: []string{"x: y"}, out: &out}
 	if code := s.print(time.Minute, false); code != 0 || !strings.HasSuffix(out.String(), "\n2 passed, 0 failed, 1 skipped\n") {
-		t.Errorf("exit status %d:\n%s", code, &out)
+		t.Errorf("exit status %d, want 0 and the totals in the last line:\n%s", code, &out)
 	}
 	if code := s.print(time.Minute, true); code != 130 {
-		t.Errorf("interrupted: exit status %d", code)
+		t.Errorf("interrupted: exit status %d, want 130", code)
 	}
 	if code := (&summary{out: &out}).print(0, false); code != 1 {
-		t.Errorf("no test: exit status %d", code)
+		t.Errorf("no tests: exit status %d, want 1", code)
 	}
 }

@@ -1,5 +1,5 @@
-// Command peers measures Temporal in the closed loops of bench/engine: a workflow is an execution, and an activity a
-// step. The server is a process of its own with SQLite on the disk; the worker runs beside the clients.
+// Command peers measures Temporal with the closed loops of bench/engine: an execution is a workflow, and a step is an activity. The
+// server is a separate process with SQLite on disk; the worker runs in the process of the clients.
 //
 //	go run . -seconds 10 -journal wal
 package main
@@ -27,9 +27,9 @@ const queue, namespace = "bench", "bench"
 
 func main() {
 	seconds := flag.Int("seconds", 10, "how long each workload runs")
-	journal := flag.String("journal", "", "SQLite's journal mode; with wal every commit is synced (default: the server's)")
-	serving := flag.Int("serve", 0, "be the server, on this port")
-	file := flag.String("file", "", "the server's database")
+	journal := flag.String("journal", "", "SQLite's journal mode; every commit is then synced (default: the server's default)")
+	serving := flag.Int("serve", 0, "run the server on this port; measure uses this internally")
+	file := flag.String("file", "", "the database file of the server")
 	flag.Parse()
 	err := error(nil)
 	if *serving != 0 {
@@ -81,7 +81,7 @@ func measure(d time.Duration, journal string) error {
 	return nil
 }
 
-// Chain runs so many activities one after another.
+// Chain is a workflow that runs the given number of activities one after another.
 func Chain(ctx workflow.Context, steps int) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
 	for range steps {
@@ -95,7 +95,7 @@ func Chain(ctx workflow.Context, steps int) error {
 // Step does nothing, as a Pass state does.
 func Step(context.Context) error { return nil }
 
-// dial waits for the server, which takes some seconds to make its tables.
+// dial connects to the server. It retries, because the server takes some seconds to create its tables.
 func dial(port int) (c client.Client, err error) {
 	for range 120 {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -111,12 +111,13 @@ func dial(port int) (c client.Client, err error) {
 	return nil, fmt.Errorf("wait for the server: %w", err)
 }
 
-// loop is a closed loop, the same as bench/engine's.
+// loop is a closed loop, as in bench/engine.
 type loop struct {
 	name           string
 	clients, steps int
 }
 
+// run runs the loop for the duration d and prints its figures. pid is the server, whose memory is printed.
 func (l loop) run(c client.Client, d time.Duration, pid int) error {
 	execute := func() error {
 		run, err := c.ExecuteWorkflow(context.Background(), client.StartWorkflowOptions{TaskQueue: queue}, Chain, l.steps)
@@ -152,6 +153,7 @@ func (l loop) run(c client.Client, d time.Duration, pid int) error {
 	return nil
 }
 
+// resident returns the resident memory of a process in MB.
 func resident(pid int) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -166,7 +168,7 @@ func resident(pid int) int {
 	return kb / 1024
 }
 
-// quiet keeps the SDK's messages out of the table.
+// quiet discards the log messages of the SDK, which would otherwise be mixed with the table.
 type quiet struct{}
 
 func (quiet) Debug(string, ...any) {}

@@ -17,21 +17,21 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
-// serve runs a Temporal server with one SQLite file until it is told to end.
+// serve runs a Temporal server with one SQLite file until it receives SIGTERM or an interrupt.
 func serve(port int, file, journal string) error {
 	db := &config.SQL{PluginName: sqlite.PluginName, DatabaseName: file, ConnectAttributes: map[string]string{"mode": "rwc"}}
 	if journal != "" {
 		db.ConnectAttributes["journal_mode"], db.ConnectAttributes["synchronous"] = journal, "full"
 	}
 	if err := schema.SetupSchema(db); err != nil {
-		return fmt.Errorf("make the tables: %w", err)
+		return fmt.Errorf("create the tables: %w", err)
 	}
 	ns, err := schema.NewNamespaceConfig(clusterName, namespace, false, nil)
 	if err == nil {
 		err = schema.CreateNamespaces(db, ns)
 	}
 	if err != nil {
-		return fmt.Errorf("make the namespace: %w", err)
+		return fmt.Errorf("create the namespace: %w", err)
 	}
 	server, err := temporal.NewServer(temporal.WithConfig(settings(port, db)), temporal.ForServices(temporal.DefaultServices),
 		temporal.WithLogger(servlog.NewNoopLogger()))
@@ -49,7 +49,7 @@ func serve(port int, file, journal string) error {
 
 const clusterName = "one"
 
-// settings are those of a cluster of one process; what is not named here is the server's default.
+// settings returns the configuration of a cluster with one process. Other settings keep the server's defaults.
 func settings(port int, db *config.SQL) *config.Config {
 	c := &config.Config{}
 	c.Global.Membership.MaxJoinDuration, c.Global.Membership.BroadcastAddress = 30*time.Second, "127.0.0.1"
@@ -74,7 +74,7 @@ func settings(port int, db *config.SQL) *config.Config {
 	return c
 }
 
-// freePort is one that nobody listens at now: the server wants numbers.
+// freePort returns an unused port. The server needs fixed port numbers, so another program could take the port before the server does.
 func freePort() int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,4 +1,4 @@
-"""Seed-Farmer's own models read the module's files: a key that they do not know, or a value of a wrong kind, fails."""
+"""Check the module's files with Seed-Farmer's own models, which reject unknown keys and values of the wrong type."""
 
 import os
 import re

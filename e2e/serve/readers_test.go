@@ -7,25 +7,25 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 )
 
-// TestLookersAreInNobodysWay starts runs while other commands look at the same state directory, each of which owns it for
-// a moment where nobody else does. Whoever begins then must not rely on an owner that is about to go, and whoever looks
-// must not lose the owner that it asks.
-func TestLookersAreInNobodysWay(t *testing.T) {
+// TestConcurrentReaders starts runs while read-only commands use the same state directory. Without an owner, each of these commands opens
+// the directory for a moment. A run that starts then must not rely on an owner that is about to exit, and a read-only command must not
+// fail because its owner exits.
+func TestConcurrentReaders(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the command")
+		t.Skip("builds the command, which -short leaves out")
 	}
 	p := command.New(t, nil)
 	p.Write(t, "pipeline.yaml", hello)
 	if res := p.Run(t.Context(), t, "run", "--name", "zero"); res.Code != 0 {
-		t.Fatalf("%+v", res)
+		t.Fatalf("run: got %+v, want exit code 0", res)
 	}
 	ended := make(chan struct{})
-	var lookers sync.WaitGroup
+	var readers sync.WaitGroup
 	for _, args := range [][]string{{"list"}, {"describe", "zero"}, {"logs", "zero", "--follow"}, {"history", "zero"}} {
-		lookers.Go(func() {
+		readers.Go(func() {
 			for {
 				if res := p.Run(t.Context(), t, args...); res.Code != 0 {
-					t.Errorf("%v: %+v", args, res)
+					t.Errorf("%v: got %+v, want exit code 0", args, res)
 				}
 				select {
 				case <-ended:
@@ -37,9 +37,9 @@ func TestLookersAreInNobodysWay(t *testing.T) {
 	}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 		if res := p.Run(t.Context(), t, "run", "--name", name); res.Code != 0 {
-			t.Errorf("run %s: %+v", name, res)
+			t.Errorf("run %s: got %+v, want exit code 0", name, res)
 		}
 	}
 	close(ended)
-	lookers.Wait()
+	readers.Wait()
 }
