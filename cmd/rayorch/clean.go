@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/backend/ray"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // cleanOptions are the flags of clean.

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/backend/ray"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // code returns the code of an execution, or none if the server does not keep it.

@@ -12,7 +12,6 @@ import (
 	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/engine/vault"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
@@ -20,6 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // runners are the task runners of an owner: for Ray jobs, for EKS tasks (Jobs and calls of the Kubernetes API), and for local processes.

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // Code stores the code that executions run, as snapshots of directories.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // keptCode implements api.Code, and api.Secrets, which must be set for the endpoint that names directories.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // executionQuery returns the query of a request about one execution.

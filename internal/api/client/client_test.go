@@ -26,9 +26,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 const definition = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::process:run.sync","Parameters":{},"End":true}}}`

@@ -1,5 +1,5 @@
 // Package freeze makes executions run the code as it was when they started. It implements the engine's Config.Prepare: it packs the
-// directories and modules that a definition names (internal/engine/snapshot), and adds the list as a label, which is committed with the
+// directories and modules that a definition names (internal/task/snapshot), and adds the list as a label, which is committed with the
 // start. It leaves out sources that an execution is not allowed to use; the attempt that needs one fails with the reason. It does not run
 // code, and does not delete packages.
 package freeze
@@ -18,12 +18,12 @@ import (
 
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // Freezer takes snapshots of the code of executions when they start. The API uses it to show the code of an execution, and to add sources

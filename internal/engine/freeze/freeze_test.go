@@ -14,10 +14,10 @@ import (
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/freeze"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 const machine = "arn:aws:states:us-east-1:123456789012:stateMachine:m"

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/backend/hostenv"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // Arguments are the arguments of process:run.sync. Either Command or Shell is set.

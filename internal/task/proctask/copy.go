@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // workCopy records when a copy of the working directory was created. Newer files in the copy were written by the job.

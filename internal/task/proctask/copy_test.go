@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // TestCopy runs processes in copies of a directory that is edited after the execution has started.

@@ -14,10 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // Config configures a Runner.

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 

@@ -20,10 +20,10 @@ import (
 
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/backend/ray"
-	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"
+	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
 
 // Keys of the records of an attempt.
