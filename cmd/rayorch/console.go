@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/api/limit"
-	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // accessKeyFile is the part of the usage of --access-key that console and serve share.

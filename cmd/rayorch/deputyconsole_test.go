@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/task/policy"
-	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // browser signs in to a console, and starts executions through it.

@@ -16,9 +16,9 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/backend/lease"
-	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // serveOptions are the flags of serve.

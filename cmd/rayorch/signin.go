@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/api/client"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // signIn creates sign-in links for the console that an owner serves. It creates none until the console is served.

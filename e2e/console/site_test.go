@@ -25,12 +25,12 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/task"
-	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 const prefix = "arn:aws:states:::test:"

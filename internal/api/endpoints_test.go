@@ -17,7 +17,7 @@ import (
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /[^`]*)` \\| (\\S+) \\|")
 
-// The endpoints and their roles are exactly those in docs/serve.md. A test in internal/view/console compares the console's.
+// The endpoints and their roles are exactly those in docs/serve.md. A test in internal/api/console compares the console's.
 func TestEndpointsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/serve.md")
 	if err != nil {

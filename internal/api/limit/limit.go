@@ -1,5 +1,5 @@
 // Package limit limits the resources that a server spends on unauthenticated callers: connections, bytes of request bodies, and
-// failed sign-in attempts. It does not decide which callers are allowed: internal/api and internal/view/console check
+// failed sign-in attempts. It does not decide which callers are allowed: internal/api and internal/api/console check
 // credentials and report the results to this package.
 package limit
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 )
 
 var own = []string{"Content-Type", "application/json", "Sec-Fetch-Site", "same-origin"}

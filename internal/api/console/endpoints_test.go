@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 )
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /console/[^`]*)` \\|")

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 )
 
 // send sends a request to a handler. headers alternate between names and values.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 )
 
 // token returns the token of a new link.

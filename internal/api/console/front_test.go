@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 )
 
 // upstream returns an API, and the last request and body that it received.

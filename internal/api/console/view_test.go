@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/api/console"
 	"github.com/rayorch/rayorch/internal/view/progress"
 	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
