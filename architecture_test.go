@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,46 @@ func TestImportTable(t *testing.T) {
 			t.Errorf("docs/architecture.md: the row %s does not name a package", pkg)
 		}
 	}
+}
+
+// TestGroupsHaveNoCycle checks that the groups below internal/ form layers: if packages of one group import another group, directly
+// or through others, no package of that other group imports the first.
+func TestGroupsHaveNoCycle(t *testing.T) {
+	imports := map[string]map[string]bool{}
+	for dir, files := range goFiles(t) {
+		from, ok := group(filepath.ToSlash(dir))
+		if !ok {
+			continue
+		}
+		if imports[from] == nil {
+			imports[from] = map[string]bool{}
+		}
+		for _, file := range files {
+			for _, imp := range moduleImports(t, file) {
+				if to, ok := group(imp); ok && to != from {
+					imports[from][to] = true
+				}
+			}
+		}
+	}
+	for len(imports) > 0 { // remove the groups that import no group that is left
+		n := len(imports)
+		for from, to := range imports {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(to)), func(g string) bool { return imports[g] != nil }) {
+				delete(imports, from)
+			}
+		}
+		if len(imports) == n {
+			t.Fatalf("groups of internal/ import each other: %v", imports)
+		}
+	}
+}
+
+// group returns the name that follows internal/ in the path of a package.
+func group(pkg string) (string, bool) {
+	path, ok := strings.CutPrefix(pkg, "internal/")
+	name, _, _ := strings.Cut(path, "/")
+	return name, ok
 }
 
 // TestDependenciesAreExplained checks that docs/architecture.md explains every direct dependency.
