@@ -86,7 +86,7 @@ func TestHintAboutAVariableThatIsNotInherited(t *testing.T) {
 	}{{nil, true}, {map[string]string{"OTHER_TOKEN": "mine"}, false}} {
 		b := newBench(t)
 		got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{"Id": newID(), "Shell": "echo OTHER_TOKEN is bad; exit 1", "Environment": test.env})
-		if got.Error != stepfn.JobFailed || strings.Contains(got.Cause, "hint: OTHER_TOKEN") != test.want || strings.Contains(got.Cause, "in-the-shell") {
+		if got.Error != stepfn.JobFailed || strings.Contains(got.Cause, "hint: jobs do not inherit OTHER_TOKEN ") != test.want || strings.Contains(got.Cause, "in-the-shell") {
 			t.Errorf("%v: got %+v", test.env, got)
 		}
 	}
