@@ -220,7 +220,7 @@ func (w *world) awaitStandby(t *testing.T, holder string) {
 				return err
 			}
 			text, err := io.ReadAll(log)
-			if strings.Contains(string(text), "waiting for the lease "+w.namespace+"/rayorch, which "+holder) {
+			if strings.Contains(string(text), "waiting for the lease "+w.namespace+"/rayorch, held by "+holder) {
 				return log.Close()
 			}
 			return errors.Join(fmt.Errorf("its log is %q", text), err, log.Close())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,16 +56,7 @@ func send(t *testing.T, r *http.Request) (status int, body string) {
 	t.Helper()
 	again := r.Clone(t.Context())
 	again.Body, _ = r.GetBody()
-	resp, err := http.DefaultClient.Do(again)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(raw)
+	return do(t, again)
 }
 
 // passes creates a state machine, and returns the input of StartExecution for it.

@@ -160,6 +160,11 @@ func get(t testing.TB, url string, change func(*http.Request)) (int, string) {
 	if change != nil {
 		change(req)
 	}
+	return do(t, req)
+}
+
+func do(t testing.TB, req *http.Request) (status int, body string) {
+	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	smithytime "github.com/aws/smithy-go/time"
+
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/task/snapshot"
 )
@@ -51,14 +53,7 @@ func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
 
 // Sleep waits between two requests of a caller that polls a server. It returns the context's error if the context is done earlier.
 func Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
+	return smithytime.SleepWithContext(ctx, d)
 }
 
 // KeepsLogs returns an error if the server does not store the logs of jobs. It sends no request, so that nil can also mean that

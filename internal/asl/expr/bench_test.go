@@ -7,23 +7,16 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/expr"
 )
 
-func BenchmarkPathDefinite(b *testing.B) {
-	root := parse(b, store)
-	p, err := expr.CompilePath("$.store.book[1].title")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := p.Eval(root); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkPathDefinite(b *testing.B) { benchmarkPath(b, "$.store.book[1].title") }
 
 func BenchmarkPathFilter(b *testing.B) {
+	benchmarkPath(b, "$.store.book[?(@.price < 10 && @.category == 'fiction')].title")
+}
+
+func benchmarkPath(b *testing.B, path string) {
+	b.Helper()
 	root := parse(b, store)
-	p, err := expr.CompilePath("$.store.book[?(@.price < 10 && @.category == 'fiction')].title")
+	p, err := expr.CompilePath(path)
 	if err != nil {
 		b.Fatal(err)
 	}

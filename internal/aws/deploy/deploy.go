@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithytime "github.com/aws/smithy-go/time"
 
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
@@ -92,14 +93,7 @@ func (d *Deployer) Caller(ctx context.Context) (Caller, error) {
 
 // wait sleeps one pause, or until ctx ends.
 func (d *Deployer) wait(ctx context.Context) error {
-	t := time.NewTimer(d.pause)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
+	return smithytime.SleepWithContext(ctx, d.pause)
 }
 
 // tries is the maximum number of attempts of a call to the cluster. An API server that is overloaded or being replaced recovers

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -220,22 +219,7 @@ func TestSecretsAfterAKill(t *testing.T) {
 		runs := filepath.Join(t.TempDir(), "runs")
 		args := map[string]any{"SubmissionId": newID(), "Entrypoint": `printf %s "$KEY" | wc -c >> ` + runs + "; sleep 0.3; echo end",
 			"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		req := b.request("arn:aws:states:::ray:submitJob.sync", args)
-		keep, kept := req.Keep, 0
-		req.Keep = func(key string, record []byte) error {
-			if kept++; kept > cut {
-				return errors.New("the process is dead")
-			}
-			err := keep(key, record)
-			if kept == cut {
-				cancel(task.ErrAbandon)
-			}
-			return err
-		}
-		b.runner.Run(ctx, req)
-		cancel(nil)
-		b.start()
+		b.runAndKill(args, cut)
 		got := b.submit(t.Context(), args)
 		text, err := os.ReadFile(runs)
 		if got.Error != "" || err != nil || strings.TrimSpace(string(text)) != "12" || fake.Jobs() != 1 || b.log.String() != "end\n" {

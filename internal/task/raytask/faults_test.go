@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -325,22 +324,7 @@ func TestKilledAnywhere(t *testing.T) {
 		b, fake := fakeBench(t, "")
 		runs := filepath.Join(t.TempDir(), "runs")
 		args := map[string]any{"SubmissionId": newID(), "Entrypoint": "echo run >> " + runs + "; sleep 0.3"}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		req := b.request(stepfn.RaySubmitJob, args)
-		keep, kept := req.Keep, 0
-		req.Keep = func(key string, record []byte) error {
-			if kept++; kept > cut {
-				return errors.New("the process is dead")
-			}
-			err := keep(key, record)
-			if kept == cut {
-				cancel(task.ErrAbandon)
-			}
-			return err
-		}
-		b.runner.Run(ctx, req)
-		cancel(nil)
-		b.start()
+		b.runAndKill(args, cut)
 		got := b.submit(t.Context(), args)
 		text, err := os.ReadFile(runs)
 		if got.Error != "" || err != nil || string(text) != "run\n" || fake.Jobs() != 1 {

@@ -113,6 +113,26 @@ func (b *bench) submit(ctx context.Context, args map[string]any) task.Result {
 	return b.runner.Run(ctx, b.request(stepfn.RaySubmitJob, args))
 }
 
+// runAndKill runs an attempt, ends it after a number of its records, as a kill would, and starts a new runner.
+func (b *bench) runAndKill(args map[string]any, records int) {
+	ctx, cancel := context.WithCancelCause(b.t.Context())
+	defer cancel(nil)
+	req := b.request(stepfn.RaySubmitJob, args)
+	keep, kept := req.Keep, 0
+	req.Keep = func(key string, record []byte) error {
+		if kept++; kept > records {
+			return errors.New("the process is dead")
+		}
+		err := keep(key, record)
+		if kept == records {
+			cancel(task.ErrAbandon)
+		}
+		return err
+	}
+	b.runner.Run(ctx, req)
+	b.start()
+}
+
 // background runs an attempt in the background. The test can end its context with cancel.
 func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc, result <-chan task.Result) {
 	ctx, cancel := context.WithCancelCause(cmp.Or(b.engine, b.t.Context()))
