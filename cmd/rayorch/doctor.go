@@ -139,7 +139,7 @@ func printChecks(p *printer, results []doctor.Result) {
 		case !r.OK:
 			mark = "note"
 		}
-		p.printf("%s  %-16s %s\n", mark, r.Name, r.Found)
+		p.printf("%s  %-16s %s\n", mark, r.Label, r.Found)
 		if r.Advice != "" {
 			p.printf("%24s%s\n", "", r.Advice)
 		}

@@ -33,7 +33,7 @@ func (w *world) doctor(t *testing.T) {
 		}
 		return nil
 	})
-	check(good, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    to put files")
+	check(good, 0, "ok    pod security     the namespace enforces restricted and admits the pods", "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    upload files")
 	for _, c := range []struct{ old, new, problem, fix string }{
 		{"namespace: " + w.namespace, "namespace: nowhere", "FAIL  namespace        namespace nowhere not found", "rayorch apply "},
 		{"cluster: ray", "cluster: rai", "no Ray cluster rai", "choose one of ray"},

@@ -63,7 +63,7 @@ func (c *Cluster) Checks() []Check {
 		{Name: "pod security", Severity: Required, Look: c.podSecurity,
 			Fix: "change or remove securityContext in the pipeline file; the namespace admits pods with the default securityContext"},
 		{Name: "permissions", Severity: Required, Look: c.permissions},
-		{Name: "to put files", Severity: Advisory, Look: c.putFiles},
+		{Name: "to put files", Label: "upload files", Severity: Advisory, Look: c.putFiles},
 		{Name: "ray head", Severity: Required, Look: c.rayHead,
 			Fix: "create a RayCluster in the namespace, or set ray.cluster or ray.service in the target to an existing one"},
 		{Name: "ray version", Severity: Advisory, Look: c.rayVersion},

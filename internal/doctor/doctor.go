@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,7 +24,9 @@ const (
 
 // Check is one prerequisite.
 type Check struct {
+	// Name identifies the check in JSON output and never changes. Label is what people see, if it differs from the name.
 	Name     string
+	Label    string
 	Severity Severity
 	// Fix describes how to fix a failure. It applies to failed findings without Advice.
 	Fix string
@@ -53,6 +56,7 @@ type Result struct {
 	Context string `json:"context,omitempty"`
 
 	Name   string `json:"name"`
+	Label  string `json:"-"` // the name for people
 	OK     bool   `json:"ok"`
 	Found  string `json:"found"`
 	Advice string `json:"advice,omitempty"` // how to fix the problem, or what a run does automatically
@@ -78,7 +82,8 @@ func Run(ctx context.Context, checks []Check) []Result {
 
 // result completes a finding with the name, severity and fix of its check.
 func (c Check) result(f Finding) Result {
-	r := Result{Name: strings.TrimSuffix(c.Name+" "+f.Object, " "), OK: f.OK, Found: f.Text, Advice: f.Advice}
+	named := func(name string) string { return strings.TrimSuffix(name+" "+f.Object, " ") }
+	r := Result{Name: named(c.Name), Label: named(cmp.Or(c.Label, c.Name)), OK: f.OK, Found: f.Text, Advice: f.Advice}
 	switch {
 	case f.Err != nil:
 		r.Found = f.Err.Error()
