@@ -156,7 +156,7 @@ func parseSignature(header string) (signature, error) {
 }
 
 // unsigned returns the name of an X-Amz- header that the signature does not cover, "" if there is none. Such requests are
-// rejected: somebody who recorded one could send it again with another action.
+// rejected: an attacker who recorded one could send it again with another action.
 func (sig *signature) unsigned(h http.Header) string {
 	for name := range h {
 		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") && !slices.Contains(sig.headers, name) {

@@ -72,7 +72,7 @@ func (l Local) ray(ctx context.Context) []Finding {
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
 		return []Finding{{OK: true, Text: "not running on this machine",
-			Advice: "a run starts Ray and stops it afterwards; to keep one running, run: rayorch ray start"}}
+			Advice: "a run starts Ray and stops it when it ends; to keep one running, run: rayorch ray start"}}
 	case err != nil:
 		return failed(l.Hint(err), "%v", err)
 	}

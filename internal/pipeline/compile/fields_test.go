@@ -120,7 +120,7 @@ var stepFields = map[string]map[string]fieldCase{
 		"timeout": {yaml: "ray: {entrypoint: y}, timeout: 98765s", without: "ray: {entrypoint: y}", shows: "98765"},
 	},
 	"Param": { // the declaration of an output
-		"type":        {yaml: "type: integer", without: "type: string", shows: "integer|whole number"},
+		"type":        {yaml: "type: integer", without: "type: string", shows: "integer"},
 		"description": {yaml: "description: marker", in: all(prose)},
 		"default":     {yaml: "default: marker", shows: "marker"},
 		"choices":     {yaml: "choices: [marker]", shows: "marker"},

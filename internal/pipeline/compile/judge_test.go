@@ -105,7 +105,7 @@ func TestRayJobVerdicts(t *testing.T) {
 	const wait, lost = "Wait for", "Delete RayJob: Ray.HeadLost: the head was lost: R: M"
 	deployments := []string{"", "Initializing", "Waiting", "Running", "Complete", "Suspending", "Suspended", "Retrying", "Failed", "ValidationFailed"}
 	ends := map[string]string{
-		"STOPPED": "Delete RayJob: Ray.JobStopped: somebody stopped the job: R: M", "FAILED": "Delete RayJob: Ray.JobFailed: R: M", "SUCCEEDED": "Find log",
+		"STOPPED": "Delete RayJob: Ray.JobStopped: the job was stopped outside of rayorch: R: M", "FAILED": "Delete RayJob: Ray.JobFailed: R: M", "SUCCEEDED": "Find log",
 	}
 	special := map[string]string{
 		" Failed": "Delete RayJob: Ray.SubmitFailed: R: M", "PENDING Failed": "Delete RayJob: Ray.SubmitFailed: R: M",
