@@ -71,7 +71,7 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	return &claim{access.Caller{Key: sig.key, Role: key.Role}, true, sig, key.Secret, at}, nil
 }
 
-// callerWithoutSignature returns the caller of a request that needs no signature: everybody is admin if no keys are configured;
+// callerWithoutSignature returns the caller of a request that needs no signature: everyone is admin if no keys are configured;
 // otherwise, the user of the browser that is signed in.
 func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 	if len(s.cfg.Keys) == 0 {
