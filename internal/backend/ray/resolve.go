@@ -22,9 +22,9 @@ type Resolver struct {
 	CAFile string
 	// Own is the Ray of this state directory, which rayorch has started or can start.
 	Own *Head
-	// Start allows to start Own if no other Ray is found.
+	// Start allows starting Own if no other Ray is found.
 	Start bool
-	// TokenOverHTTP allows to send the token over plain http to an address that is not loopback.
+	// TokenOverHTTP allows sending the token over plain http to an address that is not loopback.
 	TokenOverHTTP bool
 	// UsedFile is the path of a file that records which Ray was discovered, so that runs keep using it (see resolveAgain). If it is
 	// empty, nothing is recorded.
