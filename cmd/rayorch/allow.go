@@ -64,7 +64,7 @@ func (o *allowOptions) policy(severalRoles bool) (p policy.Policy, err error) {
 	return p, nil
 }
 
-// ownRays returns the addresses of the Ray that the owner itself was told to use: executions from the network may use it, too.
+// ownRays returns the addresses of the Ray that the owner itself is configured to use: executions from the network may use it, too.
 func (o *rayOptions) ownRays(getenv func(string) string) []string {
 	all := []string{o.address, getenv("RAY_API_SERVER_ADDRESS"), getenv("RAY_ADDRESS")}
 	return slices.DeleteFunc(all, func(address string) bool { return address == "" })

@@ -204,7 +204,7 @@ func (d *deputy) thefts() []theft {
 		{"a directory of the environment", submitJob, job(`"RuntimeEnv": {"working_dir": "` + d.private + `"}`), "--allow-dir " + d.private},
 		{"a module", submitJob, job(`"RuntimeEnv": {"py_modules": ["` + in("module.py") + `"]}`), "--allow-dir " + in("module.py")},
 		{"a requirements file", submitJob, job(`"RuntimeEnv": {"pip": "` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
-		{"a requirements file beside the working directory", submitJob, job(`"WorkingDir": "/nowhere", "RuntimeEnv": {"uv": "../` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
+		{"a requirements file next to the working directory", submitJob, job(`"WorkingDir": "/nowhere", "RuntimeEnv": {"uv": "../` + in("requirements.txt") + `"}`), "--allow-dir " + in("requirements.txt")},
 		{"a copy of a process's directory", run, `{"Id": "theft", "Shell": "true", "Dir": "` + d.private + `", "Snapshot": {}}`, "--allow-dir " + d.private},
 		{"a process's directory", run, `{"Id": "theft", "Shell": "true", "Dir": "` + d.private + `"}`, "--allow-dir " + d.private},
 	}
@@ -248,7 +248,7 @@ func letters(r rune) rune {
 func TestOwnerUsesWhatItNames(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	for i, c := range d.thefts() {
-		if c.resource == run || c.flag == "not an https address" || strings.Contains(c.name, "here") || strings.Contains(c.name, "beside") {
+		if c.resource == run || c.flag == "not an https address" || strings.Contains(c.name, "here") || strings.Contains(c.name, "next to") {
 			continue // it starts a process or a Ray, or fails for another reason
 		}
 		arn := register(t, d.socket, fmt.Sprint("own-", i), machine(c.resource, c.arguments))
@@ -283,7 +283,7 @@ func TestPolicyAllows(t *testing.T) {
 	private, url := d.private, d.thief.URL
 	d = newDeputy(t, may)
 	for i, c := range d.thefts() {
-		if c.resource == run || strings.Contains(c.name, "endpoint") || strings.Contains(c.name, "beside") || strings.Contains(c.name, "here") || c.name == "a GCS" {
+		if c.resource == run || strings.Contains(c.name, "endpoint") || strings.Contains(c.name, "next to") || strings.Contains(c.name, "here") || c.name == "a GCS" {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {

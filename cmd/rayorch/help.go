@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// usage makes an error a usage error: exit code 2, a suggestion for a misspelt flag, and a hint that points to the help of the command.
+// usage makes an error a usage error: exit code 2, a suggestion for a misspelled flag, and a hint that points to the help of the command.
 func usage(c *cobra.Command, err error) error {
 	if name := nearestFlag(c, err); name != "" {
 		err = fmt.Errorf("%w; did you mean --%s?", err, name)

@@ -65,7 +65,7 @@ func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
 	o.Submit, o.Context = s.kube.submit, s.kube.context
 	o.Namespace = cmp.Or(s.kube.namespace, t.Namespace)
 	if o.Namespace == "" && t.Kind == kindKubernetes {
-		// As in kubectl, the default is the namespace of the context. Without a kubeconfig there is none: the pipeline compiles all the same.
+		// As in kubectl, the default is the namespace of the context. Without a kubeconfig there is none: the pipeline compiles anyway.
 		if c, err := s.app.cluster(cmp.Or(s.kube.context, t.Context), ""); err == nil {
 			o.Namespace = c.Namespace()
 		}

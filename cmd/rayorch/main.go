@@ -2,6 +2,19 @@
 //
 // Each subcommand has a file. This package is the only one that wires the packages below internal together: it translates flags into
 // their options, finds or becomes the owner of the state directory (session.go), and prints results.
+//
+// The files that several commands share, by subject:
+//
+//   - main.go: the command tree, exit codes, errors; flags.go, help.go, hints.go: help, usage errors, hints
+//   - printer.go, text.go: output
+//   - session.go: the connection to the owner, or this process as the owner; runners.go: the runners of an owner;
+//     secrets.go: the secrets that a command supplies; statedir.go: the state directory
+//   - client.go, find.go, machines.go: calls of the API: connecting, finding executions, registering state machines
+//   - source.go, params.go, localfiles.go: the pipeline, its target, its input and its files
+//   - kubernetes.go, uploads.go, eks.go: targets in a cluster; awsrun.go, awsstack.go: targets on AWS
+//   - watcher.go, watch.go, detach.go: watching a run until it ends, and handing it over to a background process
+//   - describe.go, runcode.go, runparams.go, pending.go, dashboardlinks.go, cleanupreport.go: what commands show of an execution
+//   - accesskey.go, allow.go, signin.go, lease.go: the access and the availability of a server
 package main
 
 import (

@@ -73,7 +73,7 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 }
 
 // changedSince returns what has changed since the run started: the pipeline file, and directories with code. What cannot be compared is
-// ignored, so that the run can be redriven all the same.
+// ignored, so that the run can be redriven anyway.
 func (s *session) changedSince(ctx context.Context, arn string) []string {
 	code, err := s.code(ctx, arn)
 	if err != nil {

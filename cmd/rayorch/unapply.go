@@ -123,7 +123,7 @@ var appliedKinds = []struct{ version, kind, resource string }{
 	{"v1", "ConfigMap", "configmaps"},
 }
 
-// remove deletes the objects that have the pipeline's labels and that rayorch applied. The labels alone are not enough: somebody may
+// remove deletes the objects that have the pipeline's labels and that rayorch applied. The labels alone are not enough: someone may
 // have copied them to another object.
 func (p *applyPlan) remove(ctx context.Context, src *source, r *compile.Result) error {
 	var ours []kube.Object

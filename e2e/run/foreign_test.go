@@ -48,11 +48,11 @@ steps:
 	}
 	wait()
 	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped Ray at ") {
-		t.Fatalf("ray stop: got %+v, want that it stopped the ray of the run", res)
+		t.Fatalf("ray stop: got %+v, want that it stopped the Ray of the run", res)
 	}
 	res := p.Run(t.Context(), t, "resume", "one", "-o", "json")
 	if sum := read(t, res); res.Code != 0 || sum.Steps[0].SubmissionID == "" || sum.Steps[0].Dashboard != "" {
-		t.Errorf("resume: got %+v, want a submission id and no link to a ray that is stopped at the end", res)
+		t.Errorf("resume: got %+v, want a submission id and no link to a Ray that is stopped at the end", res)
 	}
 	for what, found := range foreign {
 		jobs, err := raytest.Ray{Found: found}.Client(t).List(t.Context())
@@ -61,7 +61,7 @@ steps:
 		}
 		for _, job := range jobs {
 			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":own-ray:one") {
-				t.Errorf("the other ray %s got the job %s", what, job.SubmissionID)
+				t.Errorf("the other Ray %s got the job %s", what, job.SubmissionID)
 			}
 		}
 	}

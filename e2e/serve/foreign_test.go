@@ -86,7 +86,7 @@ func send(t *testing.T, url, what, body, id, secret string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// TestAnotherUser tries to use a server with default settings as another user of this machine. Without access keys, everybody could
+// TestAnotherUser tries to use a server with default settings as another user of this machine. Without access keys, everyone could
 // run a shell as the server's user. Files and sockets are accessed as user nobody; over TCP, a server cannot see users, so the test itself
 // sends these requests.
 func TestAnotherUser(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// replays rejects replayed requests: a request with effects that somebody recorded and sends again is not carried out again.
+// replays rejects replayed requests: a request with effects that an attacker recorded and sends again is not carried out again.
 // For this, it remembers the signatures of such requests for as long as they are valid.
 //
 // The signature alone does not identify a request. boto3 and the AWS CLI do not sign the id of a call (amz-sdk-invocation-id, a

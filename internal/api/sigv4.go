@@ -71,7 +71,7 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	return &claim{access.Caller{Key: sig.key, Role: key.Role}, true, sig, key.Secret, at}, nil
 }
 
-// callerWithoutSignature returns the caller of a request that needs no signature: everybody is admin if no keys are configured;
+// callerWithoutSignature returns the caller of a request that needs no signature: everyone is admin if no keys are configured;
 // otherwise, the user of the browser that is signed in.
 func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 	if len(s.cfg.Keys) == 0 {
@@ -156,7 +156,7 @@ func parseSignature(header string) (signature, error) {
 }
 
 // unsigned returns the name of an X-Amz- header that the signature does not cover, "" if there is none. Such requests are
-// rejected: somebody who recorded one could send it again with another action.
+// rejected: an attacker who recorded one could send it again with another action.
 func (sig *signature) unsigned(h http.Header) string {
 	for name := range h {
 		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") && !slices.Contains(sig.headers, name) {

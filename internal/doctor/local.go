@@ -52,13 +52,13 @@ func (l Local) python(ctx context.Context) []Finding {
 	case err != nil:
 		return failed("set RAYORCH_PYTHON to a Python 3.10 or later that has ray[default], or unset it", "%v", err)
 	case ok:
-		return found(true, "%s, ray %s (%s)", p.Path, p.RayVersion, p.Source)
+		return found(true, "%s, Ray %s (%s)", p.Path, p.RayVersion, p.Source)
 	}
 	base, err := python.Base(ctx)
 	if err != nil {
 		return failed("this is only needed if rayorch starts Ray itself; to install Python on Debian, run: apt-get install python3 python3-venv", "%v", err)
 	}
-	return []Finding{{OK: true, Text: base + ", without ray",
+	return []Finding{{OK: true, Text: base + ", without Ray",
 		Advice: "the first run installs ray[default]==" + ray.Release + " from PyPI (about 400 MB) in a virtual environment"}}
 }
 
@@ -72,7 +72,7 @@ func (l Local) ray(ctx context.Context) []Finding {
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
 		return []Finding{{OK: true, Text: "not running on this machine",
-			Advice: "a run starts Ray and stops it afterwards; to keep one running, run: rayorch ray start"}}
+			Advice: "a run starts Ray and stops it when it ends; to keep one running, run: rayorch ray start"}}
 	case err != nil:
 		return failed(l.Hint(err), "%v", err)
 	}

@@ -41,8 +41,8 @@ func findProcessor(program *value.Object, machine, label string) *value.Object {
 		if inner.Len() == 0 {
 			inner = member(state, "Iterator")
 		}
-		named, labelled := state.Get("Label")
-		if !labelled {
+		named, labeled := state.Get("Label")
+		if !labeled {
 			named = interp.MapLabel(machine, name)
 		}
 		if mode, _ := member(inner, "ProcessorConfig").Get("Mode"); mode == "DISTRIBUTED" && named == label {

@@ -9,6 +9,10 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
+// A redrive reopens a closed run: it delivers interp.Redrive, which resumes the states that did not succeed, and appends to the same
+// history. It does not change the definition, the input or the code of the execution. Children of a distributed Map are redriven by their
+// map run (mapDriver.found).
+
 // AWS remembers the client tokens of the last redriveTokens redrives, for redriveTokenTime.
 const (
 	redriveTokens    = 10

@@ -19,6 +19,10 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
+// An execution starts in three steps: prepare packs the code that it will run (Config.Prepare), machineOf parses and stores the
+// definition, and begin applies interp.Start, whose commit creates the run together with its first events. Before this commit, nothing of
+// the execution is visible; a crash leaves at most a package and a definition to which nothing refers.
+
 // newRun has the parameters of a run that is to be created.
 type newRun struct {
 	StartRequest

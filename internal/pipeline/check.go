@@ -359,7 +359,7 @@ func (c *checker) job(j *Job, path string, in scope) {
 }
 
 // environment checks the fields that both kinds of job have. A variable in both env and secrets is an error, because it suggests that
-// the secret was written into env, where everybody can read it.
+// the secret was written into env, where everyone can read it.
 func (c *checker) environment(env Map[Template], secrets []string, metadata Map[Template], path string, in scope) {
 	for _, e := range env.Entries {
 		at := join(join(path, "env"), e.Key)

@@ -133,7 +133,7 @@ func Nearest(got string, names []string) string {
 	return best
 }
 
-// distance returns the edit distance in bytes: insertions, deletions, replacements and swaps of neighbours (optimal string
+// distance returns the edit distance in bytes: insertions, deletions, replacements and swaps of neighbors (optimal string
 // alignment). For strings of more than 64 bytes it returns 64, which keeps the cost bounded.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {

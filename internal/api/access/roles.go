@@ -1,7 +1,7 @@
 package access
 
-// Need returns the role that an action or an endpoint needs, and whether the table lists it. The default is Admin, so that an
-// entry that somebody forgot does not grant access.
+// Need returns the role that an action or an endpoint needs, and whether the table lists it. The default is Admin, so that a
+// forgotten entry does not grant access.
 func Need(what string) (role Role, named bool) {
 	if role, named = needs[what]; named {
 		return role, true

@@ -37,7 +37,7 @@ func (c *Client) Info(ctx context.Context) (out Info, err error) {
 const awsPoll = 2 * time.Second
 
 // Watch waits until an execution has an event after the given one, or is closed, or some seconds have passed (on AWS, always
-// awsPoll). It does not tell which of them: the caller reads the history.
+// awsPoll). It does not report which of them: the caller reads the history.
 func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
 	q := executionQuery(arn)
 	q.Set("after", strconv.FormatInt(after, 10))

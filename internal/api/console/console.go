@@ -21,7 +21,7 @@ import (
 type Config struct {
 	// Keys are the access keys with which users can sign in. Defaults to none.
 	Keys access.Keys
-	// Open gives everybody who can reach the console the role admin, without sign-in.
+	// Open gives everyone who can reach the console the role admin, without sign-in.
 	Open bool
 	// Where is the name of the API in the pages, such as "AWS us-east-1". Defaults to none.
 	Where string

@@ -77,7 +77,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A console without keys rejects everybody who has no link.
+// A console without keys rejects everyone who has no link.
 func TestClosedByDefault(t *testing.T) {
 	con := console.New(console.Config{})
 	if signedIn(con, request(t, http.MethodGet, nil)) {

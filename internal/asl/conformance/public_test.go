@@ -71,18 +71,18 @@ func judge(t *testing.T, text []byte) string {
 	result := check.Definition(string(text), false)
 	m, err := asl.Parse(text)
 	if refusal, bad := result.Refusal(); bad {
-		return "refused: " + strings.ReplaceAll(refusal, "\n", " ")
+		return "rejected: " + strings.ReplaceAll(refusal, "\n", " ")
 	}
 	if err != nil {
 		t.Errorf("valid, but cannot be parsed: %v", err)
-		return "refused: " + err.Error()
+		return "rejected: " + err.Error()
 	}
 	verdict := "ok"
 	if check.Definition(string(text), true).OK() {
 		verdict = "ok, EXPRESS too"
 	}
 	if !bytes.Contains(text, []byte(`"DISTRIBUTED"`)) { // the driver does not support ItemReader
-		verdict += ", refused by services: " + outcome(newRun(t, m).finish(publicParams()))
+		verdict += ", rejected by services: " + outcome(newRun(t, m).finish(publicParams()))
 	}
 	return verdict + ", echoed: " + outcome(newRun(t, m).echo(publicParams()))
 }

@@ -12,7 +12,10 @@ func Builtins() []string {
 	return names
 }
 
-// builtin is the definition of a built-in function. arity is the number of arguments that functions such as $map pass to it.
+// builtin is the definition of a built-in function. The tables in the files fn_*.go have its fields in this order: the signature
+// without brackets (signature.go), the arity, which is the number of arguments that functions such as $map pass to it, and its
+// implementation. args are the arguments after the signature has checked them: there is at least one for each parameter, and a
+// missing optional argument is Undefined.
 type builtin struct {
 	signature string
 	arity     int

@@ -2,6 +2,9 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
+// The steps of a path that look into a value: a name, * (all fields) and ** (all descendants). They look through arrays: a
+// name selects the field of each object in an array, at any depth, and the results are one flat list.
+
 // lookupName returns a field of an object, or of all objects in an array.
 func (ev *evaluator) lookupName(v any, name string) (any, error) {
 	if o, ok := v.(*value.Object); ok {

@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// $formatInteger and $parseInteger follow format-integer of XPath 3.1. A picture consists of a primary format (digits with
+// separators, or a letter: A, a, I, i, W, w, Ww) and, after a semicolon, a modifier, of which o asks for an ordinal number.
+// Pictures of dates contain such formats too (datetime.go).
+
 // integerStyle is a numbering style.
 type integerStyle int
 

@@ -9,6 +9,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// $formatNumber follows format-number of XPath 3.1: a picture such as "#,##0.00;(#,##0.00)" consists of a sub-picture for
+// positive numbers and, optionally, one for negative numbers. Its characters, such as the grouping separator, can be replaced
+// with options.
+
 // decimalFormat holds the characters in the pictures and results of $formatNumber, as in XPath's format-number.
 type decimalFormat struct {
 	decimal, grouping, exponent, percent, perMille, zero, digit, separator rune
@@ -57,17 +61,18 @@ func (f *decimalFormat) active(r rune) bool {
 	return f.isDigit(r) || r == f.decimal || r == f.exponent || r == f.grouping || r == f.digit || r == f.separator
 }
 
-// subPicture is an analyzed sub-picture: a picture has one or two.
+// subPicture is an analyzed sub-picture: a picture has one or two. All sizes are numbers of digits.
 type subPicture struct {
-	text, prefix, suffix        string
+	text, prefix, suffix        string // prefix and suffix are written unchanged
 	mantissa, exponent          []rune
 	hasExponent                 bool
 	whole, fraction             []rune // integer part and fraction of the mantissa
-	wholeGroups, fractionGroups []int
-	regular                     int // the size of groups that repeat, else 0
-	minWhole, scaling           int
-	minFraction, maxFraction    int
-	minExponent                 int
+	wholeGroups, fractionGroups []int  // the positions of the separators, from the decimal separator
+	regular                     int    // the size of groups that repeat, else 0
+	minWhole                    int    // of the integer part
+	scaling                     int    // of the integer part, if there is an exponent
+	minFraction, maxFraction    int    // of the fraction
+	minExponent                 int    // of the exponent
 }
 
 // subPicture splits a sub-picture into prefix, active part and suffix, and analyzes it.

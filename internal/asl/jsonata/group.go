@@ -2,12 +2,16 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
+// An object {key: value, ...} after an expression groups its results: each key is evaluated once for each result, and each
+// value once for each distinct key, with all results of that key as the context. For example, order{product: $sum(quantity)}
+// has a field for each product. An object on its own is the same for a single result, the context item.
+
 // groupOf holds the items or tuples that have the same key.
 type groupOf struct {
 	key    string
-	pair   int
-	items  []any
-	tuples tuples
+	pair   int    // the index of the pair whose key it is: two pairs must not have the same key
+	items  []any  // in a path without bound variables
+	tuples tuples // in a path with them
 }
 
 // grouping collects groups, in the order in which their keys first appear.

@@ -16,6 +16,13 @@
 //   - builtin.go, fn_*.go, format_*.go, datetime*.go: the built-in functions; signature.go: the checks of their arguments
 //   - regex*.go: regular expressions: parser, program and matcher
 //   - refs.go, tokens.go: static analysis for package expr and the compiler
+//
+// # Terms
+//
+// The context item is the value that an expression is evaluated for: the input, or the item that a step of a path visits. A
+// list of results is what a path finds. It is not an array: a list with one result is this result, and an empty list is
+// Undefined, the value of an expression that finds nothing. Most operators and functions return Undefined for Undefined, and
+// objects and arrays omit it. In a path that binds variables, the results are tuples (path.go).
 package jsonata
 
 import (

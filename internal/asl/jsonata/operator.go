@@ -2,6 +2,9 @@ package jsonata
 
 import "math"
 
+// If a side of an operator is Undefined, arithmetic and order comparisons return Undefined; =, != and in return false; & takes an
+// empty string; "and" and "or" take false. A side of the wrong type is an error.
+
 func (ev *evaluator) negate(n *node, input any, env *frame) (any, error) {
 	v, err := ev.eval(n.left, input, env)
 	if err != nil || IsUndefined(v) {

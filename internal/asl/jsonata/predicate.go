@@ -2,6 +2,10 @@ package jsonata
 
 import "math"
 
+// A predicate [...] selects results. If its value is a number, it selects the result at this position, counted from 0, or from
+// the end if negative; a list of numbers selects several positions; any other value is a condition. Only the value shows which
+// of these it is, so the predicate is evaluated for each result, unless it is a literal number.
+
 // filter applies a predicate: a position, a list of positions, or a condition.
 func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error) {
 	if in, ok := input.(tuples); ok {

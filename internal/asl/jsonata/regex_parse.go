@@ -7,7 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// regexParser parses JavaScript's regular expression syntax and generates a program.
+// regexParser parses JavaScript's regular expression syntax and generates a program, in one pass by recursive descent. Code is
+// generated before its context is known, for example before the quantifier that follows a group; then it is moved or repeated
+// (addMoved).
 type regexParser struct {
 	src       string
 	pos       int

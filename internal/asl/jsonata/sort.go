@@ -1,5 +1,9 @@
 package jsonata
 
+// An order-by clause ^(a, >b) is a step of a path that sorts the results of the step before it. sortStep is for a path without
+// bound variables and tupleSort for one with them; both use sortTuples. The sort is stable, and calls the terms in the same
+// order as the reference implementation, because a term can fail or call $random.
+
 // sortStep evaluates an order-by clause for a list.
 func (ev *evaluator) sortStep(step *node, list []any, env *frame) (any, error) {
 	in := make(tuples, len(list))

@@ -9,6 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// Values become text in two ways. $string and & round a fraction to 15 digits and fail for a number that is not finite; the
+// messages of errors contain the exact number, and null for one that is not finite (jsonWriter.ev is nil).
+
 // numberText formats a number as $string and & do: like JavaScript, with fractions rounded to 15 digits. The reference
 // implementation also rounds integers; Step Functions does not, as observed on AWS.
 func numberText(f float64) string {

@@ -139,7 +139,7 @@ func gainedOf(size, times int, name string) int {
 // more token. In the sorted list of all suffixes of the text, these are the common prefixes of adjacent suffixes. The stack
 // has the prefixes that the current suffix may share with the following ones, the longest on top.
 func (s *shortener) repeats() []repeat {
-	ends, alike := s.neighbours()
+	ends, alike := s.neighbors()
 	sizes := s.sizes()
 	type open struct{ from, length, first int }
 	var stack []open
@@ -175,9 +175,9 @@ func (s *shortener) sizes() []int {
 	return sizes
 }
 
-// neighbours returns the indexes where a repeat can start, sorted by the suffixes that start there, and for each the number of
+// neighbors returns the indexes where a repeat can start, sorted by the suffixes that start there, and for each the number of
 // tokens up to the next variable that its suffix has in common with the previous one.
-func (s *shortener) neighbours() (ends, alike []int) {
+func (s *shortener) neighbors() (ends, alike []int) {
 	order, common := s.sorted()
 	variable := make([]int, len(s.tokens)+1) // the index of the next variable, for each token
 	variable[len(s.tokens)] = len(s.tokens)

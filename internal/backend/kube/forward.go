@@ -23,7 +23,7 @@ type ForwardOptions struct {
 	// port-forward continues to work after a pod ends.
 	Service, Pod string
 	Port         int // of the Service or the pod
-	// Listen is the local address; it defaults to 127.0.0.1:0. Everybody who can connect to it has access to the target.
+	// Listen is the local address; it defaults to 127.0.0.1:0. Everyone who can connect to it has access to the target.
 	Listen string
 	// Trouble is called with the error of each failed connection. It may be nil.
 	Trouble func(error)

@@ -75,7 +75,7 @@ func (h *Head) Status(context.Context) (State, error) {
 		return state, err
 	}
 	if err := json.Unmarshal(data, &state); err != nil {
-		return state, fmt.Errorf("%s is damaged (%w): make sure that no ray of rayorch is running, then delete the file", h.statePath(), err)
+		return state, fmt.Errorf("%s is damaged (%w): make sure that no Ray of rayorch is running, then delete the file", h.statePath(), err)
 	}
 	state.Running = state.Address != "" && state.Leader.Alive()
 	return state, nil
@@ -103,7 +103,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	h.progress("starting ray " + python.RayVersion + " (" + python.Path + ")")
+	h.progress("starting Ray " + python.RayVersion + " (" + python.Path + ")")
 	for try := 1; ; try++ {
 		state, err := h.launch(ctx, python)
 		if err == nil || try == startTries || !errors.Is(err, errEnded) {
@@ -116,7 +116,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 // startTries is the maximum number of attempts to start Ray. On a busy machine, some of Ray's internal timeouts are too short.
 const startTries = 3
 
-var errEnded = errors.New("ray exited during startup")
+var errEnded = errors.New("Ray exited during startup")
 
 func (h *Head) progress(line string) {
 	if h.Progress != nil {
@@ -216,7 +216,7 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start ray: %w", err)
+		return nil, fmt.Errorf("start Ray: %w", err)
 	}
 	// Before Wait is called, the PID stays valid even if the process has already exited.
 	state.Leader, err = proc.Of(cmd.Process.Pid)
@@ -275,7 +275,7 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	if wait == 0 {
 		wait = 5 * time.Minute
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not start within %s", wait))
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("Ray did not start within %s", wait))
 	defer cancel()
 	for {
 		last := state.check(ctx)
@@ -401,7 +401,7 @@ func (h *Head) clear(state State) error {
 		_ = id.Signal(syscall.SIGKILL)
 	}
 	if left := proc.Gone(append(left, late...), time.Minute); len(left) > 0 {
-		return fmt.Errorf("stop ray: the process with PID %d did not end within a minute of SIGKILL", left[0].PID)
+		return fmt.Errorf("stop Ray: the process with PID %d did not end within a minute of SIGKILL", left[0].PID)
 	}
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))
 }
@@ -431,7 +431,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			_ = file.Close()
-			return nil, fmt.Errorf("wait for another start or stop of ray: %w", err)
+			return nil, fmt.Errorf("wait for another start or stop of Ray: %w", err)
 		}
 	}
 }

@@ -22,9 +22,9 @@ type Resolver struct {
 	CAFile string
 	// Own is the Ray of this state directory, which rayorch has started or can start.
 	Own *Head
-	// Start allows to start Own if no other Ray is found.
+	// Start allows starting Own if no other Ray is found.
 	Start bool
-	// TokenOverHTTP allows to send the token over plain http to an address that is not loopback.
+	// TokenOverHTTP allows sending the token over plain http to an address that is not loopback.
 	TokenOverHTTP bool
 	// UsedFile is the path of a file that records which Ray was discovered, so that runs keep using it (see resolveAgain). If it is
 	// empty, nothing is recorded.
@@ -53,7 +53,7 @@ type Found struct {
 
 // String describes the Ray to the user.
 func (f Found) String() string {
-	return fmt.Sprintf("ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
+	return fmt.Sprintf("Ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
 }
 
 // Client returns a client of the Ray.
@@ -62,7 +62,7 @@ func (f Found) Client() (*Client, error) {
 }
 
 // ErrNoRay reports that no address was set and that no usable Ray is running on this machine.
-var ErrNoRay = errors.New("no ray address is set and no ray is running on this machine: set --ray-address http://HOST:8265, or run rayorch ray start")
+var ErrNoRay = errors.New("no Ray address is set and no Ray is running on this machine: set --ray-address http://HOST:8265, or run rayorch ray start")
 
 // Resolve finds a Ray and gets its version. It uses the first of these: the flag, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, a Ray that runs on
 // this machine, and the Ray of this state directory. After it has discovered a Ray on this machine, it only returns that Ray or the one of
@@ -151,9 +151,9 @@ func (r Resolver) other(ctx context.Context, form Form, base, source string) (Fo
 			return found, err
 		}
 	}
-	what := "ray's GCS"
+	what := "Ray's GCS"
 	if form == FormClient {
-		what = "a ray client server"
+		what = "a Ray Client server"
 	}
 	return Found{}, fmt.Errorf("%s: %s is %s, and no dashboard responds at %s: rayorch submits jobs to the dashboard, so set its address, "+
 		"for example http://%s", source, base, what, guesses[len(guesses)-1], net.JoinHostPort(host, DashboardPort))
@@ -205,12 +205,12 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		if ours && d.Session == state.SessionName {
 			continue
 		}
-		found, err := r.connect(ctx, d.Address, "a ray running on this machine")
+		found, err := r.connect(ctx, d.Address, "a Ray running on this machine")
 		if err == nil && found.Version.SessionName == d.Session {
 			return found, nil
 		}
 		if KindOf(err) == Unauthorized {
-			none = fmt.Errorf("%w; not using the ray at %s, which does not accept this user's token", none, d.Address)
+			none = fmt.Errorf("%w; not using the Ray at %s, which does not accept this user's token", none, d.Address)
 		}
 	}
 	if ours {
@@ -247,7 +247,7 @@ func (r Resolver) own(ctx context.Context, state State) (Found, error) {
 	if err := closeTemp(state.TempDir); err != nil {
 		return Found{}, err
 	}
-	found := Found{Address: state.Address, Source: "the ray that rayorch started", Own: true, TokenSource: state.TokenFile}
+	found := Found{Address: state.Address, Source: "the Ray that rayorch started", Own: true, TokenSource: state.TokenFile}
 	if state.TokenFile != "" {
 		token, err := readToken(state.TokenFile)
 		if err != nil {

@@ -124,7 +124,7 @@ func (b *Batch) List(e Entry) {
 	b.set(listKey(e.Group, e.Status, e.Start, e.ID), e.Summary)
 }
 
-// Unlist removes a run from the list of its former status. All fields of e but Summary must be those that List had.
+// Unlist removes a run from the list of its previous status. All fields of e but Summary must be those that List had.
 func (b *Batch) Unlist(e Entry) { b.del(listKey(e.Group, e.Status, e.Start, e.ID)) }
 
 // Doc writes a document, or deletes it if v is nil.

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Role says what a state does.
+// Role is the purpose of a state.
 type Role string
 
 // Roles of the states around the steps.

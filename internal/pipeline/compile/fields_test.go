@@ -45,7 +45,7 @@ var stepFields = map[string]map[string]fieldCase{
 		"context":        {yaml: ", context: marker", shows: "marker", in: map[string]string{"local": ignored, "aws": refused}},
 		"timeout":        {yaml: ", timeout: 98765s", shows: "98765"},
 		"pendingTimeout": {yaml: ", pendingTimeout: 98765s", shows: "98765"},
-		"retry":          {yaml: ", retry: {attempts: 98}", shows: "9[78]"},
+		"retry":          {yaml: ", retry: {attempts: 98}", shows: `\b9[78]\b`},
 		"output":         {yaml: ", output: {marker: string}", shows: "marker"},
 		"onFailure":      {yaml: ", onFailure: {ray: {entrypoint: marker}}", shows: "marker"},
 	},
@@ -95,7 +95,7 @@ var stepFields = map[string]map[string]fieldCase{
 		"readOnly": {yaml: "claim: c, path: /m, readOnly: true", without: "claim: c, path: /m", in: here(ignored), note: "mounts"},
 	},
 	"Retry": {
-		"attempts":    {yaml: "attempts: 98", without: "attempts: 3", shows: "9[78]"},
+		"attempts":    {yaml: "attempts: 98", without: "attempts: 3", shows: `\b9[78]\b`},
 		"interval":    {yaml: "interval: 98765s", shows: "98765"},
 		"backoff":     {yaml: "backoff: 98.75", shows: `98\.75`},
 		"maxInterval": {yaml: "maxInterval: 98765s", shows: "98765"},
@@ -156,7 +156,7 @@ var extraFields = []struct {
 	{"pendingTimeout", "{name: a, job: {shell: y}, pendingTimeout: 98765s}", "{name: a, job: {shell: y}}", fieldCase{shows: "98765", in: here(ignored)}},
 	{"timeout", "{name: a, job: {shell: y}, timeout: 98765s}", "{name: a, job: {shell: y}}", fieldCase{shows: "98765"}},
 	{"context", "{name: a, job: {shell: y}, context: marker}", "{name: a, job: {shell: y}}", fieldCase{shows: "marker", in: map[string]string{"local": ignored, "aws": refused}}},
-	{"retry", "{name: a, job: {shell: y}, retry: {attempts: 98}}", "{name: a, job: {shell: y}}", fieldCase{shows: "9[78]"}},
+	{"retry", "{name: a, job: {shell: y}, retry: {attempts: 98}}", "{name: a, job: {shell: y}}", fieldCase{shows: `\b9[78]\b`}},
 	{"output", "{name: a, job: {shell: y}, output: {marker: string}}", "{name: a, job: {shell: y}}", fieldCase{shows: "marker"}},
 }
 

@@ -168,7 +168,7 @@ func (a *attempts) judgeRayJob() {
 		when(query.And(is(status, "SUCCEEDED"), a.readable(gone)), a.goTo(a.firstReading())),
 		ended(query.And(is(status, "FAILED"), envFailed(job)), stepfn.RayRuntimeEnvFailed, said),
 		ended(is(status, "FAILED"), stepfn.RayJobFailed, said),
-		ended(is(status, "STOPPED"), stepfn.RayJobStopped, query.Concat(query.Str("somebody stopped the job: "), said)),
+		ended(is(status, "STOPPED"), stepfn.RayJobStopped, query.Concat(query.Str("the job was stopped outside of rayorch: "), said)),
 		ended(is(job.Get("reason"), "DeadlineExceeded"), stepfn.StatesTimeout, said),
 		ended(is(deployment, "ValidationFailed"), stepfn.RaySubmitFailed, said),
 		ended(query.And(gone, among(status, "SUCCEEDED", "RUNNING")), stepfn.RayHeadLost, query.Concat(query.Str("the head was lost: "), said)),

@@ -140,7 +140,7 @@ func (f *followers) observe(c *kube.Client, req *task.Request, r kube.Request, r
 	}
 }
 
-// end tells the follower that the job has ended. The caller holds followers.mu.
+// end notifies the follower that the job has ended. The caller holds followers.mu.
 func (f *follower) end() {
 	select {
 	case <-f.over:

@@ -85,7 +85,7 @@ func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task
 	case !errors.Is(err, errPending):
 		return a.failed(ctx, err, stepfn.RayUnreachable)
 	}
-	cause := "ray did not start the job within " + task.Seconds(a.pendingLimit())
+	cause := "Ray did not start the job within " + task.Seconds(a.pendingLimit())
 	if job.Message != "" {
 		cause += ": " + job.Message
 	}
@@ -173,7 +173,7 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 		}
 		return a.succeeded(job)
 	case ray.Stopped:
-		return task.Fail(stepfn.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
+		return task.Fail(stepfn.RayJobStopped, a.log.Cause(why(job, "the job was stopped outside of rayorch")))
 	case ray.FailedJob, ray.Pending, ray.Running: // the switch covers all statuses; failures are handled below
 	}
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {

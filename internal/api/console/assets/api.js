@@ -12,7 +12,7 @@ export class ApiError extends Error {
 // server is what is known about the server. features are its endpoints below /rayorch/v1/.
 export const server = { version: "", where: "", login: false, keys: false, signedIn: true, role: "admin", features: new Set() };
 
-// mayRun reports whether the user's role permits to start, stop and redrive executions. The server enforces it.
+// mayRun reports whether the user's role permits starting, stopping and redriving executions. The server enforces it.
 export const mayRun = () => server.role !== "read";
 
 // onSignedOut is called when the session of this browser has ended.

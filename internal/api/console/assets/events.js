@@ -97,7 +97,7 @@ export class Events {
     this.list.close();
   }
 
-  // showReport shows the cleanup report: what became of stopped work. The history does not contain it, because an abort closes the history
+  // showReport shows the cleanup report: what happened to stopped work. The history does not contain it, because an abort closes the history
   // immediately. showReport repeats its requests until no effects are pending.
   async showReport(wait = 500) {
     clearTimeout(this.again);

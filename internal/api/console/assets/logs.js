@@ -10,7 +10,7 @@ import { Metrics } from "./chart.js";
 const keepLines = 100_000, keepChars = 24 << 20, longestLine = 4000;
 
 // Escape sequences, such as those for colors in Ray's own lines.
-const escapes = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])/g; // eslint-disable-line no-control-regex
+const escapes = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])/g;
 
 // clean returns a line as a terminal would show it, without text that a carriage return overwrote.
 export function clean(line) {

@@ -436,7 +436,7 @@ class Attempt:
         while job["status"] not in TERMINAL:
             if job["status"] == "PENDING":
                 if time.time() > self.since + self.request["pending"]:
-                    self.give_up("Ray.PendingTimeout", "ray did not start the job within %d s" % self.request["pending"], job)
+                    self.give_up("Ray.PendingTimeout", "Ray did not start the job within %d s" % self.request["pending"], job)
             else:
                 began = began or time.monotonic()
                 if not tailing:
@@ -472,7 +472,7 @@ class Attempt:
     def end(self, job):
         message = (job.get("message") or "").split(", last available logs")[0]
         if job["status"] == "STOPPED":
-            raise Failure("Ray.JobStopped", self.output.cause(message or "somebody stopped the job"))
+            raise Failure("Ray.JobStopped", self.output.cause(message or "the job was stopped outside of rayorch"))
         if job["status"] == "FAILED":
             error = "Ray.JobFailed"
             if job.get("error_type") == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT":
