@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -139,7 +140,7 @@ func printChecks(p *printer, results []doctor.Result) {
 		case !r.OK:
 			mark = "note"
 		}
-		p.printf("%s  %-16s %s\n", mark, r.Label, r.Found)
+		p.printf("%s  %-16s %s\n", mark, cmp.Or(r.Label, r.Name), r.Found)
 		if r.Advice != "" {
 			p.printf("%24s%s\n", "", r.Advice)
 		}

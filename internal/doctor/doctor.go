@@ -4,7 +4,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -56,7 +55,7 @@ type Result struct {
 	Context string `json:"context,omitempty"`
 
 	Name   string `json:"name"`
-	Label  string `json:"-"` // the name for people
+	Label  string `json:"-"` // the name for people, if it differs
 	OK     bool   `json:"ok"`
 	Found  string `json:"found"`
 	Advice string `json:"advice,omitempty"` // how to fix the problem, or what a run does automatically
@@ -82,8 +81,7 @@ func Run(ctx context.Context, checks []Check) []Result {
 
 // result completes a finding with the name, severity and fix of its check.
 func (c Check) result(f Finding) Result {
-	named := func(name string) string { return strings.TrimSuffix(name+" "+f.Object, " ") }
-	r := Result{Name: named(c.Name), Label: named(cmp.Or(c.Label, c.Name)), OK: f.OK, Found: f.Text, Advice: f.Advice}
+	r := Result{Name: strings.TrimSuffix(c.Name+" "+f.Object, " "), Label: c.Label, OK: f.OK, Found: f.Text, Advice: f.Advice}
 	switch {
 	case f.Err != nil:
 		r.Found = f.Err.Error()

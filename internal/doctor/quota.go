@@ -1,12 +1,12 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
@@ -49,24 +49,9 @@ func usedUp(hard, used map[string]string) []string {
 
 // quantity parses a Kubernetes quantity: 500m is 0.5, 2Ki is 2048. Invalid text is 0.
 func quantity(text string) float64 {
-	number := strings.TrimRight(text, "numkKMGTPEi")
-	n, err := strconv.ParseFloat(number, 64)
+	q, err := resource.ParseQuantity(text)
 	if err != nil {
 		return 0
 	}
-	suffix := strings.TrimPrefix(text, number)
-	if small := strings.Index("mun", suffix); suffix != "" && small >= 0 {
-		for range small + 1 {
-			n /= 1000
-		}
-		return n
-	}
-	base := 1000.0
-	if strings.HasSuffix(suffix, "i") {
-		base = 1024
-	}
-	for range strings.Index(" KMGTPE", strings.ToUpper(cmp.Or(strings.TrimSuffix(suffix, "i"), " "))) {
-		n *= base
-	}
-	return n
+	return q.AsApproximateFloat64()
 }
