@@ -49,6 +49,9 @@ func runCommand(a *app) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
+			if err := atLeastZero(c, "wait", o.wait); err != nil {
+				return err
+			}
 			if o.detach && (o.console || o.wait > 0 || o.follow) {
 				return usage(c, errors.New("--detach cannot be combined with --console, --wait or --follow"))
 			}

@@ -19,7 +19,7 @@ func httpAddress(address string) (string, error) {
 		return "", fmt.Errorf("%q is not the address of a ray dashboard: it must be http://HOST:%s or https://...", address, DashboardPort)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("the ray address %s://%s must not contain a user, a query or a fragment", u.Scheme, u.Host)
+		return "", fmt.Errorf("the Ray address %s://%s must not contain a user, a query or a fragment", u.Scheme, u.Host)
 	}
 	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
 }
@@ -44,7 +44,7 @@ func ParseAddress(address string) (form Form, base string, err error) {
 	case address == "auto":
 		return FormAuto, "", nil
 	case address == "local" || address == "":
-		return 0, "", fmt.Errorf("the ray address %q is not supported: it must be http://HOST:%s or auto", address, DashboardPort)
+		return 0, "", fmt.Errorf("the Ray address %q is not supported: it must be http://HOST:%s or auto", address, DashboardPort)
 	case hasScheme && scheme == "ray":
 		base, err := hostPort(rest, "10001")
 		return FormClient, base, err
@@ -63,7 +63,7 @@ func hostPort(address, port string) (string, error) {
 		host, given, err = net.SplitHostPort(net.JoinHostPort(address, port))
 	}
 	if err != nil || !hostName.MatchString(host) || !isPort(given) {
-		return "", fmt.Errorf("%q is not a ray address: it must be http://HOST:%s, HOST:6379, ray://HOST:10001 or auto", address, DashboardPort)
+		return "", fmt.Errorf("%q is not a Ray address: it must be http://HOST:%s, HOST:6379, ray://HOST:10001 or auto", address, DashboardPort)
 	}
 	return net.JoinHostPort(host, given), nil
 }

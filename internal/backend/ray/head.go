@@ -103,7 +103,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	h.progress("starting ray " + python.RayVersion + " (" + python.Path + ")")
+	h.progress("starting Ray " + python.RayVersion + " (" + python.Path + ")")
 	for try := 1; ; try++ {
 		state, err := h.launch(ctx, python)
 		if err == nil || try == startTries || !errors.Is(err, errEnded) {

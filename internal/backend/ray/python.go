@@ -35,7 +35,7 @@ type PythonFinder struct {
 }
 
 // ErrNoPython reports that no suitable Python interpreter was found, with or without Ray.
-var ErrNoPython = errors.New("no python 3.10 or later was found: install one, or set RAYORCH_PYTHON to its path")
+var ErrNoPython = errors.New("no Python 3.10 or later was found: install one, or set RAYORCH_PYTHON to its path")
 
 func (f PythonFinder) getenv(name string) string {
 	if f.Getenv == nil {
@@ -106,7 +106,7 @@ func (f PythonFinder) Get(ctx context.Context) (Python, error) {
 		return p, err
 	}
 	if f.Venv == "" {
-		return Python{}, errors.New("no python with ray was found: run pip install 'ray[default]', or set RAYORCH_PYTHON")
+		return Python{}, errors.New("no Python with Ray was found: run pip install 'ray[default]', or set RAYORCH_PYTHON")
 	}
 	base, err := f.Base(ctx)
 	if err != nil {
@@ -133,14 +133,14 @@ func (f PythonFinder) readyMark() string { return filepath.Join(f.Venv, "rayorch
 // so it creates a mark at the end.
 func (f PythonFinder) create(ctx context.Context, base string) (Python, error) {
 	if err := os.RemoveAll(f.Venv); err != nil {
-		return Python{}, fmt.Errorf("remove an incomplete python environment: %w", err)
+		return Python{}, fmt.Errorf("remove an incomplete Python environment: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Venv), 0o700); err != nil {
 		return Python{}, err
 	}
-	f.progress("creating a python environment with ray " + Release + " in " + f.Venv + " (about 400 MB, only the first time)")
+	f.progress("creating a Python environment with Ray " + Release + " in " + f.Venv + " (about 400 MB, only the first time)")
 	if err := f.run(pythonCommand(ctx, base, "-m", "venv", f.Venv)); err != nil {
-		return Python{}, fmt.Errorf("create a python environment: %w (on Debian and Ubuntu, install the package python3-venv)", err)
+		return Python{}, fmt.Errorf("create a Python environment: %w (on Debian and Ubuntu, install the package python3-venv)", err)
 	}
 	path := venvPython(f.Venv)
 	err := f.run(pythonCommand(ctx, path, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off",

@@ -62,7 +62,7 @@ func (f Found) Client() (*Client, error) {
 }
 
 // ErrNoRay reports that no address was set and that no usable Ray is running on this machine.
-var ErrNoRay = errors.New("no ray address is set and no ray is running on this machine: set --ray-address http://HOST:8265, or run rayorch ray start")
+var ErrNoRay = errors.New("no Ray address is set and no Ray is running on this machine: set --ray-address http://HOST:8265, or run rayorch ray start")
 
 // Resolve finds a Ray and gets its version. It uses the first of these: the flag, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, a Ray that runs on
 // this machine, and the Ray of this state directory. After it has discovered a Ray on this machine, it only returns that Ray or the one of
