@@ -105,7 +105,7 @@ func (w *shared) admitted(t *testing.T) {
 func (w *shared) neverAdmitted(t *testing.T) {
 	withGrowingLimit(t, 10, func(seconds int) *run {
 		return w.enqueue(t, limited(`{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`, seconds))
-	}, stepfn.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not admitted it").gone(t)
+	}, stepfn.Failed, "Ray.PendingTimeout: Ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not admitted it").gone(t)
 }
 
 // preempted checks that the step fails if Kueue preempts its cluster while the job runs. KubeRay would start the job again, but only the

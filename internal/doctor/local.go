@@ -52,13 +52,13 @@ func (l Local) python(ctx context.Context) []Finding {
 	case err != nil:
 		return failed("set RAYORCH_PYTHON to a Python 3.10 or later that has ray[default], or unset it", "%v", err)
 	case ok:
-		return found(true, "%s, ray %s (%s)", p.Path, p.RayVersion, p.Source)
+		return found(true, "%s, Ray %s (%s)", p.Path, p.RayVersion, p.Source)
 	}
 	base, err := python.Base(ctx)
 	if err != nil {
 		return failed("this is only needed if rayorch starts Ray itself; to install Python on Debian, run: apt-get install python3 python3-venv", "%v", err)
 	}
-	return []Finding{{OK: true, Text: base + ", without ray",
+	return []Finding{{OK: true, Text: base + ", without Ray",
 		Advice: "the first run installs ray[default]==" + ray.Release + " from PyPI (about 400 MB) in a virtual environment"}}
 }
 

@@ -16,7 +16,7 @@ const DashboardPort = "8265"
 func httpAddress(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("%q is not the address of a ray dashboard: it must be http://HOST:%s or https://...", address, DashboardPort)
+		return "", fmt.Errorf("%q is not the address of a Ray dashboard: it must be http://HOST:%s or https://...", address, DashboardPort)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("the Ray address %s://%s must not contain a user, a query or a fragment", u.Scheme, u.Host)

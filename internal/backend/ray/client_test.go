@@ -346,7 +346,7 @@ func TestErrors(t *testing.T) {
 		{"a page", text(200, "text/html; charset=utf-8", "<html>hello</html>"), ray.NotRay, "http://HOST:8265"},
 		{"another server's 404", text(404, "text/html", "<html>404</html>"), ray.NotRay, "HTTP status 404"},
 		{"another API", text(200, "application/json", `{"hello": 1}`), ray.NotRay, "status"},
-		{"a list instead of an object", text(200, "application/json", `[1]`), ray.NotRay, "is not a ray dashboard"},
+		{"a list instead of an object", text(200, "application/json", `[1]`), ray.NotRay, "is not a Ray dashboard"},
 		{"an incomplete response", text(200, "application/json", `{"status":`), ray.Unreachable, "EOF"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://other.invalid/", http.StatusFound)

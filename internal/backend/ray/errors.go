@@ -53,20 +53,20 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Error() string {
 	switch e.Kind {
 	case Unreachable:
-		return fmt.Sprintf("%s: ray at %s cannot be reached: %s", e.Op, e.Address, e.reason())
+		return fmt.Sprintf("%s: Ray at %s cannot be reached: %s", e.Op, e.Address, e.reason())
 	case Unauthorized:
 		if e.Withheld {
-			return fmt.Sprintf("%s: ray at %s requires a token, which is not sent over plain http: use an https or a loopback address, or "+
+			return fmt.Sprintf("%s: Ray at %s requires a token, which is not sent over plain http: use an https or a loopback address, or "+
 				"use --ray-token-over-http to send it", e.Op, e.Address)
 		}
-		return fmt.Sprintf("%s: ray at %s refuses the token: %s; set RAY_AUTH_TOKEN to the token of this ray, or RAY_AUTH_TOKEN_PATH to its file",
+		return fmt.Sprintf("%s: Ray at %s refuses the token: %s; set RAY_AUTH_TOKEN to the token of this Ray, or RAY_AUTH_TOKEN_PATH to its file",
 			e.Op, e.Address, e.reason())
 	case NotRay:
-		return fmt.Sprintf("%s: the server at %s is not a ray dashboard: %s; set the address of the dashboard, often http://HOST:8265",
+		return fmt.Sprintf("%s: the server at %s is not a Ray dashboard: %s; set the address of the dashboard, often http://HOST:8265",
 			e.Op, e.Address, e.reason())
 	case Other, Busy, NotFound, Invalid, TooLarge, Failed, duplicate:
 	}
-	return fmt.Sprintf("%s: ray at %s: %s", e.Op, e.Address, e.reason())
+	return fmt.Sprintf("%s: Ray at %s: %s", e.Op, e.Address, e.reason())
 }
 
 // reason returns the most specific description of the error, in one line.

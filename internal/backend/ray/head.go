@@ -75,7 +75,7 @@ func (h *Head) Status(context.Context) (State, error) {
 		return state, err
 	}
 	if err := json.Unmarshal(data, &state); err != nil {
-		return state, fmt.Errorf("%s is damaged (%w): make sure that no ray of rayorch is running, then delete the file", h.statePath(), err)
+		return state, fmt.Errorf("%s is damaged (%w): make sure that no Ray of rayorch is running, then delete the file", h.statePath(), err)
 	}
 	state.Running = state.Address != "" && state.Leader.Alive()
 	return state, nil
@@ -116,7 +116,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 // startTries is the maximum number of attempts to start Ray. On a busy machine, some of Ray's internal timeouts are too short.
 const startTries = 3
 
-var errEnded = errors.New("ray exited during startup")
+var errEnded = errors.New("Ray exited during startup")
 
 func (h *Head) progress(line string) {
 	if h.Progress != nil {
@@ -275,7 +275,7 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	if wait == 0 {
 		wait = 5 * time.Minute
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not start within %s", wait))
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("Ray did not start within %s", wait))
 	defer cancel()
 	for {
 		last := state.check(ctx)

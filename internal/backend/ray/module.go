@@ -36,7 +36,7 @@ func packWheel(name string) (*Package, error) {
 	hash := sha256.New()
 	size, err := io.Copy(hash, file)
 	if err == nil && size > PackageLimit {
-		err = fmt.Errorf("the wheel %s has %d MiB, but ray accepts at most %d MiB: put it on storage and use its URI instead "+
+		err = fmt.Errorf("the wheel %s has %d MiB, but Ray accepts at most %d MiB: put it on storage and use its URI instead "+
 			"(s3://, gs:// or https://)", name, size>>20, PackageLimit>>20)
 	}
 	p := &Package{Size: size, Files: 1, file: file, kept: true}

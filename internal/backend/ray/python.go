@@ -146,7 +146,7 @@ func (f PythonFinder) create(ctx context.Context, base string) (Python, error) {
 	err := f.run(pythonCommand(ctx, path, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off",
 		"ray[default]=="+Release, "numpy"))
 	if err != nil {
-		return Python{}, fmt.Errorf("install ray %s: %w", Release, err)
+		return Python{}, fmt.Errorf("install Ray %s: %w", Release, err)
 	}
 	version, err := rayVersion(ctx, path)
 	if err != nil {

@@ -53,7 +53,7 @@ type Found struct {
 
 // String describes the Ray to the user.
 func (f Found) String() string {
-	return fmt.Sprintf("ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
+	return fmt.Sprintf("Ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
 }
 
 // Client returns a client of the Ray.
@@ -153,7 +153,7 @@ func (r Resolver) other(ctx context.Context, form Form, base, source string) (Fo
 	}
 	what := "ray's GCS"
 	if form == FormClient {
-		what = "a ray client server"
+		what = "a Ray client server"
 	}
 	return Found{}, fmt.Errorf("%s: %s is %s, and no dashboard responds at %s: rayorch submits jobs to the dashboard, so set its address, "+
 		"for example http://%s", source, base, what, guesses[len(guesses)-1], net.JoinHostPort(host, DashboardPort))
@@ -205,12 +205,12 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		if ours && d.Session == state.SessionName {
 			continue
 		}
-		found, err := r.connect(ctx, d.Address, "a ray running on this machine")
+		found, err := r.connect(ctx, d.Address, "a Ray running on this machine")
 		if err == nil && found.Version.SessionName == d.Session {
 			return found, nil
 		}
 		if KindOf(err) == Unauthorized {
-			none = fmt.Errorf("%w; not using the ray at %s, which does not accept this user's token", none, d.Address)
+			none = fmt.Errorf("%w; not using the Ray at %s, which does not accept this user's token", none, d.Address)
 		}
 	}
 	if ours {
@@ -247,7 +247,7 @@ func (r Resolver) own(ctx context.Context, state State) (Found, error) {
 	if err := closeTemp(state.TempDir); err != nil {
 		return Found{}, err
 	}
-	found := Found{Address: state.Address, Source: "the ray that rayorch started", Own: true, TokenSource: state.TokenFile}
+	found := Found{Address: state.Address, Source: "the Ray that rayorch started", Own: true, TokenSource: state.TokenFile}
 	if state.TokenFile != "" {
 		token, err := readToken(state.TokenFile)
 		if err != nil {

@@ -55,9 +55,9 @@ func TestResolve(t *testing.T) {
 		{"the flag takes precedence", other.URL, map[string]string{"RAY_ADDRESS": "nonsense"}, running, other.URL, "--ray-address", ""},
 		{"then RAY_API_SERVER_ADDRESS", "", map[string]string{"RAY_API_SERVER_ADDRESS": other.URL, "RAY_ADDRESS": "nonsense"}, running, other.URL, "RAY_API_SERVER_ADDRESS", ""},
 		{"then RAY_ADDRESS", "", map[string]string{"RAY_ADDRESS": other.URL + "/"}, running, other.URL, "RAY_ADDRESS", ""},
-		{"auto", "", map[string]string{"RAY_ADDRESS": "auto"}, running, here.URL, "RAY_ADDRESS auto, a ray running on this machine", ""},
+		{"auto", "", map[string]string{"RAY_ADDRESS": "auto"}, running, here.URL, "RAY_ADDRESS auto, a Ray running on this machine", ""},
 		{"auto without a Ray", "auto", nil, nil, "", "", "no Ray is running on this machine"},
-		{"a Ray on this machine", "", nil, running, here.URL, "a ray running on this machine", ""},
+		{"a Ray on this machine", "", nil, running, here.URL, "a Ray running on this machine", ""},
 		{"a dashboard whose session differs is not used", "", nil, []ray.Dashboard{stale}, "", "", "no Ray is running on this machine"},
 		{"no Ray", "", nil, nil, "", "", "rayorch ray start"},
 		{"the GCS of a Ray on this machine", "192.0.2.7:6379", nil, running, here.URL, "whose dashboard runs on this machine", ""},
@@ -66,7 +66,7 @@ func TestResolve(t *testing.T) {
 		{"a GCS with an unknown dashboard", closed, nil, nil, "", "", "http://127.0.0.1:8265"},
 		{"a Ray client server", "ray://127.0.0.1:1", nil, nil, "", "", "http://127.0.0.1:8265"},
 		{"a port on which nobody listens", "http://" + closed, nil, nil, "", "", "cannot be reached"},
-		{"a web page", page.URL, nil, nil, "", "", "is not a ray dashboard"},
+		{"a web page", page.URL, nil, nil, "", "", "is not a Ray dashboard"},
 		{"not an address", "what is this", nil, nil, "", "", "HOST:6379"},
 	}
 	for _, test := range tests {

@@ -82,12 +82,12 @@ func (r Resolver) resolveAgain(ctx context.Context) (Found, error) {
 
 // sameByHand finds a Ray that was started manually at its previous address.
 func (r Resolver) sameByHand(ctx context.Context, u used) (Found, error) {
-	lost := fmt.Errorf("%w; the ray at %s, which the runs used, is no longer running", ErrNoRay, u.Address)
+	lost := fmt.Errorf("%w; the Ray at %s, which the runs used, is no longer running", ErrNoRay, u.Address)
 	all, err := r.byHand()
 	if err != nil || !slices.ContainsFunc(all, func(d Dashboard) bool { return d.Address == u.Address }) {
 		return Found{}, errors.Join(err, lost)
 	}
-	found, err := r.connect(ctx, u.Address, "a ray running on this machine")
+	found, err := r.connect(ctx, u.Address, "a Ray running on this machine")
 	if KindOf(err) == Unauthorized {
 		err = lost
 	}

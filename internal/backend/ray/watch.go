@@ -22,9 +22,9 @@ type LostError struct{ ID, Was, Then string }
 
 func (e *LostError) Error() string {
 	if e.Was == e.Then {
-		return fmt.Sprintf("ray no longer knows the job %s: its record was deleted", e.ID)
+		return fmt.Sprintf("Ray no longer knows the job %s: its record was deleted", e.ID)
 	}
-	return fmt.Sprintf("ray no longer knows the job %s: its head was replaced (session %s, then %s)", e.ID, e.Was, e.Then)
+	return fmt.Sprintf("Ray no longer knows the job %s: its head was replaced (session %s, then %s)", e.ID, e.Was, e.Then)
 }
 
 // Watcher waits for changes of jobs of a Ray by polling. Regardless of the number of jobs, it sends at most one request per tick and

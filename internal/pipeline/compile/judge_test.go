@@ -178,7 +178,7 @@ func TestJobRecordJudgement(t *testing.T) {
 		"succeeded all the same": {status: "SUCCEEDED", end: timeout, want: "Decide on: States.Timeout: t"},
 		"does not end":           {status: "RUNNING", end: timeout, ran: "1767225600000", want: "Decide on"},
 		"is ending":              {status: "RUNNING", end: timeout, ran: "1767229199000", want: "Wait for"},
-		"pending too long":       {status: "PENDING", since: "0", want: "Kill: Ray.PendingTimeout: ray did not start the job within 900 s: M"},
+		"pending too long":       {status: "PENDING", since: "0", want: "Kill: Ray.PendingTimeout: Ray did not start the job within 900 s: M"},
 		"pending, being stopped": {status: "PENDING", since: "0", end: timeout, ran: "1767229199000", want: "Wait for"},
 		"runs too long":          {status: "RUNNING", ran: "1767225600000", step: ", timeout: 30m", want: "Stop: States.Timeout: the job timed out after 3600 s (limit 1800 s)"},
 	} {

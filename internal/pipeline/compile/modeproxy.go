@@ -129,7 +129,7 @@ func (a *attempts) judgeJob() {
 	ending, status := query.Call("exists", end.Get("Error")), job.Get("status")
 	verdict := query.File("recordverdict", query.Bind("job", job), query.Bind("environment", envFailed(job)))
 	foreign := query.Concat(query.Str("another Ray job has the id "), a.v("id"), query.Str(": delete it"))
-	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
+	pending := query.Concat(query.Str(fmt.Sprintf("Ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
 	rules := []any{
 		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed(stepfn.RaySubmitFailed, foreign)), "Decide on"),
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),

@@ -368,7 +368,7 @@ func TestRayJobEnds(t *testing.T) {
 		"head lost":      {`"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Failed", "reason": "AppFailed"`, "Ray.HeadLost"},
 		"not submitted":  {`"jobDeploymentStatus": "Failed", "reason": "SubmissionFailed", "message": "BackoffLimitExceeded"`, "Ray.SubmitFailed: SubmissionFailed"},
 		"begun anew":     {`"jobStatus": "RUNNING", "jobDeploymentStatus": "Running", "rayJobInfo": {"startTime": "NOW"}`, "Ray.HeadLost: the head was replaced"},
-		"never handled":  {`"none": 1`, "Ray.PendingTimeout: ray did not start the job within 900 s: RayJob not handled by KubeRay"},
+		"never handled":  {`"none": 1`, "Ray.PendingTimeout: Ray did not start the job within 900 s: RayJob not handled by KubeRay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, definition(t, rayStep, "rayjob"), func(s *simulation, call string, _ *value.Object) (answer, bool) {

@@ -85,7 +85,7 @@ func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task
 	case !errors.Is(err, errPending):
 		return a.failed(ctx, err, stepfn.RayUnreachable)
 	}
-	cause := "ray did not start the job within " + task.Seconds(a.pendingLimit())
+	cause := "Ray did not start the job within " + task.Seconds(a.pendingLimit())
 	if job.Message != "" {
 		cause += ": " + job.Message
 	}

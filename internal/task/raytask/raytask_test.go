@@ -249,7 +249,7 @@ func TestPendingTimeout(t *testing.T) {
 		got := b.submit(t.Context(), map[string]any{
 			"SubmissionId": id, "Entrypoint": "echo ran", "NumCpus": 64, "PendingTimeoutSeconds": 1,
 		})
-		wantError(t, got, stepfn.RayPendingTimeout, "ray did not start the job within 1 s: Job has not started yet. It may be waiting for resources (")
+		wantError(t, got, stepfn.RayPendingTimeout, "Ray did not start the job within 1 s: Job has not started yet. It may be waiting for resources (")
 		if strings.Contains(got.Cause, "failed") {
 			t.Errorf("the stop failed: %s", got.Cause)
 		}
@@ -287,7 +287,7 @@ func TestGiveUp(t *testing.T) {
 		}
 		got := b.runner.Run(ctx, req)
 		const reason = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
-		wantError(t, gaveUp, stepfn.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
+		wantError(t, gaveUp, stepfn.RayPendingTimeout, "Ray did not start the job within 2 s: "+reason)
 		if !strings.HasSuffix(got.Stopped, "is no longer running") {
 			t.Errorf("got Stopped %q", got.Stopped)
 		}

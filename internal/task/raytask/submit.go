@@ -390,7 +390,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 		return err
 	})
 	if err == nil && job.Entrypoint != a.entrypoint {
-		err = fmt.Errorf("ray holds another job of the id %s: delete it, or choose another id", a.args.SubmissionID)
+		err = fmt.Errorf("Ray holds another job of the id %s: delete it, or choose another id", a.args.SubmissionID)
 	}
 	return err
 }
@@ -423,9 +423,9 @@ func (a *attempt) interrupted(ctx context.Context) string {
 		return ""
 	}
 	if err != nil {
-		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped and may still be running: %v", a.args.SubmissionID, err))
+		return a.log.Hide.Text(fmt.Sprintf("the Ray job %s could not be stopped and may still be running: %v", a.args.SubmissionID, err))
 	}
-	return fmt.Sprintf("the ray job %s at %s is no longer running", a.args.SubmissionID, a.intent.Address)
+	return fmt.Sprintf("the Ray job %s at %s is no longer running", a.args.SubmissionID, a.intent.Address)
 }
 
 // stop stops the job, which may never have been submitted, and waits until Ray confirms the stop, at most Config.StopWait. It continues

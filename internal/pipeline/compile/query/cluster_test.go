@@ -249,9 +249,9 @@ var _ = covers("rayjobmessage",
 
 var _ = covers("pendingcause",
 	fileCase{name: "all", inputs: `{"job": {"deployment": "Initializing", "reason": "R", "message": "M"}, "seconds": 60, "queue": "Q", "why": "W"}`,
-		want: `"ray did not start the job within 60 s: RayJob Initializing; Q; R; M; W"`},
+		want: `"Ray did not start the job within 60 s: RayJob Initializing; Q; R; M; W"`},
 	fileCase{name: "nothing", inputs: `{"job": {"deployment": "", "reason": "", "message": ""}, "seconds": 60, "queue": "", "why": ""}`,
-		want: `"ray did not start the job within 60 s: RayJob not handled by KubeRay"`},
+		want: `"Ray did not start the job within 60 s: RayJob not handled by KubeRay"`},
 )
 
 var _ = covers("chunks",

@@ -436,7 +436,7 @@ class Attempt:
         while job["status"] not in TERMINAL:
             if job["status"] == "PENDING":
                 if time.time() > self.since + self.request["pending"]:
-                    self.give_up("Ray.PendingTimeout", "ray did not start the job within %d s" % self.request["pending"], job)
+                    self.give_up("Ray.PendingTimeout", "Ray did not start the job within %d s" % self.request["pending"], job)
             else:
                 began = began or time.monotonic()
                 if not tailing:
