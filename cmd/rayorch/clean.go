@@ -38,8 +38,11 @@ func cleanCommand(a *app) *cobra.Command {
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := atLeastZero(c, "older-than", o.olderThan); err != nil {
+				return err
+			}
 			if len(args) == 0 && o.olderThan == 0 {
-				return usage(c, errors.New("name executions, or set --older-than"))
+				return usage(c, errors.New("name at least one EXECUTION, or set --older-than"))
 			}
 			return a.clean(c.Context(), args, o)
 		},
@@ -79,7 +82,11 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	if ok, err := confirm(a.out, a.in, all, o.yes); !ok || err != nil {
 		return err
 	}
-	return a.remove(ctx, all, began, o.ray)
+	if err := a.remove(ctx, all, began, o.ray); err != nil {
+		return err
+	}
+	a.out.say("removed")
+	return nil
 }
 
 // leftovers finds what can be removed. It does not keep the state directory open, so that other commands need not wait until the user
@@ -226,7 +233,7 @@ func printLeftovers(p *printer, all []leftover) {
 		if l.ARN == "" {
 			of = "code that no run uses"
 		}
-		p.printf("%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
+		p.printf("%s: %s\n", of, byteSize(uint64(l.Bytes)))
 		for _, d := range l.Dirs {
 			p.printf("  %s\n", d)
 		}

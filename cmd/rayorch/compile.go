@@ -56,6 +56,9 @@ func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool)
 	if err != nil {
 		return err
 	}
+	if objects && made.Kind == kindLocal {
+		return fail(exitUsage, "name a target of kind kubernetes with --target", "the target %s is of kind %s", made.Target, made.Kind)
+	}
 	needs, err := manifest.YAML(manifest.Objects(made, src.manifestOptions(made)))
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 		return err
 	}
 	if err := api.CheckListen(o.listen, false, false); err != nil {
-		return &failure{code: exitUsage, err: err}
+		return fail(exitUsage, listenHint(o.listen, "listen on 127.0.0.1; to serve the console on other addresses, use rayorch serve"), "%w", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

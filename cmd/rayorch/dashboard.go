@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -213,8 +214,11 @@ func (s *source) clusterTarget() (string, error) {
 			names = append(names, e.Key)
 		}
 	}
-	if len(names) != 1 {
-		return "", fail(exitUsage, "name a RayCluster with --ray-cluster, or a target with --target",
+	if len(names) == 0 {
+		return "", fail(exitUsage, "name a RayCluster with --ray-cluster", "the pipeline has no target of kind kubernetes")
+	}
+	if len(names) > 1 {
+		return "", fail(exitUsage, "name a RayCluster with --ray-cluster, or a target with --target: "+strings.Join(names, ", "),
 			"the pipeline has %d targets of kind kubernetes", len(names))
 	}
 	return names[0], nil

@@ -23,7 +23,7 @@ func newEKSRunner(kubeconfig string, clusters []string, may policy.Policy) (*eks
 	for _, pair := range clusters {
 		name, context, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || context == "" {
-			return nil, fail(exitUsage, "", "--eks-cluster %q must be NAME=CONTEXT", pair)
+			return nil, fail(exitUsage, "", "--eks-cluster must be NAME=CONTEXT, got %q", pair)
 		}
 		named[name] = kube.Config{Kubeconfig: kubeconfig, Context: context}
 	}

@@ -161,8 +161,15 @@ func renameDefaults(root *cobra.Command) {
 		switch c.Name() {
 		case "help":
 			c.Short = "show the help of a command"
+			c.Long = "help shows the help of rayorch or of a command, like rayorch COMMAND --help."
+			c.Example = "  rayorch help run"
 		case "completion":
 			c.Short = "print the completion script for a shell"
+			c.Long = "completion prints a script that completes commands and flags in a shell. The help of each shell's command describes how to " +
+				"load the script."
+			c.Example = "  source <(rayorch completion bash)"
+			c.Args = usageArgs(cobra.NoArgs)
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 			for _, shell := range c.Commands() {
 				shell.Short = "print the completion script for " + shell.Name()
 			}

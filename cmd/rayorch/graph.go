@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,13 +22,16 @@ func graphCommand(a *app) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
+			if !slices.Contains(graph.Formats, format) {
+				return usage(c, fmt.Errorf("--format must be text, mermaid or svg, got %q", format))
+			}
 			src, err := a.load(o)
 			if err != nil {
 				return err
 			}
 			picture, err := graph.Pipeline(src.pipeline, format)
 			if err != nil {
-				return usage(c, err)
+				return err
 			}
 			if out != "" {
 				return os.WriteFile(out, picture, 0o644)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,10 +14,54 @@ import (
 
 // usage makes an error a usage error: exit code 2, a suggestion for a misspelled flag, and a hint that points to the help of the command.
 func usage(c *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		err = fmt.Errorf("--%s must be %s, got %q", invalid.GetFlag().Name, valueOf(invalid.GetFlag()), invalid.GetValue())
+	}
 	if name := nearestFlag(c, err); name != "" {
 		err = fmt.Errorf("%w; did you mean --%s?", err, name)
 	}
 	return &failure{code: exitUsage, err: err, hint: "see " + c.CommandPath() + " --help"}
+}
+
+// valueOf describes the values of a flag that is not a string.
+func valueOf(f *pflag.Flag) string {
+	switch kind := f.Value.Type(); kind {
+	case "duration":
+		return "a duration such as 90s or 2h"
+	case "int":
+		return "an integer"
+	case "bool":
+		return "true or false"
+	default:
+		return "a valid " + kind
+	}
+}
+
+// atLeastZero checks the duration of a flag.
+func atLeastZero(c *cobra.Command, flag string, d time.Duration) error {
+	if d < 0 {
+		return usage(c, fmt.Errorf("--%s must be at least 0s, got %s", flag, d))
+	}
+	return nil
+}
+
+// argCount matches cobra's errors about the number of arguments.
+var argCount = regexp.MustCompile(`^accepts (at most )?(\d+) arg\(s\), received (\d+)$`)
+
+// argError replaces cobra's text about wrong arguments.
+func argError(c *cobra.Command, args []string, err error) error {
+	if m := argCount.FindStringSubmatch(err.Error()); m != nil {
+		noun := "arguments"
+		if m[2] == "1" {
+			noun = "argument"
+		}
+		return fmt.Errorf("expected %s%s %s, got %s", m[1], m[2], noun, m[3])
+	}
+	if !c.HasAvailableSubCommands() && len(args) > 0 { // for cobra, each argument of a command without arguments is an unknown command
+		return fmt.Errorf("expected no arguments, got %q", args[0])
+	}
+	return err
 }
 
 // usageArgs returns a check of the arguments whose errors are usage errors. nil accepts no arguments.
@@ -28,6 +74,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err == nil {
 			return nil
 		}
+		err = argError(c, args, err)
 		if name := nearestCommand(c, args); name != "" {
 			err = fmt.Errorf("%w; did you mean %s?", err, name)
 		}

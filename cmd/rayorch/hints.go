@@ -7,10 +7,18 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
+
+// answerHints are what to do about errors of the Step Functions API, by their code.
+var answerHints = map[string]string{
+	"InvalidName":            "use a name of at most 80 letters, digits, dashes and underscores",
+	"ExecutionAlreadyExists": "use another --name, or omit it; to watch the existing execution: rayorch resume NAME",
+}
 
 // hintFor returns what to do about an error that can occur in any command, or "". Errors of one command carry their own hint (see fail).
 func hintFor(err error) string {
@@ -21,6 +29,7 @@ func hintFor(err error) string {
 	var dial *net.OpError
 	var unknown x509.UnknownAuthorityError
 	var missing *client.MissingError
+	var answer smithy.APIError
 	switch { // the more specific errors first: several of them wrap system errors such as a failed connection
 	case errors.As(err, &missing):
 		return missing.Hint()
@@ -48,6 +57,8 @@ func hintFor(err error) string {
 		return "permission denied: check the owner and the mode of the file or directory"
 	case errors.As(err, &dial):
 		return "no server answers at this address: check the address, and that the server is running"
+	case errors.As(err, &answer):
+		return answerHints[answer.ErrorCode()]
 	}
 	return ""
 }

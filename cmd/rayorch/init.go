@@ -43,14 +43,18 @@ func initialize(p *printer, dir string) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(abs, name)); !errors.Is(err, fs.ErrNotExist) {
-			return fail(exitError, "name another directory: rayorch init DIRECTORY", "%s exists; nothing was written", filepath.Join(dir, name))
+		_, err := os.Lstat(filepath.Join(abs, name))
+		switch {
+		case err == nil:
+			return fail(exitError, "use another directory: rayorch init DIRECTORY", "%s exists; nothing was written", filepath.Join(dir, name))
+		case !errors.Is(err, fs.ErrNotExist): // such as a file with the name of the directory
+			return fail(exitError, "use another directory: rayorch init DIRECTORY", "write the pipeline: %w", err)
 		}
 	}
 	for _, name := range names {
 		path := filepath.Join(abs, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
+			return fmt.Errorf("write the pipeline: %w", err)
 		}
 		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return fmt.Errorf("write the pipeline: %w", err)

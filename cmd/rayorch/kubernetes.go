@@ -35,6 +35,19 @@ func (o *kubeOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.submit, "submit", "", "submission mode of Ray steps for a target of kind kubernetes: job, proxy or rayjob (default: the target's)")
 }
 
+// first returns the first of the flags that is set, or "".
+func (o *kubeOptions) first() string {
+	switch {
+	case o.context != "":
+		return "--context"
+	case o.namespace != "":
+		return "--namespace"
+	case o.submit != "":
+		return "--submit"
+	}
+	return ""
+}
+
 // cluster returns a client for a kubeconfig context, "" for the current one. It sends no request.
 func (a *app) cluster(context, namespace string) (*kube.Client, error) {
 	return kube.Open(kube.Config{Kubeconfig: a.kubeconfig, Context: context, Namespace: namespace, UserAgent: "rayorch/" + version})

@@ -24,7 +24,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	}
 	namespace, object, ok := strings.Cut(name, "/")
 	if !ok || namespace == "" || object == "" {
-		return nil, nil, fail(exitUsage, "", "--lease %s: expected NAMESPACE/NAME", name)
+		return nil, nil, fail(exitUsage, "", "--lease must be NAMESPACE/NAME, got %q", name)
 	}
 	c, err := a.cluster("", "")
 	if err != nil {

@@ -31,6 +31,9 @@ func listCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if limit < 0 {
+				return usage(c, fmt.Errorf("--limit must be at least 0, got %d", limit))
+			}
 			return a.list(c.Context(), strings.Join(args, ""), want, limit, all)
 		},
 	}

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -186,6 +187,12 @@ func (a *app) checkFlags(c *cobra.Command) error {
 	}
 	if a.aws.on && a.endpoint != "" {
 		return usage(c, errors.New("--aws and --endpoint are mutually exclusive"))
+	}
+	if a.endpoint != "" {
+		u, err := url.Parse(a.endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return usage(c, fmt.Errorf("--endpoint must be a URL such as http://127.0.0.1:8080, got %q", a.endpoint))
+		}
 	}
 	return nil
 }

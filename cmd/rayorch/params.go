@@ -19,10 +19,11 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 		return nil, err
 	}
 	var problems []error
+	invalid := map[string]bool{} // messages that do not apply: these parameters are set, but not valid
 	for _, f := range flags {
 		name, text, ok := strings.Cut(f, "=")
 		if !ok {
-			problems = append(problems, fmt.Errorf("--param %s: expected NAME=VALUE", f))
+			problems = append(problems, fmt.Errorf("--param must be NAME=VALUE, got %q", f))
 			continue
 		}
 		// A parameter on the command line replaces that of the file.
@@ -34,13 +35,18 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 		v, err := typedParam(p.Type, text)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--param %s: %w", name, err))
+			invalid[name+" is missing"] = true
 			continue
 		}
 		given.Set(name, v)
 	}
-	problems = append(problems, s.pipeline.CheckInput(given)...)
+	for _, err := range s.pipeline.CheckInput(given) {
+		if !invalid[err.Error()] {
+			problems = append(problems, err)
+		}
+	}
 	if len(problems) > 0 {
-		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "the pipeline file declares the parameters in params"}
+		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "set parameters with --param NAME=VALUE or --params-file; the pipeline file declares them in params"}
 	}
 	return value.Bytes(s.pipeline.Normalize(given)), nil
 }

@@ -19,12 +19,15 @@ func redriveCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive [EXECUTION]",
 		Short: "restart an execution from its failed steps",
-		Long: "redrive restarts a failed, timed out or stopped execution from the steps that did not succeed. Steps that succeeded do not " +
+		Long: "redrive restarts a failed, timed out or stopped execution (default: the newest one) from the steps that did not succeed. Steps that succeeded do not " +
 			"run again. The execution keeps the definition and the code that it started with: to use a changed pipeline file or changed " +
 			"code, start a new run. Like run, redrive watches the execution until it ends.",
 		Example: "  rayorch redrive",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := atLeastZero(c, "wait", o.wait); err != nil {
+				return err
+			}
 			return a.redrive(c.Context(), first(args), o)
 		},
 	}
@@ -54,7 +57,7 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("resuming %s", nameOf(arn))
+		w.screen.Say("redriving %s", nameOf(arn))
 		for _, changed := range s.changedSince(ctx, arn) {
 			w.screen.Say("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
@@ -21,6 +23,9 @@ func resumeCommand(a *app) *cobra.Command {
 		Example: "  rayorch resume",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := atLeastZero(c, "wait", o.wait); err != nil {
+				return err
+			}
 			return a.resume(c.Context(), first(args), o)
 		},
 	}
@@ -55,7 +60,7 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("resuming %s", nameOf(arns[0]))
+		w.screen.Say("%s", s.resumed(ctx, arns[0]))
 		s.arns = arns
 		err = w.watchToEnd(ctx, s, arns[0], o.wait)
 		for _, arn := range arns[1:] {
@@ -66,6 +71,15 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		}
 		return errors.Join(err, s.releaseOwnRay())
 	})
+}
+
+// resumed returns what resume does with a run: one that has ended is only shown.
+func (s *session) resumed(ctx context.Context, arn string) string {
+	x, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
+	if err == nil && x.StopDate != nil {
+		return nameOf(arn) + " has already ended"
+	}
+	return "resuming " + nameOf(arn)
 }
 
 // endedEarly reports whether a watch ended before its run did. Then the command does not wait for the other runs that it resumed.

@@ -49,6 +49,9 @@ func runCommand(a *app) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
+			if err := atLeastZero(c, "wait", o.wait); err != nil {
+				return err
+			}
 			if o.detach && (o.console || o.wait > 0 || o.follow) {
 				return usage(c, errors.New("--detach cannot be combined with --console, --wait or --follow"))
 			}
@@ -81,6 +84,7 @@ func (o *runOptions) watchFlags(c *cobra.Command) {
 
 // runPipeline runs a pipeline with the owner of the state directory, which is this process if there is no other one.
 func (a *app) runPipeline(ctx context.Context, o runOptions) error {
+	began := time.Now()
 	src, err := a.load(o.source)
 	if err != nil {
 		return err
@@ -142,7 +146,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 				err = errors.Join(err, site.close())
 			}()
 		}
-		s.offerResume(ctx, arn, w)
+		s.offerResume(ctx, began, w)
 		return w.watchToEnd(ctx, s, arn, o.wait)
 	})
 }
@@ -179,8 +183,9 @@ func runName(now time.Time) string {
 	return fmt.Sprintf("%s-%03d", now.UTC().Format("20060102-150405"), now.Nanosecond()/1e6)
 }
 
-// offerResume prints the runs that a process left open when it exited.
-func (s *session) offerResume(ctx context.Context, self string, w *watcher) {
+// offerResume prints the runs that a process left open when it exited. Runs that other commands have started since this command began are
+// not interrupted, even if no process drives them yet.
+func (s *session) offerResume(ctx context.Context, began time.Time, w *watcher) {
 	if s.owner == nil {
 		return
 	}
@@ -189,7 +194,7 @@ func (s *session) offerResume(ctx context.Context, self string, w *watcher) {
 		return // the watch of the run reports the error
 	}
 	for _, x := range open {
-		if x.ARN != self {
+		if interrupted(x.Driven) && x.Started.Before(began) {
 			w.screen.Say("%s/%s was interrupted; resume it with: rayorch resume %s", x.Pipeline, x.Name, x.Name)
 		}
 	}

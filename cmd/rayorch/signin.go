@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -33,9 +34,17 @@ func (o *serveOptions) checkAccess() error {
 	case o.insecure && err != nil:
 		return fail(exitUsage, "remove --insecure-no-auth, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
 	case err != nil:
-		return &failure{code: exitUsage, err: err}
+		return fail(exitUsage, listenHint(o.listen, "set --tls-cert and --tls-key, or listen on 127.0.0.1"), "%w", err)
 	}
 	return nil
+}
+
+// listenHint returns the hint for an address that must not be listened on; "" for text that is not an address.
+func listenHint(addr, hint string) string {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return ""
+	}
+	return hint
 }
 
 // serverKeys returns the keys from --access-key or, without that flag, the key in the state directory, which it creates if necessary.

@@ -22,3 +22,16 @@ func parseSize(flag, text string) (uint64, error) {
 	}
 	return size, nil
 }
+
+// byteSize formats a size for people: with one decimal place in the largest unit that it reaches.
+func byteSize(n uint64) string {
+	for _, unit := range []struct {
+		name string
+		size uint64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n >= unit.size {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.size), unit.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

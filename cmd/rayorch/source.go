@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +25,7 @@ type sourceOptions struct {
 }
 
 func (o *sourceOptions) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.target, "target", "t", "", "target of the pipeline (default: the only one of kind local)")
+	c.Flags().StringVarP(&o.target, "target", "t", "", "target of the pipeline (default: the only one of kind local, else the only one)")
 	o.kube.flags(c)
 	c.Flags().StringVar(&o.storage, "storage", "", "storage directory of the pipeline (default: the target's, else the directory storage in the state directory)")
 }
@@ -78,6 +79,10 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: s.app.files}
 	t, ok := s.pipeline.Targets.Get(target)
 	if !ok || t.Kind == kindLocal {
+		if flag := s.kube.first(); flag != "" {
+			return nil, fail(exitUsage, "name a target of kind kubernetes with --target, or remove "+flag,
+				"%s does not apply to the target %s, which is of kind local", flag, cmp.Or(target, string(kindLocal)))
+		}
 		return compile.Compile(s.pipeline, o)
 	}
 	if s.compiled == nil {
@@ -114,7 +119,7 @@ func (s *source) targetName() (string, error) {
 	slices.Sort(names)
 	if s.target != "" {
 		if _, ok := s.pipeline.Targets.Get(s.target); !ok && (s.target != "local" || len(names) > 0) {
-			return "", fail(exitUsage, "targets of the pipeline: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)
+			return "", fail(exitUsage, "targets of the pipeline: "+cmp.Or(strings.Join(names, ", "), string(kindLocal)), "the pipeline has no target %q", s.target)
 		}
 		return s.target, nil
 	}

@@ -70,7 +70,7 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		}
 		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.watch {
-			w.screen.Say("run %s", nameOf(arn))
+			w.screen.Say("run %s/%s", pipelineOf(arn), nameOf(arn))
 			return w.watchToEnd(ctx, s, arn, 0)
 		}
 		return printARN(a.out, arn)
@@ -129,7 +129,7 @@ func (s *session) startInput(ctx context.Context, machine string, o startOptions
 	for _, p := range o.params {
 		name, text, ok := strings.Cut(p, "=")
 		if !ok {
-			return "", fail(exitUsage, "", "--param %s: expected NAME=VALUE", p)
+			return "", fail(exitUsage, "", "--param must be NAME=VALUE, got %q", p)
 		}
 		v, err := typedParam(types[name], text)
 		if err != nil {

@@ -20,7 +20,7 @@ func stopCommand(a *app) *cobra.Command {
 		Use:   "stop [EXECUTION]",
 		Short: "stop an execution and its jobs",
 		Long: "stop aborts an execution (default: the newest one), stops its jobs and waits until they have ended. If no process drives the " +
-			"execution, stop does not resume it: no further step starts.",
+			"execution, stop does not resume it: no further step starts. An execution that has ended keeps its status.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -43,11 +43,18 @@ func first(args []string) string {
 func (a *app) stop(ctx context.Context, text, cause string) error {
 	return a.with(ctx, ownerOptions{Run: true}, func(s *session) (err error) {
 		var arn string
+		var before *sfn.DescribeExecutionOutput // as it was before the first request to stop it
 		var x *sfn.StopExecutionOutput
 		err = s.over(ctx, func() (err error) {
-			if arn, err = s.findExecution(ctx, text); err == nil {
-				x, err = s.stopNow(ctx, arn, cause)
+			if arn, err = s.findExecution(ctx, text); err != nil {
+				return err
 			}
+			if before == nil {
+				if before, err = s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+					return apiError("describe the execution", err)
+				}
+			}
+			x, err = s.stopNow(ctx, arn, cause)
 			return err
 		})
 		if err != nil {
@@ -67,7 +74,11 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 		}
 		done = slices.DeleteFunc(done, func(d engine.CleanupEntry) bool { return d.Type != engine.TaskStopped })
 		return a.out.result(stopJSON(arn, aws.ToTime(x.StopDate), left, done), func() {
-			a.out.printf("%s was stopped\n", nameOf(arn))
+			if before.StopDate != nil {
+				a.out.printf("%s had already ended: %s\n", nameOf(arn), before.Status)
+			} else {
+				a.out.printf("%s was stopped\n", nameOf(arn))
+			}
 			for _, d := range done {
 				a.out.printf("  %s: %s\n", d.State, terminal.Clean(d.Outcome))
 			}

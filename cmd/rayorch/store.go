@@ -75,6 +75,6 @@ func compact(ctx context.Context, p *printer, st *store.Store) error {
 	if err := st.Compact(ctx); err != nil {
 		return err
 	}
-	p.printf("%.1f MB before, %.1f MB after\n", float64(before)/1e6, float64(st.Size())/1e6)
+	p.printf("%s before, %s after\n", byteSize(before), byteSize(st.Size()))
 	return nil
 }

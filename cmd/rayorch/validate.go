@@ -35,7 +35,7 @@ func validateCommand(a *app) *cobra.Command {
 			for _, note := range out.Notes {
 				a.out.note(note)
 			}
-			result := map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes}
+			result := map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": append([]string{}, out.Notes...)}
 			return a.out.result(result, func() { a.out.printf("%s is valid\n", src.file) })
 		},
 	}

@@ -14,7 +14,7 @@ import (
 func CheckListen(addr string, keys, tls bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("listen address %q: %w: use HOST:PORT, such as 127.0.0.1:8080", addr, err)
+		return fmt.Errorf("listen address must be HOST:PORT, such as 127.0.0.1:8080, got %q: %w", addr, err)
 	}
 	if isLoopback(host) || keys && tls {
 		return nil
@@ -26,7 +26,7 @@ func CheckListen(addr string, keys, tls bool) error {
 	if !tls {
 		missing = append(missing, "a TLS certificate")
 	}
-	return fmt.Errorf("listen address %s can be reached from other machines and needs %s: configure them, or listen on 127.0.0.1",
+	return fmt.Errorf("listen address %s can be reached from other machines and needs %s",
 		addr, strings.Join(missing, " and "))
 }
 

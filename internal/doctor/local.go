@@ -24,7 +24,7 @@ type Local struct {
 // Checks returns the checks for runs on a target of kind local.
 func (l Local) Checks() []Check {
 	return []Check{
-		{Name: "python with ray", Severity: Required, Look: l.python},
+		{Name: "python", Severity: Required, Look: l.python},
 		{Name: "ray", Severity: Required, Look: l.ray},
 		l.State(),
 		{Name: "disk", Severity: Advisory, Look: l.disk,

@@ -235,6 +235,9 @@ func orOneOf(got string, names []string) string {
 	if h := didYouMean(got, known); h != "" || len(known) == 0 {
 		return h
 	}
+	if len(known) == 1 {
+		return "; expected " + known[0]
+	}
 	return "; expected one of " + strings.Join(known, ", ")
 }
 

@@ -105,7 +105,7 @@ func (c *checker) bounds(p *Param, path string) {
 	case p.Type == "list" || p.Type == "object": // JSONata implementations differ in how they compare lists with "in"
 		c.report(join(path, "choices"), "is allowed for types string, integer, number and boolean, not %s", p.Type)
 	case len(p.Choices) == 0:
-		c.report(join(path, "choices"), "must have at least 1, got 0")
+		c.report(join(path, "choices"), "must have at least 1 item, got 0")
 	}
 }
 

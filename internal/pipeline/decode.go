@@ -271,7 +271,11 @@ func (d *decoder) list(n *yaml.Node, path string, v reflect.Value, tag reflect.S
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	if least, err := strconv.Atoi(tag.Get("min")); err == nil && len(n.Content) < least {
-		d.fail(n, path, "must have at least %d, got %d", least, len(n.Content))
+		noun := "items"
+		if least == 1 {
+			noun = "item"
+		}
+		d.fail(n, path, "must have at least %d %s, got %d", least, noun, len(n.Content))
 	}
 	for i, item := range n.Content {
 		d.decode(item, element(path, i), v.Index(i), "")

@@ -27,7 +27,10 @@ func NewOrder(steps []Step, sequential bool) (*Order, []OrderProblem) {
 	var problems []OrderProblem
 	for i := range steps {
 		after, bad := afterOf(steps, i, sequential)
-		direct[steps[i].Name], problems = after, append(problems, bad...)
+		problems = append(problems, bad...)
+		if _, twice := direct[steps[i].Name]; !twice { // a name that is not unique is an error of its own, and not a cycle
+			direct[steps[i].Name] = after
+		}
 	}
 	if len(problems) > 0 {
 		return o, problems

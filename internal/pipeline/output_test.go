@@ -68,8 +68,8 @@ func TestReferencesIntoOutputs(t *testing.T) {
 		"steps.each.output[0].in-e.in-f":  "",
 		"steps.each.output[0].in-b":       `the output of step each has no key "in-b"; did you mean in-c?`,
 		"steps.each.output.in-b":          `the output of step each has no key "in-b"; did you mean in-c?`,
-		"steps.each.output[0].in-c.y":     `unknown property "y"; did you mean x?`,
-		"steps.each.output.in-c.y":        `unknown property "y"; did you mean x?`,
+		"steps.each.output[0].in-c.y":     `unknown property "y"; expected x`,
+		"steps.each.output.in-c.y":        `unknown property "y"; expected x`,
 		"steps.each.output[0][1]":         "an object has no index",
 		"steps.train.output.modl":         `steps.train.output.modl: the output of step train has no key "modl"; did you mean model?`,
 		"steps.train.output.nothing":      `the output of step train has no key "nothing"; expected one of model, loss, tags, stage, best, any, all, ok`,
@@ -79,7 +79,7 @@ func TestReferencesIntoOutputs(t *testing.T) {
 		"steps.train.output.tags[0].x":    "a value of type string has no properties",
 		"steps.train.output.best.att":     `unknown property "att"; did you mean at?`,
 		"steps.par.output.in-d":           `the output of step par has no key "in-d"; did you mean in-a?`,
-		"steps.par.output.in-a.y":         `unknown property "y"; did you mean x?`,
+		"steps.par.output.in-a.y":         `unknown property "y"; expected x`,
 	} {
 		t.Run(ref, func(t *testing.T) {
 			for _, use := range []string{

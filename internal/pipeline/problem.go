@@ -120,7 +120,7 @@ func didYouMean(got string, names []string) string {
 // Nearest returns the name that the user may have meant: one that starts with got, or one within a small edit distance. It
 // returns "" if there is none.
 func Nearest(got string, names []string) string {
-	best, least := "", len(got)/3+2
+	best, least := "", min(len(got)/3+2, max(len(got)-1, 1)) // in a name of three letters, two must match
 	for _, name := range names {
 		d := distance(strings.ToLower(got), strings.ToLower(name))
 		if len(got) > 2 && strings.HasPrefix(name, got) {

@@ -163,7 +163,11 @@ func (c *checker) refProblem(r *Ref, in scope) string {
 // fixedRef returns the error of a reference whose root has a fixed set of fields, or "".
 func fixedRef(r *Ref, fields []string) string {
 	if len(r.Path) != 1 || !slices.Contains(fields, r.Name(0)) {
-		return "expected " + r.Root + "." + strings.Join(fields, ", "+r.Root+".")
+		list := r.Root + "." + strings.Join(fields, ", "+r.Root+".")
+		if len(fields) == 1 {
+			return "expected " + list
+		}
+		return "expected one of " + list
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 
@@ -17,6 +18,10 @@ func Wrap(what string, err error) error {
 	if errors.As(err, &ae) {
 		return fmt.Errorf("%s: %s: %w", what, ae.ErrorCode(), plain{ae})
 	}
+	var sent *url.Error // a request that got no response
+	if errors.As(err, &sent) {
+		return fmt.Errorf("%s: %w", what, unsent{err, sent})
+	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
@@ -25,6 +30,15 @@ type plain struct{ smithy.APIError }
 
 func (p plain) Error() string { return p.ErrorMessage() }
 func (p plain) Unwrap() error { return p.APIError }
+
+// unsent prints only the error of a request that got no response, without the text that the SDK adds.
+type unsent struct {
+	all  error
+	sent *url.Error
+}
+
+func (u unsent) Error() string { return u.sent.Error() }
+func (u unsent) Unwrap() error { return u.all }
 
 // IsAnswer reports whether an error is a response of the Step Functions API. If it is false, the API could not be reached.
 func IsAnswer(err error) bool {

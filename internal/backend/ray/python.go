@@ -35,7 +35,7 @@ type PythonFinder struct {
 }
 
 // ErrNoPython reports that no suitable Python interpreter was found, with or without Ray.
-var ErrNoPython = errors.New("no python 3.10 or later was found: install one, or set RAYORCH_PYTHON to its path")
+var ErrNoPython = errors.New("no Python 3.10 or later was found: install one, or set RAYORCH_PYTHON to its path")
 
 func (f PythonFinder) getenv(name string) string {
 	if f.Getenv == nil {
