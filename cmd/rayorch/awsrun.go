@@ -53,7 +53,7 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
+		w.screen.Printf("run %s/%s", nameOf(machine), nameOf(arn))
 		if o.detach {
 			return s.detach(ctx, arn)
 		}

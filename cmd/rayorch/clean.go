@@ -119,7 +119,7 @@ func (s *session) leftoversOf(ctx context.Context, names []string, olderThan tim
 			}
 		}
 		for _, name := range code[arn] {
-			if size, ok := snapshot.In(s.dir).Size(name); ok {
+			if size, ok := snapshot.Open(s.dir).Size(name); ok {
 				l.Code, l.Bytes = append(l.Code, name), l.Bytes+size
 			}
 		}
@@ -154,7 +154,7 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 			unused[arns[0]] = append(unused[arns[0]], name)
 		}
 	}
-	old, err := snapshot.In(s.dir).Names(time.Now().Add(-unusedFor))
+	old, err := snapshot.Open(s.dir).Names(time.Now().Add(-unusedFor))
 	for _, name := range old {
 		if users[name] == nil {
 			unused[""] = append(unused[""], name)
@@ -270,7 +270,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 		return errors.Join(append(errs, err)...)
 	}
 	for _, l := range all {
-		errs = append(errs, releaseCode(snapshot.In(dir), l, listed))
+		errs = append(errs, releaseCode(snapshot.Open(dir), l, listed))
 	}
 	return errors.Join(errs...)
 }

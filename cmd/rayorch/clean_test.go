@@ -136,7 +136,7 @@ func TestSharedStateDirectoryIsNotWrittenTo(t *testing.T) {
 		"clean":         a.clean(t.Context(), nil, cleanOptions{yes: true, olderThan: 1}),
 		"store compact": a.withStore(t.Context(), false, nothing),
 	} {
-		if !errors.Is(err, home.ErrNotOurs) {
+		if !errors.Is(err, home.ErrNotPrivate) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

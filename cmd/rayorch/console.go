@@ -150,7 +150,7 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	}
 	site, err := serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
 	if err == nil {
-		w.screen.Say("console %s", site.link("execution/"+url.PathEscape(arn)))
+		w.screen.Printf("console %s", site.link("execution/"+url.PathEscape(arn)))
 	}
 	return site, err
 }
@@ -162,7 +162,7 @@ func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
 		return
 	}
-	w.screen.Say("the console stays available at %s until Ctrl-C", site.link(""))
+	w.screen.Printf("the console stays available at %s until Ctrl-C", site.link(""))
 	<-w.signals
 }
 

@@ -131,7 +131,7 @@ func reachable(address string) string {
 
 // forward forwards a port to the head. If the default port is in use it selects a free one; a port that the user named must be free.
 func (h *headService) forward(ctx context.Context, o dashboardOptions, trouble func(error)) (*kube.Forwarded, error) {
-	options := kube.ForwardOptions{Service: h.name, Port: h.port, Trouble: trouble, Listen: net.JoinHostPort(o.address, strconv.Itoa(o.port))}
+	options := kube.ForwardOptions{Service: h.name, Port: h.port, OnError: trouble, Listen: net.JoinHostPort(o.address, strconv.Itoa(o.port))}
 	f, err := h.client.Forward(ctx, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if o.port != kube.DashboardPort {

@@ -96,7 +96,7 @@ func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, er
 	if err != nil {
 		return nil, deploy.Caller{}, err
 	}
-	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Say: a.out.sayf})
+	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Printf: a.out.sayf})
 	who, err := d.Caller(ctx)
 	return d, who, err
 }

@@ -123,7 +123,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Code: codeSummaries(code),
 		ARN:  arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven, Parked: parked, runParams: runParamsOf(v.Begun, raw(aws.ToString(x.Input))),
+		Driven: driven, Parked: parked, runParams: runParamsOf(v.Start, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}

@@ -224,7 +224,7 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 			s.joinOwner(addr)
 			return nil
 		}
-		if !errors.Is(err, home.ErrNobody) {
+		if !errors.Is(err, home.ErrNoOwner) {
 			return err
 		}
 		select {

@@ -57,9 +57,9 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("redriving %s", nameOf(arn))
+		w.screen.Printf("redriving %s", nameOf(arn))
 		for _, changed := range s.changedSince(ctx, arn) {
-			w.screen.Say("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
+			w.screen.Printf("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
 		}
 		err = w.watchToEnd(ctx, s, arn, o.wait)
 		return errors.Join(err, s.releaseOwnRay())

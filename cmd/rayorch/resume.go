@@ -60,7 +60,7 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("%s", s.resumed(ctx, arns[0]))
+		w.screen.Printf("%s", s.resumed(ctx, arns[0]))
 		s.arns = arns
 		err = w.watchToEnd(ctx, s, arns[0], o.wait)
 		for _, arn := range arns[1:] {

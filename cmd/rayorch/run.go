@@ -119,11 +119,11 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		err = s.over(ctx, func() (err error) {
 			done, err = s.readyRay(prepare, src, &o, w)
 			if prepare.Err() != nil { // done stops a Ray that was started
-				w.screen.Say("interrupted before the run was started")
+				w.screen.Printf("interrupted before the run was started")
 				return silent(exitInterrupted)
 			}
 			if err == nil {
-				arn, err = s.startRun(ctx, src, o, input, w.screen.Say)
+				arn, err = s.startRun(ctx, src, o, input, w.screen.Printf)
 			}
 			return err
 		})
@@ -131,8 +131,8 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
-		s.sayLeftOut(ctx, arn, w.screen.Say)
+		w.screen.Printf("run %s/%s", src.pipeline.Name, nameOf(arn))
+		s.sayLeftOut(ctx, arn, w.screen.Printf)
 		if o.detach {
 			return s.detach(ctx, arn)
 		}
@@ -165,7 +165,7 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err != nil {
 		return "", err
 	}
-	if err := s.client.GiveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
+	if err := s.client.SendSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
 	if err := s.nameCode(ctx, executionARN(version, o.name), src.file, out.Dirs); err != nil {
@@ -195,7 +195,7 @@ func (s *session) offerResume(ctx context.Context, began time.Time, w *watcher) 
 	}
 	for _, x := range open {
 		if interrupted(x.Driven) && x.Started.Before(began) {
-			w.screen.Say("%s/%s was interrupted; resume it with: rayorch resume %s", x.Pipeline, x.Name, x.Name)
+			w.screen.Printf("%s/%s was interrupted; resume it with: rayorch resume %s", x.Pipeline, x.Name, x.Name)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	for _, d := range dirs {
 		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
 	}
-	return s.client.NameCode(ctx, arn, sources)
+	return s.client.AddCode(ctx, arn, sources)
 }
 
 // changedCode returns the sources that have changed since an execution started. It does not report code that was removed: the step that
@@ -35,7 +35,7 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 	if s.dir == "" {
 		return nil
 	}
-	store := snapshot.In(s.dir)
+	store := snapshot.Open(s.dir)
 	for _, kept := range all {
 		name, err := store.Name(ctx, kept.Source)
 		_, here := store.Size(kept.Package)
@@ -64,7 +64,7 @@ func (s *session) codeDiff(ctx context.Context, arn string) error {
 		return fail(exitUsage, "run rayorch describe --code-diff on the machine that runs the execution",
 			"--code-diff needs the state directory, which is on another machine")
 	}
-	text, err := snapshot.In(s.dir).Diff(ctx, all)
+	text, err := snapshot.Open(s.dir).Diff(ctx, all)
 	if err != nil {
 		return err
 	}

@@ -148,9 +148,9 @@ func (s *session) readyRay(ctx context.Context, src *source, o *runOptions, w *w
 	if err != nil {
 		return none, err
 	}
-	w.screen.Say("using %s", found)
-	if src.givesRaySecrets() && !ray.Here(ctx, found) {
-		w.screen.Say("note: this Ray stores the secrets of jobs in its job records, which its API and its dashboard show (see docs/pipeline.md)")
+	w.screen.Printf("using %s", found)
+	if src.givesRaySecrets() && !ray.RunsHere(ctx, found) {
+		w.screen.Printf("note: this Ray stores the secrets of jobs in its job records, which its API and its dashboard show (see docs/pipeline.md)")
 	}
 	if o.keepRay { // keepRay again at the end: if this Ray is lost, another one is started and marked
 		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)
@@ -196,7 +196,7 @@ const settlePoll = 100 * time.Millisecond
 // it returns an error. If the owner exits, this process takes over.
 func (s *session) settle(ctx context.Context, arn string) (int, error) {
 	for {
-		n, err := s.client.Left(ctx, arn)
+		n, err := s.client.PendingEffects(ctx, arn)
 		if err != nil && s.owner == nil && s.dir != "" && ctx.Err() == nil {
 			n, err = 1, s.takeOver(ctx, arn)
 		}

@@ -26,7 +26,7 @@ type runParams struct {
 }
 
 // runParamsOf adds the names of the parameters that have their defaults because the input does not set them.
-func runParamsOf(b progress.Begun, input json.RawMessage) runParams {
+func runParamsOf(b progress.Start, input json.RawMessage) runParams {
 	out := runParams{Params: b.Params, Storage: b.Storage}
 	params, _ := value.ParseObject(b.Params)
 	given, _ := value.ParseObject(input)

@@ -31,7 +31,7 @@ func envValues(variables []string) (map[string]string, error) {
 // are kept in memory only.
 func (s *session) supplySecrets(ctx context.Context, arns ...string) error {
 	for _, arn := range arns {
-		names, err := s.client.WantedSecrets(ctx, arn)
+		names, err := s.client.MissingSecrets(ctx, arn)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (s *session) supplySecrets(ctx context.Context, arns ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := s.client.GiveSecrets(ctx, arn, values); err != nil {
+		if err := s.client.SendSecrets(ctx, arn, values); err != nil {
 			return err
 		}
 	}

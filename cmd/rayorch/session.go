@@ -125,7 +125,7 @@ func (s *session) join(ctx context.Context) error {
 			s.joinOwner(addr)
 			return nil
 		}
-		if !errors.Is(err, home.ErrNobody) {
+		if !errors.Is(err, home.ErrNoOwner) {
 			return err
 		}
 		// No process has announced a socket. The lock of the store decides between processes that try to become the owner now.
@@ -186,7 +186,7 @@ func (s *session) lost(ctx context.Context, err error) bool {
 		return false
 	}
 	now, err := home.Find(ctx, s.dir) // no owner, or another one
-	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
+	return errors.Is(err, home.ErrNoOwner) || err == nil && now != s.addr
 }
 
 // close closes the state directory if this process owns it.
@@ -309,12 +309,12 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 		// The engine opens the store, and the catalog needs it before the engine resumes executions.
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
-			o.vault.Keep(st)
+			o.vault.SetStore(st)
 			return api.Machines(o.cat)
 		},
 	})
-	o.vault.Of(o.eng)
-	o.code.Of(o.eng)
+	o.vault.SetEngine(o.eng)
+	o.code.SetEngine(o.eng)
 	if err := errors.Join(err, catErr); err != nil || !opts.Run {
 		return err
 	}

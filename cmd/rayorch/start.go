@@ -68,9 +68,9 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		if err != nil {
 			return err
 		}
-		s.sayLeftOut(ctx, arn, w.screen.Say)
+		s.sayLeftOut(ctx, arn, w.screen.Printf)
 		if o.watch {
-			w.screen.Say("run %s/%s", pipelineOf(arn), nameOf(arn))
+			w.screen.Printf("run %s/%s", pipelineOf(arn), nameOf(arn))
 			return w.watchToEnd(ctx, s, arn, 0)
 		}
 		return printARN(a.out, arn)

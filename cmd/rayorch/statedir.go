@@ -10,8 +10,8 @@ import (
 // checkStateDirOwner checks the owner and the mode of a state directory before a command writes to it, or passes secrets to the process
 // that serves it. In a directory that another user can write to, that user could replace packages, tokens and sockets.
 func checkStateDirOwner(dir string) error {
-	err := home.Ours(dir)
-	if errors.Is(err, home.ErrNotOurs) {
+	err := home.CheckPrivate(dir)
+	if errors.Is(err, home.ErrNotPrivate) {
 		return fail(exitError, "use a directory that only you can write to, with --state-dir", "%w", err)
 	}
 	return err

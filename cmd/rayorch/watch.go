@@ -73,5 +73,5 @@ func (i idle) of(arn string) (driven *bool, parked string) {
 
 // resting returns the executions that no process drives; known is false if the server does not report it.
 func (s *session) resting(ctx context.Context) (arns idle, known bool, err error) {
-	return s.client.Resting(ctx)
+	return s.client.Interrupted(ctx)
 }

@@ -182,7 +182,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 				}
 				w.show(ctx, s, arn)
 			case <-over:
-				w.screen.Say("still running after %s; to show its progress: rayorch describe %s", wait, nameOf(arn))
+				w.screen.Printf("still running after %s; to show its progress: rayorch describe %s", wait, nameOf(arn))
 				return silent(exitRunning)
 			case sig := <-signals:
 				if sig == syscall.SIGHUP {
@@ -254,7 +254,7 @@ func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) || err == nil && !s.replaced() {
 		return err
 	}
-	w.screen.Say("the process that drove the run has exited: continuing here")
+	w.screen.Printf("the process that drove the run has exited: continuing here")
 	if err := s.takeOver(ctx, s.arns...); err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ func (w *watcher) awaitStopped(ctx context.Context, s *session, arn string, sign
 		case err := <-done:
 			return err
 		case <-long:
-			w.screen.Say("waiting for the stopped jobs and the cleanup to end; press Ctrl-C to exit immediately")
+			w.screen.Printf("waiting for the stopped jobs and the cleanup to end; press Ctrl-C to exit immediately")
 		case sig := <-signals:
 			return w.leave(arn, sig)
 		}
@@ -318,7 +318,7 @@ func (w *watcher) leave(arn string, sig os.Signal) error {
 	if sig == syscall.SIGHUP {
 		return silent(exitHangUp)
 	}
-	w.screen.Say("jobs of %s may still be running; to stop them: rayorch resume %s", nameOf(arn), nameOf(arn))
+	w.screen.Printf("jobs of %s may still be running; to stop them: rayorch resume %s", nameOf(arn), nameOf(arn))
 	return silent(exitInterrupted)
 }
 
@@ -327,7 +327,7 @@ const stopTime = 30 * time.Second
 
 // interrupted stops the run and waits until its jobs have ended. A second signal ends the wait.
 func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
-	w.screen.Say("stopping the run and its jobs; press Ctrl-C again to exit immediately")
+	w.screen.Printf("stopping the run and its jobs; press Ctrl-C again to exit immediately")
 	// A second signal does not cancel the request itself, which is quick: otherwise the jobs would continue.
 	stopping, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()

@@ -64,7 +64,7 @@ func newFixture(t *testing.T, e *awstest.Emulator, env ...string) *fixture {
 	p.eks.Grant(p.admin(), awstest.Entry{Admin: true})
 	cfg := e.Config(t, append([]string{"AWS_ENDPOINT_URL_EKS=" + p.eks.URL}, env...)...)
 	p.cfn, p.sfn = cloudformation.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
-	p.Deployer = deploy.New(deploy.Config{AWS: cfg, Pause: 50 * time.Millisecond, Settle: 2 * time.Second, Say: p.say})
+	p.Deployer = deploy.New(deploy.Config{AWS: cfg, Pause: 50 * time.Millisecond, CleanupTimeout: 2 * time.Second, Printf: p.say})
 	var err error
 	if p.caller, err = p.Caller(t.Context()); err != nil {
 		t.Fatal(err)

@@ -148,7 +148,7 @@ func (p *fixture) interrupted(t *testing.T, n int, before bool, do func(ctx cont
 	cut := &cutting{at: int64(n), cancel: cancel, before: before}
 	cfg := p.e.Config(t)
 	cfg.HTTPClient = cut
-	err := do(ctx, deploy.New(deploy.Config{AWS: cfg, Pause: 20 * time.Millisecond, Say: p.say}))
+	err := do(ctx, deploy.New(deploy.Config{AWS: cfg, Pause: 20 * time.Millisecond, Printf: p.say}))
 	if err == nil {
 		return true
 	}

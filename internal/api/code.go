@@ -13,8 +13,8 @@ type Code interface {
 	Code(execution string) ([]snapshot.Snapshot, error)
 	// Users returns, for each package, the executions that use it.
 	Users() (map[string][]string, error)
-	// Name records the directories that belong to the code of an execution that is about to start.
-	Name(execution string, sources []snapshot.Source) error
+	// AddSources records the directories that belong to the code of an execution that is about to start.
+	AddSources(execution string, sources []snapshot.Source) error
 }
 
 // code lists the snapshots of an execution: ?execution=ARN. Without execution, it lists the executions that use each package.
@@ -45,7 +45,7 @@ func (s *Server) recordSources(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body must be a JSON list of sources, at most 1 MiB", http.StatusBadRequest)
 		return
 	}
-	if err := s.cfg.Code.Name(r.URL.Query().Get("execution"), sources); err != nil {
+	if err := s.cfg.Code.AddSources(r.URL.Query().Get("execution"), sources); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

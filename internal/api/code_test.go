@@ -28,13 +28,13 @@ func (k keptCode) Users() (map[string][]string, error) {
 	return map[string][]string{"_ray_pkg_1.zip": {"arn"}}, nil
 }
 
-func (k keptCode) Name(execution string, sources []snapshot.Source) error {
+func (k keptCode) AddSources(execution string, sources []snapshot.Source) error {
 	k.named[execution] = sources
 	return nil
 }
 
-func (k keptCode) Wanted(string) ([]string, error)      { return nil, nil }
-func (k keptCode) Give(string, map[string]string) error { return nil }
+func (k keptCode) Missing(string) ([]string, error)    { return nil, nil }
+func (k keptCode) Add(string, map[string]string) error { return nil }
 
 func TestCode(t *testing.T) {
 	kept := keptCode{map[string][]snapshot.Source{}}

@@ -225,7 +225,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 
 // failExtra answers an endpoint's request with an error: a status and one line of text.
 func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
-	err = store.Of(r.URL.Query().Get("execution"), err)
+	err = store.WithExecution(r.URL.Query().Get("execution"), err)
 	switch {
 	case errors.Is(err, engine.ErrExecutionDoesNotExist), errors.Is(err, engine.ErrNoLog):
 		http.Error(w, err.Error(), http.StatusNotFound)

@@ -10,7 +10,7 @@ import (
 // left returns the number of an execution's pending effects, such as jobs to stop: ?execution=ARN. A client that stopped an
 // execution waits until it is 0.
 func (s *Server) left(w http.ResponseWriter, r *http.Request) {
-	n, err := s.eng.Left(r.URL.Query().Get("execution"))
+	n, err := s.eng.PendingEffects(r.URL.Query().Get("execution"))
 	if err != nil {
 		s.failExtra(w, r, err)
 		return
@@ -51,7 +51,7 @@ func parkedJSON(all []engine.Parked) []any {
 // resting lists the open executions that no process drives: those that were not resumed since the server opened the state
 // directory, and parked ones.
 func (s *Server) resting(w http.ResponseWriter, r *http.Request) {
-	arns, err := s.eng.Resting()
+	arns, err := s.eng.Interrupted()
 	if err != nil {
 		s.failExtra(w, r, err)
 		return

@@ -7,10 +7,10 @@ import (
 
 // Secrets stores the values of environment variables that the client that starts an execution supplies for its tasks.
 type Secrets interface {
-	// Wanted returns the names of the execution's variables whose values are missing.
-	Wanted(execution string) ([]string, error)
-	// Give stores values of the execution's variables.
-	Give(execution string, values map[string]string) error
+	// Missing returns the names of the execution's variables whose values are missing.
+	Missing(execution string) ([]string, error)
+	// Add stores values of the execution's variables.
+	Add(execution string, values map[string]string) error
 }
 
 // maxSecrets is the maximum size of a request with values, in bytes.
@@ -18,7 +18,7 @@ const maxSecrets = 1 << 20
 
 // missingSecrets lists the variables of an execution whose values are missing: ?execution=ARN.
 func (s *Server) missingSecrets(w http.ResponseWriter, r *http.Request) {
-	names, err := s.cfg.Secrets.Wanted(r.URL.Query().Get("execution"))
+	names, err := s.cfg.Secrets.Missing(r.URL.Query().Get("execution"))
 	if err != nil {
 		s.failExtra(w, r, err)
 		return
@@ -33,7 +33,7 @@ func (s *Server) putSecrets(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body must be a JSON object of strings, at most 1 MiB", http.StatusBadRequest)
 		return
 	}
-	if err := s.cfg.Secrets.Give(r.URL.Query().Get("execution"), values); err != nil {
+	if err := s.cfg.Secrets.Add(r.URL.Query().Get("execution"), values); err != nil {
 		s.failExtra(w, r, err)
 		return
 	}

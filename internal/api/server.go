@@ -210,7 +210,7 @@ func (s *Server) perform(ctx context.Context, c *call, a *action) (*value.Object
 		return nil, err
 	}
 	out, err := a.run(s, ctx, in)
-	return out, store.Of(text(in, "executionArn"), err)
+	return out, store.WithExecution(text(in, "executionArn"), err)
 }
 
 // fault is an error as AWS reports it: its code, its message, and the HTTP status.

@@ -48,7 +48,7 @@ func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, 
 		return nil, err
 	}
 	result, err := interp.TestState(m, req, s.cfg.Now())
-	var refused *interp.TestRefused
+	var refused *interp.TestRejected
 	if errors.As(err, &refused) {
 		return nil, refusal(refused.Code, refused.Message)
 	}

@@ -58,30 +58,30 @@ func (c *Cluster) Examine(ctx context.Context) []Result {
 func (c *Cluster) Checks() []Check {
 	r := c.Compiled
 	checks := []Check{
-		{Name: "context", Severity: Required, Gate: true, Look: c.reach},
-		{Name: "namespace", Severity: Required, Gate: true, Look: c.namespace},
-		{Name: "pod security", Severity: Required, Look: c.podSecurity,
+		{Name: "context", Severity: Required, Gate: true, Run: c.reach},
+		{Name: "namespace", Severity: Required, Gate: true, Run: c.namespace},
+		{Name: "pod security", Severity: Required, Run: c.podSecurity,
 			Fix: "change or remove securityContext in the pipeline file; the namespace admits pods with the default securityContext"},
-		{Name: "permissions", Severity: Required, Look: c.permissions},
-		{Name: "to put files", Label: "upload files", Severity: Advisory, Look: c.putFiles},
-		{Name: "ray head", Severity: Required, Look: c.rayHead,
+		{Name: "permissions", Severity: Required, Run: c.permissions},
+		{Name: "to put files", Label: "upload files", Severity: Advisory, Run: c.putFiles},
+		{Name: "ray head", Severity: Required, Run: c.rayHead,
 			Fix: "create a RayCluster in the namespace, or set ray.cluster or ray.service in the target to an existing one"},
-		{Name: "ray version", Severity: Advisory, Look: c.rayVersion},
-		{Name: "ray token", Severity: Required, Look: c.rayToken},
-		{Name: "ray storage", Severity: Required, Look: c.rayStorage,
+		{Name: "ray version", Severity: Advisory, Run: c.rayVersion},
+		{Name: "ray token", Severity: Required, Run: c.rayToken},
+		{Name: "ray storage", Severity: Required, Run: c.rayStorage,
 			Fix: "mount the claim in the pod templates of the RayCluster (see examples/kubernetes/ray.yaml), or remove storage.claim from the pipeline file"},
-		{Name: "kuberay", Severity: Required, Look: c.kubeRay, Fix: "install the KubeRay operator, or use another submission mode: --submit job"},
-		{Name: "kueue queue", Severity: Required, Look: c.queue, Fix: "install Kueue and create a LocalQueue of that name, or remove queue from the target"},
-		{Name: "claim", Severity: Required, Look: c.claim,
+		{Name: "kuberay", Severity: Required, Run: c.kubeRay, Fix: "install the KubeRay operator, or use another submission mode: --submit job"},
+		{Name: "kueue queue", Severity: Required, Run: c.queue, Fix: "install Kueue and create a LocalQueue of that name, or remove queue from the target"},
+		{Name: "claim", Severity: Required, Run: c.claim,
 			Fix: "to find out why it is not bound, run: kubectl describe pvc " + r.Claim + " -n " + r.Namespace},
 	}
 	for _, k := range r.Secrets {
 		checks = append(checks, secretCheck(func() *kube.Client { return c.client }, r.Namespace, k, clusterUsers(c.Pipeline, k)))
 	}
 	return append(checks,
-		Check{Name: "service account", Severity: Required, Look: c.account, Fix: "to create it, run: " + c.Apply("")},
-		Check{Name: "quota", Severity: Advisory, Look: c.quota, Fix: "pods of the pipeline may have to wait: raise the quota, or stop workloads that use it"},
-		Check{Name: "files", Severity: Advisory, Look: c.files, Fix: "a user who is allowed to create ConfigMaps must run: " + c.Apply("")})
+		Check{Name: "service account", Severity: Required, Run: c.account, Fix: "to create it, run: " + c.Apply("")},
+		Check{Name: "quota", Severity: Advisory, Run: c.quota, Fix: "pods of the pipeline may have to wait: raise the quota, or stop workloads that use it"},
+		Check{Name: "files", Severity: Advisory, Run: c.files, Fix: "a user who is allowed to create ConfigMaps must run: " + c.Apply("")})
 }
 
 // get reads an object, or any other JSON, at an API path.

@@ -38,7 +38,7 @@ steps:
 	} {
 		c := Cluster{Compiled: r, space: kube.Object{"metadata": map[string]any{"labels": map[string]any{"pod-security.kubernetes.io/enforce": level}}}}
 		var got []string
-		for _, r := range Run(t.Context(), []Check{{Look: c.podSecurity, Fix: "fix"}}) {
+		for _, r := range Run(t.Context(), []Check{{Run: c.podSecurity, Fix: "fix"}}) {
 			got = append(got, r.Found)
 			if r.OK != (level == "privileged") || r.OK != (r.Advice == "") {
 				t.Errorf("%s: %+v", level, r)

@@ -29,10 +29,10 @@ type Deployment struct {
 func (d *Deployment) Checks() []Check {
 	r, role := d.Found.Record, d.Found.Outputs["EksServiceAccountRoleArn"]
 	return []Check{
-		{Name: "deployment", Severity: Required, Look: d.deployed},
-		{Name: "cluster", Severity: Required, Gate: true, Look: d.cluster, Fix: "the deployment uses the admin role " + r.AdminRole},
-		{Name: "service account", Severity: Required, Look: d.account, Fix: "to set the role " + role + ", run rayorch deploy again with the same parameters"},
-		{Name: "ray pods", Severity: Advisory, Look: d.rayPods, Fix: "to give Ray's pods access to the data bucket, set serviceAccountName: " + r.User +
+		{Name: "deployment", Severity: Required, Run: d.deployed},
+		{Name: "cluster", Severity: Required, Gate: true, Run: d.cluster, Fix: "the deployment uses the admin role " + r.AdminRole},
+		{Name: "service account", Severity: Required, Run: d.account, Fix: "to set the role " + role + ", run rayorch deploy again with the same parameters"},
+		{Name: "ray pods", Severity: Advisory, Run: d.rayPods, Fix: "to give Ray's pods access to the data bucket, set serviceAccountName: " + r.User +
 			" in the pod templates of the RayCluster's head and workers"},
 	}
 }

@@ -31,8 +31,8 @@ type Check struct {
 	Fix string
 	// Gate skips the rest of the list if the check fails, because the following checks would fail for the same reason.
 	Gate bool
-	// Look returns a finding for each object that it checked, and none if the check does not apply.
-	Look func(context.Context) []Finding
+	// Run returns a finding for each object that it checked, and none if the check does not apply.
+	Run func(context.Context) []Finding
 }
 
 // Finding is the outcome of a check for one object.
@@ -68,7 +68,7 @@ func Run(ctx context.Context, checks []Check) []Result {
 	var results []Result
 	for _, c := range checks {
 		failed := false
-		for _, f := range c.Look(ctx) {
+		for _, f := range c.Run(ctx) {
 			results = append(results, c.result(f))
 			failed = failed || !f.OK
 		}

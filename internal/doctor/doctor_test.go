@@ -14,15 +14,15 @@ func TestRun(t *testing.T) {
 		return func(context.Context) []Finding { return findings }
 	}
 	got := Run(t.Context(), []Check{
-		{Name: "passes", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{OK: true, Text: "there"})},
-		{Name: "passes by itself", Severity: Advisory, Fix: "fix", Look: look(Finding{OK: true, Text: "later", Advice: "wait"})},
-		{Name: "does not apply", Severity: Required, Fix: "fix", Gate: true, Look: look()},
-		{Name: "one of", Severity: Advisory, Fix: "fix", Look: look(Finding{Object: "a", Text: "bad"}, Finding{Object: "b", OK: true})},
-		{Name: "unknown", Severity: Required, Fix: "fix", Look: look(Finding{Text: "forbidden", Severity: Advisory, Advice: "ask"})},
-		{Name: "worse", Severity: Advisory, Fix: "fix", Look: look(Finding{Text: "full", Severity: Required})},
-		{Name: "error", Severity: Required, Fix: "fix", Look: look(Finding{Err: errors.New("broken")})},
-		{Name: "gate", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{Text: "unreachable"})},
-		{Name: "after the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("a check after a failed gate was run"); return nil }},
+		{Name: "passes", Severity: Required, Fix: "fix", Gate: true, Run: look(Finding{OK: true, Text: "there"})},
+		{Name: "passes by itself", Severity: Advisory, Fix: "fix", Run: look(Finding{OK: true, Text: "later", Advice: "wait"})},
+		{Name: "does not apply", Severity: Required, Fix: "fix", Gate: true, Run: look()},
+		{Name: "one of", Severity: Advisory, Fix: "fix", Run: look(Finding{Object: "a", Text: "bad"}, Finding{Object: "b", OK: true})},
+		{Name: "unknown", Severity: Required, Fix: "fix", Run: look(Finding{Text: "forbidden", Severity: Advisory, Advice: "ask"})},
+		{Name: "worse", Severity: Advisory, Fix: "fix", Run: look(Finding{Text: "full", Severity: Required})},
+		{Name: "error", Severity: Required, Fix: "fix", Run: look(Finding{Err: errors.New("broken")})},
+		{Name: "gate", Severity: Required, Fix: "fix", Gate: true, Run: look(Finding{Text: "unreachable"})},
+		{Name: "after the gate", Severity: Required, Run: func(context.Context) []Finding { t.Error("a check after a failed gate was run"); return nil }},
 	})
 	want := []Result{
 		{Name: "passes", OK: true, Found: "there", Needed: true},

@@ -24,20 +24,20 @@ type Local struct {
 // Checks returns the checks for runs on a target of kind local.
 func (l Local) Checks() []Check {
 	return []Check{
-		{Name: "python", Severity: Required, Look: l.python},
-		{Name: "ray", Severity: Required, Look: l.ray},
+		{Name: "python", Severity: Required, Run: l.python},
+		{Name: "ray", Severity: Required, Run: l.ray},
 		l.State(),
-		{Name: "disk", Severity: Advisory, Look: l.disk,
+		{Name: "disk", Severity: Advisory, Run: l.disk,
 			Fix: "free up disk space for executions, logs and results; with less than 64 MiB, no run starts, and running ones wait"},
-		{Name: "ray's disk", Severity: Advisory, Look: rayDisk, Fix: "free up disk space for Ray's sessions, logs and spilled objects, to at least 2 GiB"},
-		{Name: "shared memory", Severity: Advisory, Look: sharedMemory,
+		{Name: "ray's disk", Severity: Advisory, Run: rayDisk, Fix: "free up disk space for Ray's sessions, logs and spilled objects, to at least 2 GiB"},
+		{Name: "shared memory", Severity: Advisory, Run: sharedMemory,
 			Fix: "Ray's object store will use the disk, which is slow; in a container, increase the shared memory with --shm-size"},
 	}
 }
 
 // State returns the check of the state directory, which runs on every target need.
 func (l Local) State() Check {
-	return Check{Name: "state directory", Severity: Required, Look: l.state}
+	return Check{Name: "state directory", Severity: Required, Run: l.state}
 }
 
 // python checks that there is a Python for starting Ray. A Python without Ray is sufficient, because the first run installs Ray.

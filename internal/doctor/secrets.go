@@ -24,7 +24,7 @@ func Secrets(p *pipeline.Pipeline) []Check {
 		}
 		checks = append(checks, Check{
 			Name: "secret " + e.Key, Severity: Required, Fix: "set it in the environment of the process that runs the pipeline: rayorch run or rayorch serve",
-			Look: func(context.Context) []Finding { return variable(e.Value.Env, users[e.Key]) },
+			Run: func(context.Context) []Finding { return variable(e.Value.Env, users[e.Key]) },
 		})
 	}
 	return checks
@@ -62,7 +62,7 @@ func clusterUsers(p *pipeline.Pipeline, k compile.SecretKey) []string {
 // cluster is reached, so it is only called when the check runs. Users who run pipelines often cannot read Secrets, which only the
 // kubelet needs to do, so that is a note.
 func secretCheck(client func() *kube.Client, namespace string, k compile.SecretKey, steps []string) Check {
-	return Check{Name: "secret " + k.Name, Severity: Required, Look: func(ctx context.Context) []Finding {
+	return Check{Name: "secret " + k.Name, Severity: Required, Run: func(ctx context.Context) []Finding {
 		var o struct{ Data map[string]any }
 		res, err := client().Do(ctx, kube.Request{Path: kube.ObjectPath("v1", namespace, "secrets", k.Name)})
 		if err == nil {

@@ -88,7 +88,7 @@ func cleanupReportOfATimeout(t *testing.T) {
 func awaitEffects(t *testing.T, e *engine.Engine, arn string) {
 	t.Helper()
 	until(t, func() (any, bool) {
-		n, err := e.Left(arn)
+		n, err := e.PendingEffects(arn)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -173,7 +173,7 @@ func TestTwoCrashesPark(t *testing.T) {
 			if len(parked) != 1 || parked[0].ARN != arn || !strings.Contains(parked[0].Reason, c.step) {
 				t.Fatalf("parked: %+v", parked)
 			}
-			if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
+			if resting, err := e.Interrupted(); err != nil || len(resting) != 1 || resting[0] != arn {
 				t.Errorf("interrupted: %v, %v", resting, err)
 			}
 			if m := e.Metrics(); m.ParkedRuns != 1 || m.OpenRuns != 2 || m.Timers != 2 {

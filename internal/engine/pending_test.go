@@ -77,7 +77,7 @@ func giveUpThenCrash(t *testing.T) {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
-	if left, err := e.Left(x.ARN); err != nil || left != 2 {
+	if left, err := e.PendingEffects(x.ARN); err != nil || left != 2 {
 		t.Errorf("%d effects are pending, %v; want the stop and the next attempt", left, err)
 	}
 	close(release)

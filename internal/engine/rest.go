@@ -121,8 +121,8 @@ func (e *Engine) mapChildren(arn string) (children []string, err error) {
 	return children, err
 }
 
-// Resting returns the ARNs of the interrupted executions: open ones that rest since a paused Open, or are parked.
-func (e *Engine) Resting() ([]string, error) {
+// Interrupted returns the ARNs of the interrupted executions: open ones that rest since a paused Open, or are parked.
+func (e *Engine) Interrupted() ([]string, error) {
 	if !e.c.Paused && !e.c.ReadOnly && e.crashes.n.Load() == 0 {
 		return []string{}, nil
 	}
@@ -143,9 +143,9 @@ func (e *Engine) Resting() ([]string, error) {
 	return arns, err
 }
 
-// Left returns the number of pending effects of an execution and of its cleanup: tasks that run, stops that are not confirmed, and an
+// PendingEffects returns the number of pending effects of an execution and of its cleanup: tasks that run, stops that are not confirmed, and an
 // open cleanup execution. For a closed execution, 0 means that none of its work runs any more.
-func (e *Engine) Left(arn string) (int, error) {
+func (e *Engine) PendingEffects(arn string) (int, error) {
 	ids, err := e.withCleanup(arn)
 	if err != nil {
 		return 0, err

@@ -32,8 +32,8 @@ func TestPausedEngine(t *testing.T) {
 		runs <- req.Execution
 		return task.Result{Output: []byte(`1`)}
 	}, paused)
-	if n, err := e.Left(first.ARN); err != nil || n != 1 {
-		t.Errorf("Left of an interrupted execution: %d, %v", n, err)
+	if n, err := e.PendingEffects(first.ARN); err != nil || n != 1 {
+		t.Errorf("PendingEffects of an interrupted execution: %d, %v", n, err)
 	}
 	if x := end(t, e, start(t, e, "new", oneTask, `{}`).ARN); x.Status != stepfn.Succeeded {
 		t.Errorf("a new execution ended %s", x.Status)
@@ -53,8 +53,8 @@ func TestPausedEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	end(t, e, first.ARN)
-	if n, err := e.Left(first.ARN); err != nil || n != 0 {
-		t.Errorf("Left of an ended execution: %d, %v", n, err)
+	if n, err := e.PendingEffects(first.ARN); err != nil || n != 0 {
+		t.Errorf("PendingEffects of an ended execution: %d, %v", n, err)
 	}
 	close(runs)
 	var got []string
@@ -114,7 +114,7 @@ func TestStopOfInterruptedExecution(t *testing.T) {
 		stopped <- req.Resumed && errors.Is(context.Cause(ctx), task.ErrStop)
 		return task.Result{}
 	}, paused)
-	if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
+	if resting, err := e.Interrupted(); err != nil || len(resting) != 1 || resting[0] != arn {
 		t.Errorf("resting: %v, %v", resting, err)
 	}
 	if _, err := e.Stop(arn, "", ""); err != nil {
@@ -123,7 +123,7 @@ func TestStopOfInterruptedExecution(t *testing.T) {
 	if !<-stopped {
 		t.Error("the runner was not called to stop the work that an earlier engine started")
 	}
-	if resting, err := e.Resting(); err != nil || len(resting) != 0 {
+	if resting, err := e.Interrupted(); err != nil || len(resting) != 0 {
 		t.Errorf("resting after the stop: %v, %v", resting, err)
 	}
 }
@@ -147,7 +147,7 @@ func TestResumeOfMapChildren(t *testing.T) {
 	e = open(t, fs, func(_ context.Context, req *task.Request) task.Result {
 		return task.Result{Output: req.Input}
 	}, paused)
-	if resting, err := e.Resting(); err != nil || len(resting) != 4 {
+	if resting, err := e.Interrupted(); err != nil || len(resting) != 4 {
 		t.Errorf("resting: %v, %v", resting, err)
 	}
 	if err := e.Resume(t.Context(), arn); err != nil {
@@ -185,7 +185,7 @@ func TestStopOfInterruptedExecutionRunsNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				synctest.Wait()
-				if resting, err := e.Resting(); err != nil || len(resting) != 0 {
+				if resting, err := e.Interrupted(); err != nil || len(resting) != 0 {
 					t.Errorf("resting after the stop: %v, %v", resting, err)
 				}
 				runs, _, err := e.MapRuns(arn, "", 0)

@@ -124,8 +124,8 @@ func (c *Client) CleanupReport(ctx context.Context, arn string) ([]engine.Cleanu
 	return all, err
 }
 
-// Left returns the number of pending effects of an execution, such as jobs to stop.
-func (c *Client) Left(ctx context.Context, arn string) (int, error) {
+// PendingEffects returns the number of pending effects of an execution, such as jobs to stop.
+func (c *Client) PendingEffects(ctx context.Context, arn string) (int, error) {
 	var out struct{ Left int }
 	_, err := c.get(ctx, left, executionQuery(arn), &out)
 	return out.Left, err
@@ -138,9 +138,9 @@ func (c *Client) Origin(ctx context.Context, arn string) (string, error) {
 	return out.Origin, err
 }
 
-// Resting returns the open executions that no process drives, by ARN. The value is the reason if the execution is parked,
+// Interrupted returns the open executions that no process drives, by ARN. The value is the reason if the execution is parked,
 // otherwise "". known is false if the server cannot report this.
-func (c *Client) Resting(ctx context.Context) (arns map[string]string, known bool, err error) {
+func (c *Client) Interrupted(ctx context.Context) (arns map[string]string, known bool, err error) {
 	var out struct {
 		Executions []string
 		Parked     []struct{ Execution, Reason string }
@@ -185,23 +185,23 @@ func (c *Client) CodeUsers(ctx context.Context) (users map[string][]string, err 
 	return users, err
 }
 
-// NameCode names directories that belong to the code of an execution that is about to start, but are not in its definition. Other
+// AddCode names directories that belong to the code of an execution that is about to start, but are not in its definition. Other
 // servers than the owner of the state directory do not get them.
-func (c *Client) NameCode(ctx context.Context, arn string, sources []snapshot.Source) error {
+func (c *Client) AddCode(ctx context.Context, arn string, sources []snapshot.Source) error {
 	if len(sources) == 0 {
 		return nil
 	}
 	return c.post(ctx, nameCode, executionQuery(arn), sources)
 }
 
-// WantedSecrets returns the environment variables that an execution needs and whose values its owner does not have.
-func (c *Client) WantedSecrets(ctx context.Context, arn string) (names []string, err error) {
+// MissingSecrets returns the environment variables that an execution needs and whose values its owner does not have.
+func (c *Client) MissingSecrets(ctx context.Context, arn string) (names []string, err error) {
 	_, err = c.get(ctx, wantedSecrets, executionQuery(arn), &names)
 	return names, err
 }
 
-// GiveSecrets passes the values of environment variables to the owner of the state directory, which keeps them in memory.
-func (c *Client) GiveSecrets(ctx context.Context, arn string, values map[string]string) error {
+// SendSecrets passes the values of environment variables to the owner of the state directory, which keeps them in memory.
+func (c *Client) SendSecrets(ctx context.Context, arn string, values map[string]string) error {
 	if len(values) == 0 {
 		return nil
 	}

@@ -54,14 +54,14 @@ type owner struct {
 	sources []snapshot.Source
 }
 
-func (o *owner) Wanted(string) ([]string, error) {
+func (o *owner) Missing(string) ([]string, error) {
 	if len(o.secrets) > 0 {
 		return nil, nil
 	}
 	return []string{"TOKEN"}, nil
 }
 
-func (o *owner) Give(_ string, values map[string]string) error { o.secrets = values; return nil }
+func (o *owner) Add(_ string, values map[string]string) error { o.secrets = values; return nil }
 
 func (o *owner) Code(string) ([]snapshot.Snapshot, error) {
 	return []snapshot.Snapshot{{Source: snapshot.Source{Path: "/src"}, Package: "_ray_pkg_1.zip"}}, nil
@@ -71,7 +71,7 @@ func (o *owner) Users() (map[string][]string, error) {
 	return map[string][]string{"_ray_pkg_1.zip": {"arn"}}, nil
 }
 
-func (o *owner) Name(_ string, sources []snapshot.Source) error {
+func (o *owner) AddSources(_ string, sources []snapshot.Source) error {
 	if sources[0].Path == "relative" {
 		return errors.New(`the path "relative" must be absolute`)
 	}
@@ -226,7 +226,7 @@ func starts(t *testing.T, c *client.Client) (arn string) {
 func drives(t *testing.T, c *client.Client, arn string, w worker) {
 	t.Helper()
 	for _, want := range []map[string]string{{arn: ""}, {}} {
-		got, known, err := c.Resting(t.Context())
+		got, known, err := c.Interrupted(t.Context())
 		if diff := cmp.Diff(want, got); diff != "" || !known || err != nil {
 			t.Errorf("resting (%t, %v):\n%s", known, err, diff)
 		}
@@ -284,7 +284,7 @@ func stops(t *testing.T, c *client.Client, arn string) {
 	}
 	for n := 1; n > 0; {
 		var err error
-		if n, err = c.Left(ctx, arn); err != nil {
+		if n, err = c.PendingEffects(ctx, arn); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -299,11 +299,11 @@ func stops(t *testing.T, c *client.Client, arn string) {
 func ownersOnly(t *testing.T, c *client.Client, kept *owner, isOwner bool) {
 	t.Helper()
 	ctx := t.Context()
-	names, err := c.WantedSecrets(ctx, "arn")
+	names, err := c.MissingSecrets(ctx, "arn")
 	if wants := len(names) == 1 && names[0] == "TOKEN"; wants != isOwner || err != nil {
 		t.Errorf("wanted secrets: %v, %v", names, err)
 	}
-	if err := errors.Join(c.GiveSecrets(ctx, "arn", map[string]string{"TOKEN": "value"}), c.NameCode(ctx, "arn", []snapshot.Source{{Path: "/src"}})); err != nil {
+	if err := errors.Join(c.SendSecrets(ctx, "arn", map[string]string{"TOKEN": "value"}), c.AddCode(ctx, "arn", []snapshot.Source{{Path: "/src"}})); err != nil {
 		t.Error(err)
 	}
 	if took := kept.secrets["TOKEN"] == "value" && len(kept.sources) == 1; took != isOwner {
@@ -322,10 +322,10 @@ func ownersOnly(t *testing.T, c *client.Client, kept *owner, isOwner bool) {
 		return
 	}
 	// The error is the owner's reason, whether the owner is this process or another.
-	if err := c.NameCode(ctx, "arn", []snapshot.Source{{Path: "relative"}}); err == nil || err.Error() != `the path "relative" must be absolute` {
+	if err := c.AddCode(ctx, "arn", []snapshot.Source{{Path: "relative"}}); err == nil || err.Error() != `the path "relative" must be absolute` {
 		t.Errorf("a relative path: %v", err)
 	}
-	if _, err := c.Left(ctx, "arn:none"); err == nil || strings.Contains(err.Error(), "the server returned") {
+	if _, err := c.PendingEffects(ctx, "arn:none"); err == nil || strings.Contains(err.Error(), "the server returned") {
 		t.Errorf("an execution that does not exist: %v", err)
 	}
 }
@@ -337,7 +337,7 @@ func TestRefused(t *testing.T) {
 	c := remote(t, api.New(api.Config{
 		Engine: eng, Catalog: cat, Logger: slog.New(slog.DiscardHandler), Keys: access.Keys{"AKID": {Secret: "secret", Role: access.Admin}},
 	}), "AKID", "wrong")
-	_, err := c.Left(t.Context(), "arn")
+	_, err := c.PendingEffects(t.Context(), "arn")
 	if !client.Refused(err) || err.Error() != "the server returned 401 Unauthorized for /rayorch/v1/left" {
 		t.Errorf("own path: %v", err)
 	}
@@ -345,7 +345,7 @@ func TestRefused(t *testing.T) {
 		t.Errorf("action: %v", err)
 	}
 	var dial *net.OpError
-	_, err = client.Endpoint(aws.Config{}, "http://127.0.0.1:1").Left(t.Context(), "arn")
+	_, err = client.Endpoint(aws.Config{}, "http://127.0.0.1:1").PendingEffects(t.Context(), "arn")
 	if !errors.As(err, &dial) || client.Refused(err) || client.IsAnswer(err) {
 		t.Errorf("unreachable server: %v", err)
 	}

@@ -52,21 +52,21 @@ func callAll(ctx context.Context, c *client.Client) map[string]string {
 	out["Pending"] = result(len(waits), err)
 	done, err := c.CleanupReport(ctx, "arn")
 	out["CleanupReport"] = result(len(done), err)
-	left, err := c.Left(ctx, "arn")
-	out["Left"] = result(left, err)
+	left, err := c.PendingEffects(ctx, "arn")
+	out["PendingEffects"] = result(left, err)
 	origin, err := c.Origin(ctx, "arn")
 	out["Origin"] = result(origin, err)
-	resting, known, err := c.Resting(ctx)
-	out["Resting"] = result(fmt.Sprint(resting, known), err)
+	resting, known, err := c.Interrupted(ctx)
+	out["Interrupted"] = result(fmt.Sprint(resting, known), err)
 	out["Resume"] = result("done", c.Resume(ctx, "arn"))
 	code, err := c.Code(ctx, "arn")
 	out["Code"] = result(len(code), err)
 	users, err := c.CodeUsers(ctx)
 	out["CodeUsers"] = result(users == nil, err)
-	out["NameCode"] = result("done", c.NameCode(ctx, "arn", []snapshot.Source{{Path: "/src"}}))
-	wanted, err := c.WantedSecrets(ctx, "arn")
-	out["WantedSecrets"] = result(len(wanted), err)
-	out["GiveSecrets"] = result("done", c.GiveSecrets(ctx, "arn", map[string]string{"TOKEN": "value"}))
+	out["AddCode"] = result("done", c.AddCode(ctx, "arn", []snapshot.Source{{Path: "/src"}}))
+	wanted, err := c.MissingSecrets(ctx, "arn")
+	out["MissingSecrets"] = result(len(wanted), err)
+	out["SendSecrets"] = result("done", c.SendSecrets(ctx, "arn", map[string]string{"TOKEN": "value"}))
 	link, err := c.ConsoleLink(ctx)
 	out["ConsoleLink"] = result(link, err)
 	return out
@@ -74,7 +74,7 @@ func callAll(ctx context.Context, c *client.Client) map[string]string {
 
 // tolerated are the results of methods whose path commands can do without, from a server that has none of the paths.
 var tolerated = map[string]string{
-	"Pending": "0", "Origin": "", "Resting": "map[] false", "Code": "0", "CodeUsers": "true", "WantedSecrets": "0", "ConsoleLink": "",
+	"Pending": "0", "Origin": "", "Interrupted": "map[] false", "Code": "0", "CodeUsers": "true", "MissingSecrets": "0", "ConsoleLink": "",
 }
 
 // withTolerated adds results to the tolerated ones.
@@ -106,10 +106,10 @@ func TestOwnerOfAnOlderRelease(t *testing.T) {
 	}
 	want := withTolerated(map[string]string{
 		"Info": "rayorch", "Watch": missing("watch"), "Logs": missing("logs"), "OpenLog": missing("log"), "CleanupReport": missing("aftermath"),
-		"Left": missing("left"), "Resume": missing("resume"),
-		"NameCode": "error: process 7, which owns the state directory, runs an older release (rayorch 0.0.1), which cannot run this pipeline" +
+		"PendingEffects": missing("left"), "Resume": missing("resume"),
+		"AddCode": "error: process 7, which owns the state directory, runs an older release (rayorch 0.0.1), which cannot run this pipeline" +
 			restart,
-		"GiveSecrets": "error: process 7 (rayorch 0.0.1), which owns the state directory, did not accept this run's secrets: " +
+		"SendSecrets": "error: process 7 (rayorch 0.0.1), which owns the state directory, did not accept this run's secrets: " +
 			"the server returned 404 Not Found for /rayorch/v1/secrets; " +
 			"hint: stop that process, or use another directory with --state-dir",
 	})
@@ -145,7 +145,7 @@ func TestServerWithoutThePaths(t *testing.T) {
 			}
 			want := withTolerated(map[string]string{
 				"Info": tc.info, "Watch": tc.missing("watch"), "Logs": tc.missing("logs"), "OpenLog": tc.missing("log"), "CleanupReport": tc.missing("aftermath"),
-				"Left": tc.missing("left"), "Resume": "done", "NameCode": "done", "GiveSecrets": "done",
+				"PendingEffects": tc.missing("left"), "Resume": "done", "AddCode": "done", "SendSecrets": "done",
 			})
 			if name == "another API that answers every request with an error" {
 				want["Origin"] = tc.missing("origin")
@@ -170,8 +170,8 @@ func TestAWS(t *testing.T) {
 		c := client.AWS(aws.Config{Region: "eu-central-1"})
 		const noLogs = "error: AWS Step Functions does not store the logs of jobs; hint: read the logs in the place to which the target sends them"
 		want := withTolerated(map[string]string{
-			"Info": "", "Watch": "waited", "Logs": noLogs, "OpenLog": noLogs, "CleanupReport": "0", "Left": "0", "Resume": "done",
-			"NameCode": "done", "GiveSecrets": "done",
+			"Info": "", "Watch": "waited", "Logs": noLogs, "OpenLog": noLogs, "CleanupReport": "0", "PendingEffects": "0", "Resume": "done",
+			"AddCode": "done", "SendSecrets": "done",
 		})
 		began := time.Now()
 		if diff := cmp.Diff(want, callAll(t.Context(), c)); diff != "" {

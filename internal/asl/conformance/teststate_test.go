@@ -74,7 +74,7 @@ func testState(t *testing.T, raw json.RawMessage) *value.Object {
 		t.Fatal(err)
 	}
 	result, err := interpTest(&r)
-	var refused *interp.TestRefused
+	var refused *interp.TestRejected
 	o := value.NewObject(6)
 	if errors.As(err, &refused) {
 		o.Set("Code", refused.Code)
@@ -122,7 +122,7 @@ func interpTest(r *request) (interp.TestResult, error) {
 	}
 	fill(req, r)
 	if r.RevealSecrets && req.Mock != nil {
-		return interp.TestResult{}, &interp.TestRefused{Code: "ValidationException",
+		return interp.TestResult{}, &interp.TestRejected{Code: "ValidationException",
 			Message: "TestState does not support RevealSecrets when a mock is specified."}
 	}
 	return interp.TestState(m, req, now)

@@ -216,8 +216,8 @@ func at(a []any, i int) (any, bool) {
 	return a[i], true
 }
 
-// Stuck returns the name of the first step of a reference path that matches nothing in the input v; "" if there is none.
-func (p *Path) Stuck(v any) string {
+// FirstMissing returns the name of the first step of a reference path that matches nothing in the input v; "" if there is none.
+func (p *Path) FirstMissing(v any) string {
 	if !p.reference || p.source != FromInput {
 		return ""
 	}

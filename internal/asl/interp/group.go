@@ -201,7 +201,7 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 // pathConflict returns the failure of an ItemsPath that matches nothing. For a reference path, the message names the step
 // that could not be applied; for any other path, the failure is other.
 func pathConflict(p asl.PathField, in *data, other *failure) *failure {
-	step := p.Path.Stuck(in.value())
+	step := p.Path.FirstMissing(in.value())
 	if step == "" {
 		return other
 	}

@@ -54,14 +54,14 @@ type TestResult struct {
 	Inspection *value.Object
 }
 
-// TestRefused is the error of a request that cannot be executed; Code and Message are the API's.
-type TestRefused struct{ Code, Message string }
+// TestRejected is the error of a request that cannot be executed; Code and Message are the API's.
+type TestRejected struct{ Code, Message string }
 
-func (e *TestRefused) Error() string { return e.Code + ": " + e.Message }
+func (e *TestRejected) Error() string { return e.Code + ": " + e.Message }
 
 // reject returns a ValidationException with a recorded message.
 func reject(format string, args ...any) error {
-	return &TestRefused{"ValidationException", fmt.Sprintf(format, args...)}
+	return &TestRejected{"ValidationException", fmt.Sprintf(format, args...)}
 }
 
 // test is the state of a TestState. Its methods do nothing on nil, so that a Run can call them unconditionally.
@@ -72,7 +72,7 @@ type test struct {
 	caught     *failure      // the error that a catcher caught
 }
 
-// TestState executes one state as an execution would, but without waiting. An error is a *TestRefused, or means that a
+// TestState executes one state as an execution would, but without waiting. An error is a *TestRejected, or means that a
 // definition or payload is invalid.
 func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, error) {
 	state := findState(m, req.State)
@@ -426,7 +426,7 @@ func checkTest(s *asl.State, req *TestRequest) error {
 	case req.Mock == nil && req.FailedIterations != nil:
 		return reject("TestState does not support MapIterationFailureCount when a mock is not specified.")
 	case req.Mock == nil && group:
-		return &TestRefused{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
+		return &TestRejected{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
 			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
 	case req.Mock == nil && s.Type == asl.Task && req.Params.RoleARN == "":
 		return reject("RoleArn must be specified when testing a Task state")

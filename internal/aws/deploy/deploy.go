@@ -25,12 +25,12 @@ import (
 type Config struct {
 	// AWS is the caller's configuration. The stack is in its region.
 	AWS aws.Config
-	// Say prints a line of progress. By default, progress is not printed.
-	Say func(format string, args ...any)
+	// Printf prints a line of progress. By default, progress is not printed.
+	Printf func(format string, args ...any)
 	// Pause is the time between two polls of an operation, and before a retry. Defaults to 3 s.
 	Pause time.Duration
-	// Settle is the maximum time to wait for the cleanup after executions that Remove stops. Defaults to 5 min.
-	Settle time.Duration
+	// CleanupTimeout is the maximum time to wait for the cleanup after executions that Remove stops. Defaults to 5 min.
+	CleanupTimeout time.Duration
 	// Open creates the client of a cluster. Defaults to kube.Open.
 	Open func(kube.Config) (*kube.Client, error)
 	// Now defaults to time.Now.
@@ -55,7 +55,7 @@ type Deployer struct {
 func New(c Config) *Deployer {
 	d := &Deployer{
 		cfn: cloudformation.NewFromConfig(c.AWS), eks: eks.NewFromConfig(c.AWS), sfn: sfn.NewFromConfig(c.AWS), sts: sts.NewFromConfig(c.AWS),
-		aws: c.AWS, printf: c.Say, pause: c.Pause, grace: c.Settle, open: c.Open, now: c.Now,
+		aws: c.AWS, printf: c.Printf, pause: c.Pause, grace: c.CleanupTimeout, open: c.Open, now: c.Now,
 	}
 	if d.printf == nil {
 		d.printf = func(string, ...any) {}

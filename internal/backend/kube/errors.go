@@ -74,8 +74,8 @@ func (e *StatusError) Error() string {
 type UnreachableError struct {
 	Server string
 	Err    error
-	// Never reports that a retry cannot help, because the certificate is invalid or the credentials are not available.
-	Never bool
+	// Permanent reports that a retry cannot help, because the certificate is invalid or the credentials are not available.
+	Permanent bool
 }
 
 func (e *UnreachableError) Error() string {
@@ -83,7 +83,7 @@ func (e *UnreachableError) Error() string {
 	switch {
 	case isCertificate(e.Err):
 		return text + ": check the certificate authority in the kubeconfig or task"
-	case e.Never:
+	case e.Permanent:
 		return text
 	}
 	return text + ": check that the server is running and reachable from this machine"
@@ -106,7 +106,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	var noToken *credentialsError
 	never := isCertificate(err) || errors.As(err, &noToken) ||
 		strings.Contains(text, "getting credentials: exec") // client-go's error for a command in the kubeconfig
-	return &UnreachableError{Server: c.rest.Host, Err: err, Never: never}
+	return &UnreachableError{Server: c.rest.Host, Err: err, Permanent: never}
 }
 
 // isCertificate reports whether a certificate could not be verified.
@@ -156,7 +156,7 @@ func NotFound(err error) bool { return Code(err) == http.StatusNotFound }
 func Temporary(err error) bool {
 	var away *UnreachableError
 	if errors.As(err, &away) {
-		return !away.Never
+		return !away.Permanent
 	}
 	switch Code(err) {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,

@@ -25,8 +25,8 @@ type ForwardOptions struct {
 	Port         int // of the Service or the pod
 	// Listen is the local address; it defaults to 127.0.0.1:0. Everyone who can connect to it has access to the target.
 	Listen string
-	// Trouble is called with the error of each failed connection. It may be nil.
-	Trouble func(error)
+	// OnError is called with the error of each failed connection. It may be nil.
+	OnError func(error)
 }
 
 // Forwarded is a running port-forward. The caller must call Close.
@@ -98,8 +98,8 @@ func (f *Forwarded) serve(ctx context.Context) {
 		}
 		connections.Go(func() {
 			defer conn.Close()
-			if err := f.carry(ctx, conn); err != nil && ctx.Err() == nil && f.o.Trouble != nil {
-				f.o.Trouble(err)
+			if err := f.carry(ctx, conn); err != nil && ctx.Err() == nil && f.o.OnError != nil {
+				f.o.OnError(err)
 			}
 		})
 	}

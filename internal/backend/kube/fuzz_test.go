@@ -42,7 +42,7 @@ func FuzzExplain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, job, pods, notices []byte) {
 		j, err := kube.DecodeJob(job)
 		var p []kube.Pod
-		var n []kube.Notice
+		var n []kube.EventRecord
 		if err != nil || json.Unmarshal(pods, &p) != nil || json.Unmarshal(notices, &n) != nil {
 			t.Skip()
 		}

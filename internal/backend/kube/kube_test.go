@@ -390,7 +390,7 @@ func TestExplain(t *testing.T) {
 				t.Fatal(err)
 			}
 			var pods []kube.Pod
-			var notices []kube.Notice
+			var notices []kube.EventRecord
 			parse(t, "["+test.pod+"]", &pods)
 			parse(t, "["+test.notices+"]", &notices)
 			if got := kube.Explain(j, pods, notices); got.String() != test.want || got.Ran != test.ran {

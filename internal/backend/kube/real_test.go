@@ -124,7 +124,7 @@ func TestForward(t *testing.T) {
 	ns := c.Namespace(t)
 	ctx := clustertest.Context(t)
 	web(t, c, ns)
-	f, err := c.Forward(ctx, kube.ForwardOptions{Namespace: ns, Service: "web", Port: 80, Trouble: func(err error) { t.Log(err) }})
+	f, err := c.Forward(ctx, kube.ForwardOptions{Namespace: ns, Service: "web", Port: 80, OnError: func(err error) { t.Log(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestForwardToClosedPort(t *testing.T) {
 	ctx := clustertest.Context(t)
 	web(t, c, ns)
 	trouble := make(chan error, 8)
-	f, err := c.Forward(ctx, kube.ForwardOptions{Namespace: ns, Service: "web", Port: 81, Trouble: func(err error) { trouble <- err }})
+	f, err := c.Forward(ctx, kube.ForwardOptions{Namespace: ns, Service: "web", Port: 81, OnError: func(err error) { trouble <- err }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,9 +29,9 @@ func (r Reason) String() string {
 	return r.Why + "; " + r.End
 }
 
-// Notice is an Event object of Kubernetes, in which a controller, the scheduler or a kubelet reports about another object. It is
+// EventRecord is an Event object of Kubernetes, in which a controller, the scheduler or a kubelet reports about another object. It is
 // not called Event because that is a state in Follow.
-type Notice struct {
+type EventRecord struct {
 	Involved struct {
 		Kind string `json:"kind"`
 		Name string `json:"name"`
@@ -48,22 +48,22 @@ type Notice struct {
 }
 
 // last returns the time of the last occurrence.
-func (n Notice) last() time.Time {
+func (n EventRecord) last() time.Time {
 	return slices.MaxFunc([]time.Time{n.LastSeen, n.EventTime, n.Series.LastObserved}, time.Time.Compare)
 }
 
-// Notices returns the notices about objects of a kind in a namespace, oldest first. If name is not empty, it only returns those
+// EventRecords returns the notices about objects of a kind in a namespace, oldest first. If name is not empty, it only returns those
 // about the object of that name.
-func (c *Client) Notices(ctx context.Context, namespace, kind, name string) ([]Notice, error) {
+func (c *Client) EventRecords(ctx context.Context, namespace, kind, name string) ([]EventRecord, error) {
 	fields := "involvedObject.kind=" + kind
 	if name != "" {
 		fields += ",involvedObject.name=" + name
 	}
 	var list struct {
-		Items []Notice `json:"items"`
+		Items []EventRecord `json:"items"`
 	}
 	err := c.get(ctx, CollectionPath("v1", namespace, "events"), url.Values{"fieldSelector": {fields}}, &list)
-	slices.SortStableFunc(list.Items, func(a, b Notice) int { return a.last().Compare(b.last()) })
+	slices.SortStableFunc(list.Items, func(a, b EventRecord) int { return a.last().Compare(b.last()) })
 	return list.Items, err
 }
 
@@ -72,11 +72,11 @@ func (c *Client) Notices(ctx context.Context, namespace, kind, name string) ([]N
 func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 	ns := j.Metadata.Namespace
 	pods, podsErr := c.PodsOf(ctx, j)
-	notices, err := c.Notices(ctx, ns, "Job", j.Metadata.Name)
-	notices = slices.DeleteFunc(notices, func(n Notice) bool { return n.Involved.UID != j.Metadata.UID })
+	notices, err := c.EventRecords(ctx, ns, "Job", j.Metadata.Name)
+	notices = slices.DeleteFunc(notices, func(n EventRecord) bool { return n.Involved.UID != j.Metadata.UID })
 	if err == nil {
-		var ofPods []Notice
-		ofPods, err = c.Notices(ctx, ns, "Pod", "")
+		var ofPods []EventRecord
+		ofPods, err = c.EventRecords(ctx, ns, "Pod", "")
 		notices = append(notices, ofPods...)
 	}
 	if Code(err) == 403 { // events help, but are optional
@@ -86,7 +86,7 @@ func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 }
 
 // Explain finds the reason from the Job, its pods, and the notices about them.
-func Explain(j Job, pods []Pod, notices []Notice) Reason {
+func Explain(j Job, pods []Pod, notices []EventRecord) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
 	switch p := newest(pods); {
 	case p == nil:
@@ -119,7 +119,7 @@ func explainEnd(j Job, known bool) string {
 }
 
 // explainAbsence describes why a Job has no pods.
-func explainAbsence(j Job, notices []Notice) string {
+func explainAbsence(j Job, notices []EventRecord) string {
 	if j.Spec.Suspend {
 		return "the job is suspended: its queue has not admitted it yet"
 	}
@@ -145,7 +145,7 @@ func explainAbsence(j Job, notices []Notice) string {
 }
 
 // explainPod describes the problem of a pod. It considers notices only if the pod has not started, because they may be outdated.
-func explainPod(p *Pod, notices []Notice) string {
+func explainPod(p *Pod, notices []EventRecord) string {
 	subject := "the pod " + p.Metadata.Name
 	for _, find := range []func(*Pod) string{explainPhase, explainSchedule, explainContainers} {
 		if text := find(p); text != "" {
@@ -249,7 +249,7 @@ func explainTerminated(s ContainerStatus, t *Terminated) string {
 }
 
 // explainNotice describes problems that no status contains, such as volumes that cannot be mounted.
-func explainNotice(n Notice) string {
+func explainNotice(n EventRecord) string {
 	switch n.Reason {
 	case "FailedScheduling":
 		return "cannot be scheduled: " + advise(n.Message)

@@ -40,9 +40,9 @@ func end(t testing.TB, c *ray.Client, id string) ray.Job {
 // until waits until done returns true for a job.
 func until(t testing.TB, c *ray.Client, id string, done func(ray.Job) bool) ray.Job {
 	t.Helper()
-	w := ray.NewWatcher(c, raytest.Patience)
+	w := ray.NewWatcher(c, raytest.Timeout)
 	defer w.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Timeout)
 	defer cancel()
 	job, err := w.Wait(ctx, id, "", done)
 	if err != nil {
@@ -184,7 +184,7 @@ func TestTailFollowsToTheEnd(t *testing.T) {
 // tail follows a log until the job has ended.
 func tail(t *testing.T, log *ray.Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Timeout)
 	defer cancel()
 	if err := log.Tail(ctx); err != nil {
 		t.Fatalf("%v after %d lines", err, log.Seen())
@@ -380,7 +380,7 @@ func TestUnreachable(t *testing.T) {
 	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no response in time") {
 		t.Errorf("a server that does not respond: %v", err)
 	}
-	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + raytest.Refusing(t)}}.Client(t).Version(t.Context())
+	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + raytest.RefusingAddress(t)}}.Client(t).Version(t.Context())
 	if ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("a port on which nobody listens: %v", err)
 	}
@@ -398,7 +398,7 @@ func TestRetry(t *testing.T) {
 		return true
 	}
 	c := fake.Client(t)
-	err := ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error {
+	err := ray.Retry(t.Context(), raytest.Timeout, func(ctx context.Context) error {
 		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: "a", Entrypoint: "true"})
 		return err
 	})

@@ -20,7 +20,7 @@ func TestHead(t *testing.T) {
 		t.Skip("-short skips tests with a real Ray")
 	}
 	other := raytest.Real(t, false)
-	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20, Wait: 2 * raytest.Patience}
+	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20, Wait: 2 * raytest.Timeout}
 	t.Cleanup(func() {
 		if t.Failed() {
 			output, err := os.ReadFile(head.OutputPath())
@@ -50,7 +50,7 @@ func TestHead(t *testing.T) {
 		t.Errorf("by the address of its GCS: got %+v, %v", got, err)
 	}
 	c, id := raytest.Ray{Found: got}.Client(t), newID()
-	err = ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error { // the agent of a new head may not have registered yet
+	err = ray.Retry(t.Context(), raytest.Timeout, func(ctx context.Context) error { // the agent of a new head may not have registered yet
 		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: actorJob})
 		return err
 	})
@@ -92,7 +92,7 @@ time.sleep(302)
 // untilLogged waits until the log of a job contains a text.
 func untilLogged(t *testing.T, c *ray.Client, id, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Timeout)
 	defer cancel()
 	for {
 		log, err := c.Logs(ctx, id)

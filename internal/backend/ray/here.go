@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Here reports whether a Ray runs entirely on this machine, as this user, and in the same root directory, so that its jobs can read files
+// RunsHere reports whether a Ray runs entirely on this machine, as this user, and in the same root directory, so that its jobs can read files
 // that only this user can read. A loopback address does not imply that: it may be forwarded, or belong to a container.
-func Here(ctx context.Context, found Found) bool {
+func RunsHere(ctx context.Context, found Found) bool {
 	if found.Own {
 		return true
 	}

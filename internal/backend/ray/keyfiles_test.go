@@ -43,7 +43,7 @@ func TestPackRejectsLinksToOutside(t *testing.T) {
 			t.Errorf("the error names links that are ignored: %v", err)
 		}
 	}
-	if _, err := (ray.Source{Path: dir}).LeftOut(); err != nil { // the package may have been created before the links
+	if _, err := (ray.Source{Path: dir}).Excluded(); err != nil { // the package may have been created before the links
 		t.Error(err)
 	}
 	write(t, dir, ".rayignore", "key\npasswd\nchain\n/sub/data\n/sub/up\n")
@@ -116,7 +116,7 @@ func TestPackExcludesKeyFiles(t *testing.T) {
 	if got, err := (ray.Source{Path: dir}).KeyFiles(); err != nil || !slices.Equal(got, []string{".env", "certs/a.pem"}) {
 		t.Errorf("KeyFiles: got %q, %v", got, err)
 	}
-	if got, err := (ray.Source{Path: dir}).LeftOut(); err != nil || len(got) != 3 {
-		t.Errorf("LeftOut: got %q, %v, want 3 paths", got, err)
+	if got, err := (ray.Source{Path: dir}).Excluded(); err != nil || len(got) != 3 {
+		t.Errorf("Excluded: got %q, %v, want 3 paths", got, err)
 	}
 }

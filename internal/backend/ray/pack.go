@@ -168,9 +168,9 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	return name, err
 }
 
-// LeftOut returns the relative paths in a working directory that its package does not contain. It returns excluded directories without
+// Excluded returns the relative paths in a working directory that its package does not contain. It returns excluded directories without
 // their content.
-func (s Source) LeftOut() ([]string, error) {
+func (s Source) Excluded() ([]string, error) {
 	w, err := s.walk()
 	return slices.Concat(w.leftOut, w.keys), err
 }

@@ -38,7 +38,7 @@ func TestResolve(t *testing.T) {
 	running := []ray.Dashboard{found(here, t, "192.0.2.7:6379")}
 	stale := found(other, t, "192.0.2.7:1")
 	stale.Session = "session_of_another_ray"
-	closed := raytest.Refusing(t)
+	closed := raytest.RefusingAddress(t)
 	_, fakePort, err := net.SplitHostPort(strings.TrimPrefix(here.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)

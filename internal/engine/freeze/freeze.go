@@ -51,11 +51,11 @@ type defined struct {
 
 // New returns a Freezer that stores packages in a state directory.
 func New(stateDir string, may policy.Policy) *Freezer {
-	return &Freezer{Store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
+	return &Freezer{Store: snapshot.Open(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
 }
 
-// Of sets the engine, which Code and Users need. It is set after New because the engine is opened with Prepare.
-func (f *Freezer) Of(eng *engine.Engine) { f.eng = eng }
+// SetEngine sets the engine, which Code and Users need. It is set after New because the engine is opened with Prepare.
+func (f *Freezer) SetEngine(eng *engine.Engine) { f.eng = eng }
 
 // Prepare is the engine's Config.Prepare.
 func (f *Freezer) Prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
@@ -104,7 +104,7 @@ func (f *Freezer) read(definition []byte) defined {
 	}
 	var p program
 	_ = json.Unmarshal(definition, &p) // the engine also parses it, and reports errors
-	d := defined{own: policy.Own(definition)}
+	d := defined{own: policy.OwnValues(definition)}
 	p.collect(&d)
 	for _, all := range [][]ray.Source{d.sources, d.processes} {
 		slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
@@ -150,8 +150,8 @@ func (p *program) collect(d *defined) {
 	}
 }
 
-// Name adds sources to the code of an execution that is about to start. Their paths must be absolute.
-func (f *Freezer) Name(execution string, sources []ray.Source) error {
+// AddSources adds sources to the code of an execution that is about to start. Their paths must be absolute.
+func (f *Freezer) AddSources(execution string, sources []ray.Source) error {
 	for _, of := range sources {
 		if !filepath.IsAbs(of.Path) {
 			return fmt.Errorf("the path %q must be absolute", of.Path)

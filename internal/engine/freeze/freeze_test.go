@@ -82,7 +82,7 @@ func TestPrepare(t *testing.T) {
 			if tc.origin != "" {
 				r.Labels = task.WithLabel(nil, task.OriginLabel, tc.origin)
 			}
-			if err := w.freezer.Name("arn", tc.named); err != nil {
+			if err := w.freezer.AddSources("arn", tc.named); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.freezer.Prepare(t.Context(), "arn", &r); err != nil {
@@ -94,7 +94,7 @@ func TestPrepare(t *testing.T) {
 			}
 		})
 	}
-	if err := w.freezer.Name("arn", []snapshot.Source{{Path: "relative"}}); err == nil {
+	if err := w.freezer.AddSources("arn", []snapshot.Source{{Path: "relative"}}); err == nil {
 		t.Error("a relative path was accepted, whose meaning depends on the process")
 	}
 	r := engine.StartRequest{Definition: []byte(`{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)}
@@ -113,7 +113,7 @@ func TestUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = eng.Close() }()
-	w.freezer.Of(eng)
+	w.freezer.SetEngine(eng)
 	definition := fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Succeed"},"R":{"Type":"Task","Resource":%q,"Parameters":{"WorkingDir":%q},"End":true}}}`,
 		stepfn.RaySubmitJob, w.ray)
 	var arns []string

@@ -53,8 +53,8 @@ type Address struct {
 
 const addressFile = "api.json"
 
-// ErrNobody means that no process serves the state directory.
-var ErrNobody = errors.New("no process serves the state directory")
+// ErrNoOwner means that no process serves the state directory.
+var ErrNoOwner = errors.New("no process serves the state directory")
 
 // maxSocket is the maximum length of a socket's path on all systems, in bytes: macOS allows 104 bytes including a final zero.
 const maxSocket = 103
@@ -162,7 +162,7 @@ func Announce(dir string, a Address) (remove func(), err error) {
 	return func() { _ = os.Remove(path) }, nil // if this fails, Find notices that nothing listens at the address
 }
 
-// Find returns the address of the directory's owner. The error is ErrNobody if there is none, or if it does not accept connections.
+// Find returns the address of the directory's owner. The error is ErrNoOwner if there is none, or if it does not accept connections.
 func Find(ctx context.Context, dir string) (Address, error) {
 	a, err := Announced(dir)
 	if err != nil {
@@ -170,17 +170,17 @@ func Find(ctx context.Context, dir string) (Address, error) {
 	}
 	conn, err := a.dial(ctx)
 	if err != nil {
-		return Address{}, ErrNobody
+		return Address{}, ErrNoOwner
 	}
 	return a, conn.Close()
 }
 
-// Announced returns the address in the directory, without checking that its owner accepts connections. The error is ErrNobody if there is
+// Announced returns the address in the directory, without checking that its owner accepts connections. The error is ErrNoOwner if there is
 // none.
 func Announced(dir string) (Address, error) {
 	text, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return Address{}, ErrNobody // an error in the path is reported when the directory is created
+		return Address{}, ErrNoOwner // an error in the path is reported when the directory is created
 	}
 	if err != nil {
 		return Address{}, fmt.Errorf("find the owner of the state directory: %w", err)

@@ -39,7 +39,7 @@ func TestFind(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNobody) {
+		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNoOwner) {
 			t.Fatalf("an empty directory: %v", err)
 		}
 		l, addr, err := home.Listen(dir, "v1")
@@ -69,7 +69,7 @@ func TestFind(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		_ = srv.Close()
-		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNobody) {
+		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNoOwner) {
 			t.Fatalf("the address of an owner that has exited: %v", err)
 		}
 		remove()

@@ -16,11 +16,11 @@ func TestOurs(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := home.Ours(dir); (err == nil) != ours || err != nil && !errors.Is(err, home.ErrNotOurs) {
+		if err := home.CheckPrivate(dir); (err == nil) != ours || err != nil && !errors.Is(err, home.ErrNotPrivate) {
 			t.Errorf("mode %#o: %v", mode, err)
 		}
 	}
-	if err := home.Ours(dir + "/none"); err != nil {
+	if err := home.CheckPrivate(dir + "/none"); err != nil {
 		t.Errorf("a directory that does not exist: %v", err)
 	}
 	if os.Getuid() != 0 {
@@ -29,11 +29,11 @@ func TestOurs(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
-	if err := home.Ours(dir); !errors.Is(err, home.ErrNotOurs) || !strings.Contains(err.Error(), "uid 65534") {
+	if err := home.CheckPrivate(dir); !errors.Is(err, home.ErrNotPrivate) || !strings.Contains(err.Error(), "uid 65534") {
 		t.Errorf("a directory of another user: %v", err)
 	}
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-	if err := errors.Join(os.Chmod(dir, 0o777), home.Ours(dir)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o777), home.CheckPrivate(dir)); err != nil {
 		t.Errorf("a volume in a pod: %v", err)
 	}
 }

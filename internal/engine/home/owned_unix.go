@@ -22,21 +22,21 @@ func owner(info fs.FileInfo) int {
 	return -1
 }
 
-// ErrNotOurs means that another user controls a state directory, and could replace its files.
-var ErrNotOurs = errors.New("other users can change the state directory")
+// ErrNotPrivate means that another user controls a state directory, and could replace its files.
+var ErrNotPrivate = errors.New("other users can change the state directory")
 
-// Ours checks that no user but this one and root controls an existing state directory: it must belong to this user or root, and must not
+// CheckPrivate checks that no user but this one and root controls an existing state directory: it must belong to this user or root, and must not
 // be writable for all users.
-func Ours(dir string) error {
+func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || inPod() {
 		return nil //nolint:nilerr // the error is reported when the directory is opened or created
 	}
 	if uid := owner(info); uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("%w: %s belongs to %s, but this process runs as %s", ErrNotOurs, dir, userName(uid), userName(os.Geteuid()))
+		return fmt.Errorf("%w: %s belongs to %s, but this process runs as %s", ErrNotPrivate, dir, userName(uid), userName(os.Geteuid()))
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("%w: every user can write to %s (mode %#o)", ErrNotOurs, dir, info.Mode().Perm())
+		return fmt.Errorf("%w: every user can write to %s (mode %#o)", ErrNotPrivate, dir, info.Mode().Perm())
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ func (e *DamagedError) Summary() string {
 	return "the database of the state directory is damaged: execution " + e.Execution + " cannot be read"
 }
 
-// Of adds the ARN of an execution to err if it is a DamagedError without one.
-func Of(execution string, err error) error {
+// WithExecution adds the ARN of an execution to err if it is a DamagedError without one.
+func WithExecution(execution string, err error) error {
 	var d *DamagedError
 	if !errors.As(err, &d) || d.Execution != "" {
 		return err

@@ -38,11 +38,11 @@ func New() *Vault {
 	return &Vault{values: map[string]map[string]string{}, changed: make(chan struct{})}
 }
 
-// Keep sets the store of the names.
-func (v *Vault) Keep(docs *store.Store) { v.docs = docs }
+// SetStore sets the store of the names.
+func (v *Vault) SetStore(docs *store.Store) { v.docs = docs }
 
-// Of sets the engine, from which the vault learns which runs have ended.
-func (v *Vault) Of(eng *engine.Engine) { v.eng = eng }
+// SetEngine sets the engine, from which the vault learns which runs have ended.
+func (v *Vault) SetEngine(eng *engine.Engine) { v.eng = eng }
 
 // names returns the variables whose values the process that started the run supplies.
 func (v *Vault) names(execution string) ([]string, error) {
@@ -57,8 +57,8 @@ func (v *Vault) names(execution string) ([]string, error) {
 	return names, err
 }
 
-// Wanted returns the variables whose values the process that started the run supplies, and that are missing in memory.
-func (v *Vault) Wanted(execution string) ([]string, error) {
+// Missing returns the variables whose values the process that started the run supplies, and that are missing in memory.
+func (v *Vault) Missing(execution string) ([]string, error) {
 	names, err := v.names(execution)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -69,9 +69,9 @@ func (v *Vault) Wanted(execution string) ([]string, error) {
 	}), err
 }
 
-// Give adds values for a run, before or after it starts. It does not replace existing values: a run keeps the values with which it was
+// Add adds values for a run, before or after it starts. It does not replace existing values: a run keeps the values with which it was
 // started.
-func (v *Vault) Give(execution string, values map[string]string) error {
+func (v *Vault) Add(execution string, values map[string]string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	names, err := v.names(execution)

@@ -27,20 +27,20 @@ func open(t *testing.T, fs vfs.FS) (*vault.Vault, *engine.Engine) {
 	v := vault.New()
 	eng, err := engine.Open(t.Context(), engine.Config{Dir: "state", FS: fs, Logger: slog.New(slog.DiscardHandler),
 		Machines: func(s *store.Store) engine.Machines {
-			v.Keep(s)
+			v.SetStore(s)
 			return nil
 		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Of(eng)
+	v.SetEngine(eng)
 	return v, eng
 }
 
 func wanted(t *testing.T, v *vault.Vault, want ...string) {
 	t.Helper()
-	got, err := v.Wanted(run)
+	got, err := v.Missing(run)
 	if diff := cmp.Diff(want, append([]string(nil), got...)); diff != "" || err != nil {
 		t.Errorf("wanted (%v):\n%s", err, diff)
 	}
@@ -64,7 +64,7 @@ func TestGive(t *testing.T) {
 	v, eng := open(t, fs)
 	wanted(t, v)
 	for _, value := range []string{"the-first-value", "another-value"} {
-		if err := v.Give(run, map[string]string{"TOKEN": value, "KEY": value}); err != nil {
+		if err := v.Add(run, map[string]string{"TOKEN": value, "KEY": value}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +125,7 @@ func contents(t *testing.T, fs vfs.FS, dir string) (all []byte) {
 func TestSecretWaits(t *testing.T) {
 	fs := vfs.NewMem()
 	v, eng := open(t, fs)
-	if err := v.Give(run, map[string]string{"TOKEN": "value"}); err != nil {
+	if err := v.Add(run, map[string]string{"TOKEN": "value"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := eng.Close(); err != nil {
@@ -154,7 +154,7 @@ func TestSecretWaits(t *testing.T) {
 		values <- value
 	}()
 	<-reasons
-	if err := v.Give(run, map[string]string{"TOKEN": "again"}); err != nil {
+	if err := v.Add(run, map[string]string{"TOKEN": "again"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-values; got != "again" {
@@ -169,7 +169,7 @@ func TestSecretWaits(t *testing.T) {
 func TestEndedRuns(t *testing.T) {
 	v, eng := open(t, vfs.NewMem())
 	defer func() { _ = eng.Close() }()
-	if err := v.Give(run, map[string]string{"TOKEN": "value"}); err != nil {
+	if err := v.Add(run, map[string]string{"TOKEN": "value"}); err != nil {
 		t.Fatal(err)
 	}
 	wanted(t, v)

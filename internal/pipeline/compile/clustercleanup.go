@@ -71,7 +71,7 @@ func cleanupRetry(answered ...string) []any {
 }
 
 // deleteAll adds the states that list the execution's objects of a kind and delete them, until there are none.
-func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next string) string {
+func (c *compiler) deleteAll(states *value.Object, kind string, need Permission, next string) string {
 	of := c.at.cleanupOf
 	list, found, remove, again := "List "+kind+"s"+of, "Check "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
 	kind += of

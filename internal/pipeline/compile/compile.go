@@ -71,7 +71,7 @@ type Result struct {
 	// Access has exactly the permissions that the identity needs that runs the definition and its cleanup machine.
 	Access []Rule
 	// Needs are the permissions in Access, by state.
-	Needs []Need
+	Needs []Permission
 	// Files are the ConfigMaps that pods mount, Uploads the objects that must be in the object store, and Secrets the keys of
 	// Secrets that must exist.
 	Files   []ConfigMap
@@ -205,13 +205,13 @@ type compiler struct {
 	at       *clusterTarget // nil for a target on this machine
 	problems pipeline.Problems
 	notes    []string
-	items    int                       // maximum number of items of a forEach of unknown length on AWS; 0 for no limit
-	groups   int                       // number of Parallel states without a step, so far
-	ray, job bool                      // whether the pipeline has Ray jobs and plain jobs
-	secrets  map[string]bool           // names of the secrets that steps use
-	steps    map[string]*pipeline.Step // by name, at any depth
-	calls    map[*value.Object][]Need  // needs of states that do not have a name yet
-	needs    []Need
+	items    int                            // maximum number of items of a forEach of unknown length on AWS; 0 for no limit
+	groups   int                            // number of Parallel states without a step, so far
+	ray, job bool                           // whether the pipeline has Ray jobs and plain jobs
+	secrets  map[string]bool                // names of the secrets that steps use
+	steps    map[string]*pipeline.Step      // by name, at any depth
+	calls    map[*value.Object][]Permission // needs of states that do not have a name yet
+	needs    []Permission
 
 	localFiles Files
 	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with file names replaced by the contents
@@ -220,7 +220,7 @@ type compiler struct {
 // newCompiler merges the settings: options take precedence over the target, and the target over the file.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
-		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Need{}, envs: map[*pipeline.RayJob]*value.Object{}}
+		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Permission{}, envs: map[*pipeline.RayJob]*value.Object{}}
 	if t.Kind != pipeline.TargetLocal {
 		c.at, c.storage = newClusterTarget(p, t, o), p.Storage.Path
 		return c

@@ -11,9 +11,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Need is a permission in the cluster that a state needs for its call. It is recorded where the call is built, so that no call can be added
+// Permission is a permission in the cluster that a state needs for its call. It is recorded where the call is built, so that no call can be added
 // without its permission. A test derives the needs from the text of the definition and compares them.
-type Need struct {
+type Permission struct {
 	State                 string
 	Verb, Group, Resource string
 	Name                  string // name of the object; "" if it is known only at run time
@@ -21,20 +21,20 @@ type Need struct {
 
 // The kinds of objects that states read and write. Calls to Ray's API use proxies.
 var (
-	jobs    = Need{Group: "batch", Resource: "jobs"}
-	pods    = Need{Resource: "pods"}
-	podLogs = Need{Resource: "pods/log"}
-	events  = Need{Resource: "events"}
-	rayJobs = Need{Group: "ray.io", Resource: "rayjobs"}
-	proxies = Need{Resource: "services/proxy"}
+	jobs    = Permission{Group: "batch", Resource: "jobs"}
+	pods    = Permission{Resource: "pods"}
+	podLogs = Permission{Resource: "pods/log"}
+	events  = Permission{Resource: "events"}
+	rayJobs = Permission{Group: "ray.io", Resource: "rayjobs"}
+	proxies = Permission{Resource: "services/proxy"}
 )
 
 // to returns the need with a verb.
-func (n Need) to(verb string) Need { n.Verb = verb; return n }
+func (n Permission) to(verb string) Permission { n.Verb = verb; return n }
 
 // grantOrder is the order of the rules, and verbOrder that of the verbs in a rule: the same pipeline always has the same Role.
 var (
-	grantOrder = []Need{jobs, pods, podLogs, events, rayJobs, proxies}
+	grantOrder = []Permission{jobs, pods, podLogs, events, rayJobs, proxies}
 	verbOrder  = []string{"create", "get", "list", "delete", "watch"}
 )
 
@@ -42,7 +42,7 @@ var (
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
 // needing records the needs of a state until the state has a name.
-func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
+func (c *compiler) needing(state *value.Object, needs ...Permission) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
 }
@@ -56,27 +56,27 @@ func (c *compiler) named(name string, state *value.Object) {
 }
 
 // list returns a task that lists objects of a kind. list, create, get and remove act in the target's namespace.
-func (c *compiler) list(kind Need, parameters *value.Object) *value.Object {
+func (c *compiler) list(kind Permission, parameters *value.Object) *value.Object {
 	return c.call(kind.to("list"), c.pathOf(kind), parameters, nil)
 }
 
 // create returns a task that creates an object.
-func (c *compiler) create(kind Need, body any) *value.Object {
+func (c *compiler) create(kind Permission, body any) *value.Object {
 	return c.call(kind.to("create"), c.pathOf(kind), nil, body)
 }
 
 // get returns a task that reads an object.
-func (c *compiler) get(kind Need, name query.Expr, parameters *value.Object) *value.Object {
+func (c *compiler) get(kind Permission, name query.Expr, parameters *value.Object) *value.Object {
 	return c.call(kind.to("get"), c.objectPath(kind, name).Value(), parameters, nil)
 }
 
 // remove returns a task that deletes an object. propagation is the deletion propagation policy.
-func (c *compiler) remove(kind Need, name query.Expr, propagation string) *value.Object {
+func (c *compiler) remove(kind Permission, name query.Expr, propagation string) *value.Object {
 	return c.call(kind.to("delete"), c.objectPath(kind, name).Value(), value.Obj("propagationPolicy", []any{propagation}), nil)
 }
 
 // pathOf returns the API path of all objects of a kind in the target's namespace.
-func (c *compiler) pathOf(kind Need) string {
+func (c *compiler) pathOf(kind Permission) string {
 	group, plural := "/api/v1", strings.Split(kind.Resource, "/")[0]
 	if kind.Group != "" {
 		group = "/apis/" + kind.Group + "/v1"
@@ -85,7 +85,7 @@ func (c *compiler) pathOf(kind Need) string {
 }
 
 // objectPath returns the API path of an object, or of its subresource.
-func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
+func (c *compiler) objectPath(kind Permission, name query.Expr) query.Expr {
 	path := query.Concat(query.Str(c.pathOf(kind)+"/"), name)
 	if _, sub, ok := strings.Cut(kind.Resource, "/"); ok {
 		path = query.Concat(path, query.Str("/"+sub))
@@ -96,7 +96,7 @@ func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
 // rayAPI is Ray's API, accessed through the API server's proxy and the Service of the Ray head. Permission to post to it is permission to
 // run code on Ray.
 type rayAPI struct {
-	need          Need
+	need          Permission
 	before, after string     // parts of the path before and after the Service's name
 	service       query.Expr // the Service's name, if it is known only at run time
 }
@@ -126,7 +126,7 @@ func (r rayAPI) path(text string, more ...query.Expr) string {
 
 // call returns a task that calls the Kubernetes API. need is the permission that the call requires, and path is a field's value. parameters
 // and body may be nil.
-func (c *compiler) call(need Need, path string, parameters *value.Object, body any) *value.Object {
+func (c *compiler) call(need Permission, path string, parameters *value.Object, body any) *value.Object {
 	args := c.eksArguments("Method", methods[need.Verb], "Path", path)
 	if parameters != nil {
 		args.Set("QueryParameters", parameters)
@@ -141,7 +141,7 @@ func (c *compiler) call(need Need, path string, parameters *value.Object, body a
 // runJob returns a task that creates a Job and waits for its end. The needs are those of the integration eks:runJob.sync, according to the
 // Step Functions documentation. The engine needs watch in addition, because it watches instead of polling.
 func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
-	needs := []Need{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
+	needs := []Permission{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
 	if c.at.kind == pipeline.TargetKubernetes {
 		needs = append(needs, jobs.to("watch"), pods.to("watch"))
 	}

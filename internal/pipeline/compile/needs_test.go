@@ -67,11 +67,11 @@ func accessCases(t *testing.T) map[string]*compile.Result {
 	return out
 }
 
-func line(n compile.Need) string {
+func line(n compile.Permission) string {
 	return strings.TrimSpace(n.Verb + " " + n.Group + "/" + n.Resource + " " + n.Name)
 }
 
-func granted(n compile.Need, rules []compile.Rule) bool {
+func granted(n compile.Permission, rules []compile.Rule) bool {
 	return slices.ContainsFunc(rules, func(r compile.Rule) bool {
 		return (len(r.Names) == 0 || slices.Contains(r.Names, n.Name)) && slices.Contains(r.APIGroups, n.Group) &&
 			slices.Contains(r.Resources, n.Resource) && slices.Contains(r.Verbs, n.Verb)
@@ -159,7 +159,7 @@ func pathNeed(t *testing.T, path, method string) string {
 	t.Helper()
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	verb := map[string]string{"GET": "get", "POST": "create", "DELETE": "delete"}[method]
-	n := compile.Need{Verb: verb}
+	n := compile.Permission{Verb: verb}
 	switch parts[0] {
 	case "apis":
 		n.Group, parts = parts[1], parts[3:]

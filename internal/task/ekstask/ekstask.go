@@ -191,7 +191,7 @@ func (r *Runner) failed(c *kube.Client, err error) task.Result {
 	}
 	var away *kube.UnreachableError
 	if errors.As(err, &away) {
-		if away.Never {
+		if away.Permanent {
 			r.forget(c)
 		}
 		return task.Fail(stepfn.EKSUnreachable, err.Error())

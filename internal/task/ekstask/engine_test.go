@@ -66,7 +66,7 @@ func (b *bench) await(e *engine.Engine, arn string) engine.Execution {
 		}
 	}
 	clustertest.Until(ctx, b.t, "the stop", func() error {
-		n, err := e.Left(arn)
+		n, err := e.PendingEffects(arn)
 		if err == nil && n > 0 {
 			err = fmt.Errorf("%d tasks are not stopped", n)
 		}

@@ -162,7 +162,7 @@ func free(labels map[string]string, value string) bool {
 // own returns the values that the owner's definition contains. If the definition came over the network, there are none.
 func own(labels map[string]string) (values []string) {
 	if labels[task.OriginLabel] == task.NetworkInput {
-		_ = json.Unmarshal([]byte(labels[task.OwnLabel]), &values) // written by Own; if the label is missing, there are no values
+		_ = json.Unmarshal([]byte(labels[task.OwnLabel]), &values) // written by OwnValues; if the label is missing, there are no values
 	}
 	return values
 }
@@ -185,9 +185,9 @@ var named = map[string]bool{
 	"InheritEnv": true, "Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
 }
 
-// Own returns the value of OwnLabel for a definition: the plain strings in the fields that Policy checks. It does not include values
+// OwnValues returns the value of OwnLabel for a definition: the plain strings in the fields that Policy checks. It does not include values
 // that expressions compute.
-func Own(definition []byte) string {
+func OwnValues(definition []byte) string {
 	var all any
 	_ = json.Unmarshal(definition, &all) // the engine also parses it, and reports errors
 	found := map[string]bool{}

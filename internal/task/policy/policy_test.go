@@ -16,7 +16,7 @@ var network = map[string]string{task.OriginLabel: task.NetworkDefinition}
 
 // input returns the labels of an execution of the owner's definition whose input came over the network.
 func input(definition string) map[string]string {
-	return map[string]string{task.OriginLabel: task.NetworkInput, task.OwnLabel: policy.Own([]byte(definition))}
+	return map[string]string{task.OriginLabel: task.NetworkInput, task.OwnLabel: policy.OwnValues([]byte(definition))}
 }
 
 // allowed fails the test unless err is as expected: nil if flag is empty, otherwise a RefusedError that names the flag.

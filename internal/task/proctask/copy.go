@@ -42,7 +42,7 @@ func (a *attempt) copyDir(ctx context.Context) error {
 
 // linkLeftOut adds symbolic links to dir, a copy of the source, for the files and directories that the source's package excludes.
 func linkLeftOut(source snapshot.Source, dir string) error {
-	paths, err := source.LeftOut()
+	paths, err := source.Excluded()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the source was deleted: there is nothing to link to
 	}

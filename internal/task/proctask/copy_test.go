@@ -39,7 +39,7 @@ func TestCopy(t *testing.T) {
 	if len(sources) != 1 || sources[0].Path != dir {
 		t.Fatalf("got sources %+v, want only %s", sources, dir)
 	}
-	kept, err := snapshot.In(state).Keep(t.Context(), sources[0])
+	kept, err := snapshot.Open(state).Keep(t.Context(), sources[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func (b *bench) runner(getenv map[string]string) *proctask.Runner {
 		panic(err)
 	}
 	return proctask.New(proctask.Config{
-		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second, Code: snapshot.In(b.code),
+		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second, Code: snapshot.Open(b.code),
 		Secret: task.Environment(func(name string) string { return getenv[name] }),
 	})
 }

@@ -52,7 +52,7 @@ func (a *attempt) envFilePath() string { return filepath.Join(a.r.cfg.EnvDir, a.
 func (a *attempt) chooseEnvFile(ctx context.Context) {
 	a.intent.EnvFile = ""
 	needed := len(a.args.SecretEnv) > 0 || a.args.InheritEnv.All || len(a.args.InheritEnv.Names) > 0
-	if needed && a.r.cfg.EnvDir != "" && !strings.Contains(a.r.cfg.EnvDir, ":") && a.r.cfg.Here(ctx, a.cluster.found) {
+	if needed && a.r.cfg.EnvDir != "" && !strings.Contains(a.r.cfg.EnvDir, ":") && a.r.cfg.RunsHere(ctx, a.cluster.found) {
 		a.intent.EnvFile = a.envFilePath()
 	}
 }

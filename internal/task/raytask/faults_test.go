@@ -123,7 +123,7 @@ func TestCodeDoesNotChange(t *testing.T) {
 		}
 		var frozen []snapshot.Snapshot
 		for _, source := range raytask.Sources(text) {
-			kept, err := snapshot.In(b.code).Keep(t.Context(), source)
+			kept, err := snapshot.Open(b.code).Keep(t.Context(), source)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +225,7 @@ func TestUnauthorized(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	address := "http://" + raytest.Refusing(t)
+	address := "http://" + raytest.RefusingAddress(t)
 	r := raytask.New(raytask.Config{
 		Resolve: func(context.Context, string) (ray.Found, error) {
 			return ray.Found{Address: address}, nil

@@ -33,8 +33,8 @@ type Config struct {
 	// EnvDir is the absolute path of a directory for files with the secrets of jobs on a Ray of this machine. If it is empty, secrets
 	// are passed in the runtime environment, which Ray's job records contain.
 	EnvDir string
-	// Here reports whether the jobs of a Ray can read EnvDir: the Ray runs on this machine as this user. Default: ray.Here.
-	Here func(ctx context.Context, found ray.Found) bool
+	// RunsHere reports whether the jobs of a Ray can read EnvDir: the Ray runs on this machine as this user. Default: ray.RunsHere.
+	RunsHere func(ctx context.Context, found ray.Found) bool
 	// Grace is how long a Ray may be unreachable before the attempt fails. Default: 60 s.
 	Grace time.Duration
 	// StopWait is how long the Runner waits until Ray confirms a stop. Default: 2 minutes.
@@ -75,8 +75,8 @@ func New(cfg Config) *Runner {
 	if cfg.Inheritable == nil {
 		cfg.Inheritable = os.Environ
 	}
-	if cfg.Here == nil {
-		cfg.Here = ray.Here
+	if cfg.RunsHere == nil {
+		cfg.RunsHere = ray.RunsHere
 	}
 	return &Runner{cfg: cfg, clusters: map[string]*cluster{}}
 }

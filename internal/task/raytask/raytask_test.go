@@ -37,7 +37,7 @@ type bench struct {
 	client    *ray.Client
 	runner    *raytask.Runner
 	getenv    map[string]string
-	grace     time.Duration             // of the runner; default: raytest.Patience
+	grace     time.Duration             // of the runner; default: raytest.Timeout
 	ownRay    atomic.Pointer[ray.Found] // the engine's own Ray, if it is not ray
 	engine    context.Context           // parent of the attempts; default: the test's
 	mu        sync.Mutex
@@ -50,7 +50,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T, r raytest.Ray) *bench {
-	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}, grace: raytest.Patience, code: t.TempDir()}
+	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}, grace: raytest.Timeout, code: t.TempDir()}
 	b.start()
 	return b
 }
@@ -60,7 +60,7 @@ func (b *bench) envDir() string { return filepath.Join(b.code, "ray", "env") }
 // start creates a Runner, as a new rayorch process does.
 func (b *bench) start() {
 	b.runner = raytask.New(raytask.Config{
-		Code: snapshot.In(b.code),
+		Code: snapshot.Open(b.code),
 		Resolve: func(ctx context.Context, address string) (ray.Found, error) {
 			found := b.ray.Found
 			if now := b.ownRay.Load(); now != nil && address == "" {
@@ -74,9 +74,9 @@ func (b *bench) start() {
 		},
 		Secret:   task.Environment(func(name string) string { return b.getenv[name] }),
 		EnvDir:   b.envDir(),
-		Here:     b.here,
+		RunsHere: b.here,
 		Grace:    b.grace,
-		StopWait: raytest.Patience,
+		StopWait: raytest.Timeout,
 	})
 	b.t.Cleanup(b.runner.Close)
 }

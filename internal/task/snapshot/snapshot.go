@@ -79,8 +79,10 @@ type Store struct {
 	state string
 }
 
-// In returns the store in a state directory. It does not write anything: Keep creates the store's directory.
-func In(stateDir string) *Store { return &Store{dir: filepath.Join(stateDir, "code"), state: stateDir} }
+// Open returns the store in a state directory. It does not write anything: Keep creates the store's directory.
+func Open(stateDir string) *Store {
+	return &Store{dir: filepath.Join(stateDir, "code"), state: stateDir}
+}
 
 // Keep packs a source unless the store has its package.
 func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {

@@ -60,7 +60,7 @@ func TestKeep(t *testing.T) {
 	if err := os.Symlink(dir, linked); err != nil {
 		t.Fatal(err)
 	}
-	s := snapshot.In(filepath.Join(linked, "state")) // inside the packed directory
+	s := snapshot.Open(filepath.Join(linked, "state")) // inside the packed directory
 	write(t, dir, map[string]string{"a.py": "1", "sub/b.py": "2", "data.bin": "3", ".gitignore": "*.bin\n"})
 	first := keep(t, s, snapshot.Source{Path: dir})
 	if again := keep(t, s, snapshot.Source{Path: dir}); again.Package != first.Package {
@@ -92,7 +92,7 @@ func TestKeep(t *testing.T) {
 
 // The package of a wheel is a copy, and the user's file is not changed.
 func TestWheel(t *testing.T) {
-	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	dir, s := t.TempDir(), snapshot.Open(t.TempDir())
 	write(t, dir, map[string]string{"a-1.0-py3-none-any.whl": "a wheel"})
 	source := snapshot.Source{Path: dir + "/a-1.0-py3-none-any.whl", Module: true}
 	kept := keep(t, s, source)
@@ -118,7 +118,7 @@ func TestWheel(t *testing.T) {
 
 // A removed package is created again if its source has not changed. Otherwise the error says to start a new run.
 func TestRemovedPackage(t *testing.T) {
-	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	dir, s := t.TempDir(), snapshot.Open(t.TempDir())
 	write(t, dir, map[string]string{"a.py": "1"})
 	kept := keep(t, s, snapshot.Source{Path: dir})
 	label := snapshot.Encode([]snapshot.Snapshot{kept})
@@ -153,7 +153,7 @@ func TestRemovedPackage(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	dir, s := t.TempDir(), snapshot.Open(t.TempDir())
 	noise := make([]byte, 2048)
 	for i := range noise {
 		noise[i] = byte(rand.Uint32())
@@ -201,7 +201,7 @@ Binary files a/code/bin and b/code/bin differ
 
 // The diff of a directory that was removed shows its files as removed.
 func TestDiffOfRemovedDirectory(t *testing.T) {
-	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	dir, s := t.TempDir(), snapshot.Open(t.TempDir())
 	write(t, dir, map[string]string{"a/a.py": "one\n", "b/b.py": "one\n", "p.yaml": "one\n"})
 	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/a"}), keep(t, s, snapshot.Source{Path: dir + "/b"}),
 		keep(t, s, snapshot.Source{Path: dir + "/p.yaml", File: true})}

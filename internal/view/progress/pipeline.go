@@ -13,21 +13,21 @@ import (
 // This file reads events of the states that the compiler adds around steps. They contain the parameters, the conditions that were false,
 // and the references that found nothing.
 
-// Begun is the parameters and the storage of a run. It is empty for definitions without annotations.
-type Begun struct {
+// Start is the parameters and the storage of a run. It is empty for definitions without annotations.
+type Start struct {
 	Params  json.RawMessage // an object that includes the defaults of missing parameters
 	Storage string          // the storage directory of the run
 }
 
 // begin applies the exit of the state that reads the parameters.
 func (v *View) begin(e *Event) {
-	if v.Begun.Params != nil || v.annotations[e.Name].Role != annotation.Params {
+	if v.Start.Params != nil || v.annotations[e.Name].Role != annotation.Params {
 		return
 	}
 	var run struct{ Storage string }
 	params := []byte(e.Assigned["params"])
 	if json.Unmarshal([]byte(e.Assigned["run"]), &run) == nil && json.Valid(params) { // AWS truncates long variables
-		v.Begun = Begun{params, run.Storage}
+		v.Start = Start{params, run.Storage}
 	}
 }
 

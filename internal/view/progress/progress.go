@@ -30,7 +30,7 @@ type View struct {
 	Error   string
 	Cause   string
 	Last    int64 // id of the last event added
-	Begun   Begun
+	Start   Start
 	Parked  string // why the execution is parked; set by the caller, because events do not contain it
 
 	// Warnings are messages about references that found nothing but did not fail a step.

@@ -68,8 +68,8 @@ func (s *Screen) Log(step, line string) {
 	s.tails[step] = s.tails[step][max(0, len(s.tails[step])-s.cfg.Tail):]
 }
 
-// Say prints a message above the live block.
-func (s *Screen) Say(format string, args ...any) {
+// Printf prints a message above the live block.
+func (s *Screen) Printf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")

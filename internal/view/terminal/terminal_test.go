@@ -48,7 +48,7 @@ func TestLiveBlockIsRedrawnInPlace(t *testing.T) {
 		t.Fatalf("the second frame does not replace the first: %q", b.String())
 	}
 	b.Reset()
-	s.Say("hello")
+	s.Printf("hello")
 	if b.String() != "\x1b[4A\r\x1b[Jhello\n" {
 		t.Fatalf("the message does not replace the block: %q", b.String())
 	}

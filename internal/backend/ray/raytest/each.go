@@ -20,13 +20,13 @@ type Ray struct {
 	Fake *Fake
 }
 
-// Patience is the timeout of tests. It is so long that only a bug exceeds it, even on a busy machine.
-const Patience = 5 * time.Minute
+// Timeout is the timeout of tests. It is so long that only a bug exceeds it, even on a busy machine.
+const Timeout = 5 * time.Minute
 
-// Client returns a client with the right token and with Patience as its timeout.
+// Client returns a client with the right token and with Timeout as its timeout.
 func (r Ray) Client(t testing.TB) *ray.Client {
 	t.Helper()
-	client, err := ray.New(ray.Config{Address: r.Found.Address, Token: r.Found.Token, CAFile: r.Found.CAFile, Timeout: Patience})
+	client, err := ray.New(ray.Config{Address: r.Found.Address, Token: r.Found.Token, CAFile: r.Found.CAFile, Timeout: Timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func Real(t testing.TB, token bool) ray.Found {
 	noEnv := func(string) string { return "" }
 	none := func() ([]ray.Dashboard, error) { return nil, nil }
 	var found ray.Found
-	err := ray.Retry(t.Context(), Patience, func(ctx context.Context) (err error) {
+	err := ray.Retry(t.Context(), Timeout, func(ctx context.Context) (err error) {
 		// Start is called for each try: on a busy machine, a head may exit shortly after it has started.
 		if _, err := head.Start(context.WithoutCancel(ctx)); err != nil {
 			return err
@@ -103,7 +103,7 @@ func newHead(t testing.TB, token bool) *ray.Head {
 	}
 	head := &ray.Head{
 		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token), "ray"), Python: Python(t), CPUs: FakeCPUs,
-		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 2 * Patience,
+		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 2 * Timeout,
 	}
 	shared.heads[token] = head
 	return head
@@ -163,17 +163,17 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Eventually polls until check returns nil. After Patience, it fails the test with the last error. what describes the condition for the
+// Eventually polls until check returns nil. After Timeout, it fails the test with the last error. what describes the condition for the
 // failure message.
 func Eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(Timeout); ; time.Sleep(20 * time.Millisecond) {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout after %s while waiting until %s: %v", Patience, what, err)
+			t.Fatalf("timeout after %s while waiting until %s: %v", Timeout, what, err)
 		}
 	}
 }

@@ -30,9 +30,9 @@ func (g Gate) Open(t testing.TB) {
 	}
 }
 
-// Refusing returns a loopback address HOST:PORT that refuses connections until the test ends: the port is bound, so that no other
+// RefusingAddress returns a loopback address HOST:PORT that refuses connections until the test ends: the port is bound, so that no other
 // program can use it, but nobody listens on it.
-func Refusing(t testing.TB) string {
+func RefusingAddress(t testing.TB) string {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {

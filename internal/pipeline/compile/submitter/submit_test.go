@@ -54,7 +54,7 @@ func (a *attempt) request(t *testing.T) string {
 		submission["entrypoint_num_cpus"] = a.CPUs
 	}
 	if a.Pending == 0 {
-		a.Pending = raytest.Patience.Seconds()
+		a.Pending = raytest.Timeout.Seconds()
 	}
 	request := map[string]any{"submission": submission, "since": time.Now().UnixMilli(), "pending": a.Pending}
 	if a.Timeout > 0 {
@@ -94,7 +94,7 @@ func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd
 	}
 	write(t, filepath.Join(a.dir, "submit.py"), script)
 	if a.Grace == 0 {
-		a.Grace = raytest.Patience
+		a.Grace = raytest.Timeout
 	}
 	cmd := exec.CommandContext(t.Context(), "python3", append([]string{filepath.Join(a.dir, "submit.py")}, args...)...)
 	cmd.Env = append(os.Environ(), "RAYORCH_RAY="+strings.TrimPrefix(r.Found.Address, "http://"), "RAY_AUTH_TOKEN="+r.Found.Token,
@@ -208,7 +208,7 @@ func TestTooLong(t *testing.T) {
 			if strings.Contains(a.logged, "on\n") {
 				return
 			}
-			if seconds > raytest.Patience.Seconds() {
+			if seconds > raytest.Timeout.Seconds() {
 				t.Fatalf("the log does not contain the output of the job: %s", a.logged)
 			}
 		}
