@@ -18,7 +18,7 @@ import (
 // moduleFile returns the files of a module that is a single .py file.
 func moduleFile(name string, size int64) ([]packFile, error) {
 	if filepath.Ext(name) != ".py" {
-		return nil, fmt.Errorf("the module %s is neither a directory, nor a .py file, nor a .whl file", name)
+		return nil, fmt.Errorf("the module %s must be a directory, a .py file or a .whl file", name)
 	}
 	return []packFile{{path: filepath.Base(name), source: name, mode: 0o644, size: size}}, nil
 }

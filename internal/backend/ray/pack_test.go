@@ -255,7 +255,7 @@ func TestPackModule(t *testing.T) {
 		"w-1.0-py3-none-any.whl":   `^w-1.0-0x[0-9a-f]{16}-py3-none-any.whl: \[\]$`,
 		"w-1.0-3-py3-none-any.whl": `^w-1.0-3x[0-9a-f]{16}-py3-none-any.whl: \[\]$`,
 		"w.whl":                    "w.whl is not the name of a wheel",
-		"x.csv":                    "neither a directory",
+		"x.csv":                    "must be a directory",
 		"nothing":                  "does not exist",
 	} {
 		p, err := ray.Source{Path: filepath.Join(dir, name), Excludes: []string{"*.bin"}, Module: true}.Pack(t.Context(), "")

@@ -41,8 +41,8 @@ func TestOutput(t *testing.T) {
 		{"too many lines after it", append([]string{joblog.OutputMark + "1"}, many(30)...), "null", ""},
 		{"two outputs", []string{joblog.OutputMark + "1", joblog.OutputMark + "2"}, "2", ""},
 		{"after a line without a line end", []string{"progress 100%" + joblog.OutputMark + "3"}, "3", ""},
-		{"not JSON", []string{joblog.OutputMark + "{"}, "", "not JSON"},
-		{"empty", []string{joblog.OutputMark}, "", "not JSON"},
+		{"not JSON", []string{joblog.OutputMark + "{"}, "", "not valid JSON"},
+		{"empty", []string{joblog.OutputMark}, "", "not valid JSON"},
 		{"too large", []string{joblog.OutputMark + `"` + strings.Repeat("x", joblog.OutputBytes) + `"`}, "", "storage"},
 	}
 	for _, test := range tests {

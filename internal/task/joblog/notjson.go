@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -9,9 +10,9 @@ import (
 // notJSON returns the error for an output that is not JSON. A common reason is that Python's json module writes NaN and Infinity, which
 // JSON does not have. In that case, the error names the keys of these values.
 func notJSON(text string) error {
-	const why = "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON: "
+	const why = "the job's output (in the file $RAYORCH_OUTPUT) is not valid JSON: "
 	if found := notFinite(text); len(found) > 0 {
-		return fmt.Errorf("%sJSON has no NaN and no Infinity, but %s", why, strings.Join(found, ", "))
+		return errors.New(why + strings.Join(found, ", "))
 	}
 	const shown = 100
 	if text = strings.TrimSpace(text); len(text) > shown {

@@ -10,15 +10,15 @@ import (
 // TestNotJSON checks that the error names the keys of NaN and Infinity. The typical case is a metric that became NaN.
 func TestNotJSON(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"loss": NaN, "acc": Infinity}`:                  "JSON has no NaN and no Infinity, but loss is NaN, acc is Infinity",
-		`{"a":1,"m":{"x":[0, {"y":2}, -Infinity]},"b":2}`: "but m.x[2] is -Infinity",
-		`{"a":[1,[2,NaN]],"b":NaN}`:                       "but a[1][1] is NaN, b is NaN",
-		`[1,NaN]`:                                         "but [1] is NaN",
-		`NaN`:                                             "but it is NaN",
-		`{"a":"NaN","b":{"c":{}},"d":NaN}`:                "but d is NaN",
-		`[NaN,NaN,NaN,NaN,NaN,NaN,NaN]`:                   "but [0] is NaN, [1] is NaN, [2] is NaN, [3] is NaN, [4] is NaN",
+		`{"loss": NaN, "acc": Infinity}`:                  "is not valid JSON: loss is NaN, acc is Infinity",
+		`{"a":1,"m":{"x":[0, {"y":2}, -Infinity]},"b":2}`: "is not valid JSON: m.x[2] is -Infinity",
+		`{"a":[1,[2,NaN]],"b":NaN}`:                       "is not valid JSON: a[1][1] is NaN, b is NaN",
+		`[1,NaN]`:                                         "is not valid JSON: [1] is NaN",
+		`NaN`:                                             "is not valid JSON: it is NaN",
+		`{"a":"NaN","b":{"c":{}},"d":NaN}`:                "is not valid JSON: d is NaN",
+		`[NaN,NaN,NaN,NaN,NaN,NaN,NaN]`:                   "is not valid JSON: [0] is NaN, [1] is NaN, [2] is NaN, [3] is NaN, [4] is NaN",
 		`{"a": NaN`:                                       `it is "{\"a\": NaN"`,
-		`{not json`:                                       `is not JSON: it is "{not json"`,
+		`{not json`:                                       `is not valid JSON: it is "{not json"`,
 		`{"a":1} {`:                                       `it is "{\"a\":1} {"`,
 		``:                                                `it is ""`,
 		`x` + strings.Repeat("ä", 60):                     "...\"",

@@ -111,7 +111,7 @@ func TestRun(t *testing.T) {
 		{"command", map[string]any{"Command": []string{"printf", "%s|", "a b", "$HOME"}}, "", "", "null", "a b|$HOME|\n"},
 		{"output in a file", map[string]any{"Shell": `echo '{"a": 1}' > "$RAYORCH_OUTPUT"`}, "", "", `{"a":1}`, ""},
 		{"output in the log", map[string]any{"Shell": `echo '::rayorch-output::[1]'; echo later`}, "", "", `[1]`, "later\n"},
-		{"output is not JSON", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "not JSON", "", ""},
+		{"output is not JSON", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "not valid JSON", "", ""},
 		{"output too large", map[string]any{"Shell": `head -c 40000 /dev/zero | tr '\0' 1 > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "storage", "", ""},
 		{"long parameter", map[string]any{"Params": map[string]any{"big": strings.Repeat("x", 200_000), "n": 1}, "Shell": `echo "$RAYORCH_PARAM_N ${RAYORCH_PARAMS-none}"; ` +
 			`wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_BIG_FILE"`}, "", "", "null", "1 none\n200016\n200000\n"},

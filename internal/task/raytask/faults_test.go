@@ -62,7 +62,7 @@ func TestBadArguments(t *testing.T) {
 		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
 		{"relative module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"tools"}}}, "RuntimeEnv.py_modules[0] must be an absolute path or a URI"},
 		{"missing module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"/no/such/module"}}}, "RuntimeEnv.py_modules[0]: the module /no/such/module does not exist"},
-		{"not a module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "neither a directory"},
+		{"not a module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "must be a directory"},
 		{"invalid excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
 	}
 	for _, test := range tests {
@@ -364,7 +364,7 @@ func TestToleratesAShortOutage(t *testing.T) {
 func TestInvalidOutput(t *testing.T) {
 	for entrypoint, want := range map[string]string{
 		`printf '::rayorch-output::"'; head -c 40000 /dev/zero | tr '\0' x; echo '"'`: "storage",
-		`echo '::rayorch-output::{oops'`:                                              "not JSON",
+		`echo '::rayorch-output::{oops'`:                                              "not valid JSON",
 	} {
 		b, _ := fakeBench(t, "")
 		wantError(t, b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": entrypoint}), stepfn.RayJobFailed, want)
