@@ -144,5 +144,5 @@ func (e *Engine) checkResource(resource string) error {
 	if !ok || stepfn.KindOf(resource) != stepfn.KindActivity || known.HasActivity(resource) {
 		return nil
 	}
-	return fmt.Errorf("The activity %s does not exist.", resource) //nolint:staticcheck // Step Functions' words
+	return fmt.Errorf("The activity %s does not exist.", resource) // Step Functions' wording
 }
