@@ -398,7 +398,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	}
 	res := <-done
 	if res.Error == "States.TaskFailed" {
-		b.failure(res, "States.TaskFailed", "was deleted while it was running", "namespace")
+		b.failure(res, "States.TaskFailed", "its pods were deleted", "namespace")
 		return
 	}
 	b.failure(res, "EKS.404", "or its namespace was deleted")
@@ -416,7 +416,7 @@ func TestPodDeleted(t *testing.T) {
 	if err := b.cluster.Remove(clustertest.Context(t), kube.ObjectPath("v1", b.ns, "pods", pods[0].Metadata.Name), ""); err != nil {
 		t.Fatal(err)
 	}
-	b.failure(<-done, "States.TaskFailed", "was deleted while it was running")
+	b.failure(<-done, "States.TaskFailed", "its pods were deleted")
 }
 
 // TestPermissionsRevoked revokes the permissions while the Job runs: the Task succeeds, but the result contains an error instead of the
