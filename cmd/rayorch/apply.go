@@ -33,7 +33,7 @@ func applyCommand(a *app) *cobra.Command {
 			"run needs only the ConfigMaps, and creates them itself. apply does not change service accounts and namespaces that it did " +
 			"not create. If steps name other contexts, apply acts in all of these clusters.",
 		Example: "  rayorch apply examples/shakespeare --target kubernetes --diff",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
 			return a.apply(c.Context(), o)
@@ -227,7 +227,7 @@ func (l applied) String() string {
 	if l.Namespace != "" {
 		text = l.Kind + " " + l.Namespace + "/" + l.Name
 	}
-	text += " " + l.Action
+	text += " " + kube.ActionText(l.Action)
 	if l.Note != "" {
 		text += " (" + l.Note + ")"
 	}

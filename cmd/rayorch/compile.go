@@ -25,7 +25,7 @@ func compileCommand(a *app) *cobra.Command {
 			"objects.yaml (the objects that it needs in the cluster), and for a target of kind aws template.json (the CloudFormation " +
 			"template). With --objects, it prints the Kubernetes objects. The same pipeline file always compiles to the same bytes.",
 		Example: "  rayorch compile examples/shakespeare",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			if a.forAWS(o) {

@@ -42,7 +42,7 @@ func dashboardCommand(a *app) *cobra.Command {
 			"Anyone who can reach the dashboard can run code on the Ray cluster. Therefore the command listens on 127.0.0.1 only, unless " +
 			"--address is given.",
 		Example: "  rayorch dashboard --namespace ray --ray-cluster demo",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
 			return a.dashboard(c.Context(), o)

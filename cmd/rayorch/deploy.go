@@ -34,7 +34,7 @@ func deployCommand(a *app) *cobra.Command {
 			"from, in this order of precedence, flags, --params-file, the environment variables SEEDFARMER_PARAMETER_*, and the pipeline's " +
 			"target. Without PIPELINE, deploy uses the workload of the published Seed-Farmer module (examples/gptj).",
 		Example: "  rayorch deploy examples/shakespeare --params-file params.yaml",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			return a.deploy(c.Context(), o, metadata)

@@ -26,7 +26,7 @@ func describeCommand(a *app) *cobra.Command {
 			"all pipelines. --code-diff compares the code that the execution started with, which rayorch keeps, with the current " +
 			"directories.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			if codeDiff {
 				return a.describeCodeDiff(c.Context(), first(args))

@@ -23,7 +23,7 @@ func destroyCommand(a *app) *cobra.Command {
 			"as Seed-Farmer names it, else rayorch-PIPELINE. You can interrupt it and run it again. If executions are running, destroy " +
 			"fails, unless --stop stops them and waits for their cleanup.",
 		Example: "  rayorch destroy examples/shakespeare --keep-logs",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			return a.destroy(c.Context(), o, r)

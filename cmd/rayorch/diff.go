@@ -17,7 +17,7 @@ func diffCommand(a *app) *cobra.Command {
 		Long: "diff shows the changes of a CloudFormation change set, which it deletes again, and of a server-side dry run in the cluster. " +
 			"It changes nothing. The exit code is 0 whether or not there are changes.",
 		Example: "  rayorch diff examples/shakespeare --params-file params.yaml",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			return a.diff(c.Context(), o)

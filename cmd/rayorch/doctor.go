@@ -27,7 +27,7 @@ func doctorCommand(a *app) *cobra.Command {
 			"created.\n\n" +
 			"doctor changes nothing. For each missing prerequisite, it shows how to fix it. The exit code is 1 if a required one is missing.",
 		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			source.path = first(args)
 			if a.onAWS(source) {

@@ -168,7 +168,7 @@ func renameDefaults(root *cobra.Command) {
 			c.Long = "completion prints a script that completes commands and flags in a shell. The help of each shell's command describes how to " +
 				"load the script."
 			c.Example = "  source <(rayorch completion bash)"
-			c.Args = usageArgs(cobra.NoArgs)
+			c.Args = usageArgs(nil)
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 			for _, shell := range c.Commands() {
 				shell.Short = "print the completion script for " + shell.Name()

@@ -19,7 +19,7 @@ func graphCommand(a *app) *cobra.Command {
 		Long: "graph draws the steps of a pipeline and their order: as text for a terminal, as Mermaid for a Markdown file, or as an SVG " +
 			"picture.",
 		Example: "  rayorch graph examples/shakespeare --format svg --out shakespeare.svg",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			if !slices.Contains(graph.Formats, format) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,27 +45,25 @@ func atLeastZero(c *cobra.Command, flag string, d time.Duration) error {
 	return nil
 }
 
-// argCount matches cobra's errors about the number of arguments.
-var argCount = regexp.MustCompile(`^accepts (at most )?(\d+) arg\(s\), received (\d+)$`)
+// oneArg and atMostOneArg check the number of arguments, as cobra.ExactArgs and cobra.MaximumNArgs do.
+func oneArg(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("expected 1 argument, got %d", len(args))
+	}
+	return nil
+}
 
-// argError replaces cobra's text about wrong arguments.
-func argError(c *cobra.Command, args []string, err error) error {
-	if m := argCount.FindStringSubmatch(err.Error()); m != nil {
-		noun := "arguments"
-		if m[2] == "1" {
-			noun = "argument"
-		}
-		return fmt.Errorf("expected %s%s %s, got %s", m[1], m[2], noun, m[3])
+func atMostOneArg(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("expected at most 1 argument, got %d", len(args))
 	}
-	if !c.HasAvailableSubCommands() && len(args) > 0 { // for cobra, each argument of a command without arguments is an unknown command
-		return fmt.Errorf("expected no arguments, got %q", args[0])
-	}
-	return err
+	return nil
 }
 
 // usageArgs returns a check of the arguments whose errors are usage errors. nil accepts no arguments.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	if check == nil {
+	none := check == nil
+	if none {
 		check = cobra.NoArgs
 	}
 	return func(c *cobra.Command, args []string) error {
@@ -74,7 +71,9 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err == nil {
 			return nil
 		}
-		err = argError(c, args, err)
+		if none && !c.HasAvailableSubCommands() { // cobra reports each argument as an unknown command
+			err = fmt.Errorf("expected no arguments, got %q", args[0])
+		}
 		if name := nearestCommand(c, args); name != "" {
 			err = fmt.Errorf("%w; did you mean %s?", err, name)
 		}

@@ -25,7 +25,7 @@ func historyCommand(a *app) *cobra.Command {
 			"compiled the definition, the role of each state. Lines with - instead of an id are not part of the API's history: they show " +
 			"the outcome of stopping a task's work, and the execution of the cleanup machine that an abort or a timeout started.",
 		Example: "  rayorch history\n  rayorch history shakespeare/20260101-120000 --output json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.history(c.Context(), first(args))
 		},

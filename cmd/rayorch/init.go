@@ -22,7 +22,7 @@ func initCommand(a *app) *cobra.Command {
 		Long: "init writes a pipeline file with two steps, and the steps' scripts, to a directory (default: the current directory). If one " +
 			"of these files exists, init fails and writes nothing.",
 		Example: "  rayorch init demo && rayorch run demo",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE:    func(_ *cobra.Command, args []string) error { return initialize(a.out, first(args)) },
 	}
 }

@@ -25,7 +25,7 @@ func listCommand(a *app) *cobra.Command {
 		Long: "list lists executions with their status, start time and duration. An open execution that no process drives is shown as " +
 			"interrupted, or as parked if its process died twice during the same step.",
 		Example: "  rayorch list\n  rayorch list shakespeare --status FAILED",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			want, err := statusFlag(c, status)
 			if err != nil {

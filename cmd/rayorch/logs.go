@@ -23,7 +23,7 @@ func logsCommand(a *app) *cobra.Command {
 		Long: "logs prints the log of a step's newest attempt (default: the step that started last, of the newest execution). Logs are kept " +
 			"in the state directory, so they outlive Ray. If the step has printed nothing, logs prints nothing.",
 		Example: "  rayorch logs --step train --follow",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.logs(c.Context(), first(args), q)
 		},

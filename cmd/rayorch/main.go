@@ -144,7 +144,7 @@ func (a *app) root() *cobra.Command {
 		Example:       "  rayorch init demo && rayorch run demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
+		Args:          usageArgs(nil),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(usage)

@@ -19,7 +19,7 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 		return nil, err
 	}
 	var problems []error
-	invalid := map[string]bool{} // messages that do not apply: these parameters are set, but not valid
+	var invalid []string // parameters whose error is already in problems
 	for _, f := range flags {
 		name, text, ok := strings.Cut(f, "=")
 		if !ok {
@@ -35,16 +35,12 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 		v, err := typedParam(p.Type, text)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--param %s: %w", name, err))
-			invalid[name+" is missing"] = true
+			invalid = append(invalid, name)
 			continue
 		}
 		given.Set(name, v)
 	}
-	for _, err := range s.pipeline.CheckInput(given) {
-		if !invalid[err.Error()] {
-			problems = append(problems, err)
-		}
-	}
+	problems = append(problems, s.pipeline.CheckInput(given, invalid...)...)
 	if len(problems) > 0 {
 		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "set parameters with --param NAME=VALUE or --params-file; the pipeline file declares them in params"}
 	}

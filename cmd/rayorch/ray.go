@@ -68,7 +68,6 @@ func rayCommand(a *app) *cobra.Command {
 		Long: "ray manages the Ray that rayorch starts for a state directory. rayorch run starts it if necessary, and stops it after the run. " +
 			"A Ray that was started with rayorch ray start runs until rayorch ray stop.",
 		Example: "  rayorch ray start",
-		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(rayStartCommand(a), rayStopCommand(a), rayStatusCommand(a))

@@ -23,7 +23,7 @@ func redriveCommand(a *app) *cobra.Command {
 			"run again. The execution keeps the definition and the code that it started with: to use a changed pipeline file or changed " +
 			"code, start a new run. Like run, redrive watches the execution until it ends.",
 		Example: "  rayorch redrive",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := atLeastZero(c, "wait", o.wait); err != nil {
 				return err

@@ -17,7 +17,7 @@ func registerCommand(a *app) *cobra.Command {
 		Long: "register compiles a pipeline, creates or updates the state machine with its name, and publishes a version. With --alias, it " +
 			"points an alias at that version. It does not start an execution: use rayorch start, boto3 or the AWS CLI.",
 		Example: "  rayorch register examples/shakespeare --alias prod\n  rayorch start shakespeare --param steps=100",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			return a.registerPipeline(c.Context(), o, ray, alias)

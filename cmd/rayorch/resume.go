@@ -21,7 +21,7 @@ func resumeCommand(a *app) *cobra.Command {
 			"EXECUTION, it resumes all open runs and watches the newest one first. A parked run, whose process died twice during the same " +
 			"step, is resumed only if it is named.",
 		Example: "  rayorch resume",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := atLeastZero(c, "wait", o.wait); err != nil {
 				return err

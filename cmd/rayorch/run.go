@@ -46,7 +46,7 @@ func runCommand(a *app) *cobra.Command {
 			"Exit codes: 0 succeeded, 1 error, 2 usage error, 3 the run failed, 4 still running when --wait ended, 129 terminal closed, " +
 			"130 interrupted.",
 		Example: "  rayorch run examples/shakespeare --param steps=100",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
 			if err := atLeastZero(c, "wait", o.wait); err != nil {

@@ -32,7 +32,7 @@ func startCommand(a *app) *cobra.Command {
 		Long: "start starts a state machine and prints the ARN of the execution. PIPELINE is NAME, NAME:ALIAS, NAME:VERSION or an ARN. A " +
 			"server (rayorch serve) runs the execution. Without a server, use --watch: then this command runs it.",
 		Example: "  rayorch start shakespeare --param steps=100 --watch",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.input != "" && len(o.params) > 0 {
 				return usage(c, errors.New("--input and --param are mutually exclusive"))

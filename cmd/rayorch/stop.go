@@ -22,7 +22,7 @@ func stopCommand(a *app) *cobra.Command {
 		Long: "stop aborts an execution (default: the newest one), stops its jobs and waits until they have ended. If no process drives the " +
 			"execution, stop does not resume it: no further step starts. An execution that has ended keeps its status.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped with rayorch stop by "+invoker()))
 		},

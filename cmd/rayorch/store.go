@@ -16,7 +16,6 @@ func storeCommand(a *app) *cobra.Command {
 		Long: "store works on the database of the state directory, which no other process may own at the same time: stop the server and " +
 			"the runs first.",
 		Example: "  rayorch store check",
-		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(

@@ -21,7 +21,6 @@ func storeCheckCommand(a *app) *cobra.Command {
 			"executions. It writes nothing to the state directory. If the database is damaged, check needs space for a copy of it in " +
 			"TMPDIR. The exit code is 1 if there are problems.",
 		Example: "  rayorch store check",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir, err := a.stateDirectory()
 			if err != nil {

@@ -26,7 +26,7 @@ func storeSalvageCommand(a *app) *cobra.Command {
 			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. Steps that they " +
 			"started after that state may run again. To prevent this, stop these executions first: rayorch stop.",
 		Example: "  rayorch store salvage /var/lib/rayorch-new",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := a.stateDirectory()
 			if err != nil {

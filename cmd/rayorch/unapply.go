@@ -27,7 +27,7 @@ func unapplyCommand(a *app) *cobra.Command {
 			"PersistentVolumeClaims and Ray clusters. It prints what it did with each object, or why it kept it. While Jobs of the pipeline " +
 			"run, unapply fails, unless --force is given.",
 		Example: "  rayorch unapply examples/shakespeare --target kubernetes",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			return a.unapply(c.Context(), o, force)

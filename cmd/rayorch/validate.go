@@ -14,7 +14,7 @@ func validateCommand(a *app) *cobra.Command {
 			"path and expected value. It starts nothing. PIPELINE is a file, or a directory with a pipeline.yaml (default: the current " +
 			"directory).",
 		Example: "  rayorch validate examples/shakespeare",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
 			if a.forAWS(o) {

@@ -24,7 +24,7 @@ type Local struct {
 // Checks returns the checks for runs on a target of kind local.
 func (l Local) Checks() []Check {
 	return []Check{
-		{Name: "python", Severity: Required, Run: l.python},
+		{Name: "python with ray", Severity: Required, Run: l.python},
 		{Name: "ray", Severity: Required, Run: l.ray},
 		l.State(),
 		{Name: "disk", Severity: Advisory, Run: l.disk,

@@ -162,7 +162,7 @@ func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop
 		cancel(task.ErrStop)
 	}
 	req := e.request(r, t, resumed)
-	previous := e.tasks.get(taskKey{r.id, t.Former()})
+	previous := e.tasks.get(taskKey{r.id, t.PreviousID()})
 	e.tasks.put(live)
 	ok := e.background(func(context.Context) {
 		defer cancel(nil)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -34,8 +35,8 @@ func DecodeValues(name string, data []byte) (*value.Object, error) {
 }
 
 // CheckInput returns all problems of an execution's input. The compiled definition checks the same rules at run time; this
-// check reports the problems before a run starts.
-func (p *Pipeline) CheckInput(given *value.Object) []error {
+// check reports the problems before a run starts. It does not check the parameters in except.
+func (p *Pipeline) CheckInput(given *value.Object, except ...string) []error {
 	var problems []error
 	for _, name := range given.Keys() {
 		if _, known := p.Params.Get(name); !known {
@@ -43,6 +44,9 @@ func (p *Pipeline) CheckInput(given *value.Object) []error {
 		}
 	}
 	for _, e := range p.Params.Entries {
+		if slices.Contains(except, e.Key) {
+			continue
+		}
 		e.Value.check(e.Key, given, e.Key, func(path, msg string) {
 			problems = append(problems, fmt.Errorf("%s %s", path, msg))
 		})

@@ -48,8 +48,8 @@ func (r *Run) taskID(f *frame) string {
 	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
 }
 
-// Former returns the ID of the previous attempt, "" for the first one.
-func (t *Task) Former() string {
+// PreviousID returns the ID of the previous attempt, "" for the first one.
+func (t *Task) PreviousID() string {
 	var frame, entry int64
 	if _, err := fmt.Sscanf(t.ID, "%d-%d-", &frame, &entry); err != nil || t.Attempt <= 1 {
 		return ""

@@ -150,7 +150,7 @@ func (d *Deployer) report(done []kube.Applied) bool {
 	for _, a := range done {
 		if a.Action != kube.Unchanged {
 			changed = true
-			d.printf("  %s: %s", kube.Title(a.Object), a.Action)
+			d.printf("  %s: %s", kube.Title(a.Object), kube.ActionText(a.Action))
 		}
 	}
 	return changed

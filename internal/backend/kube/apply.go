@@ -21,15 +21,27 @@ type ApplyOptions struct {
 	Force bool
 }
 
-// The actions in the results of Apply, Diff and Delete.
+// The actions in the results of Apply, Diff and Delete. JSON output contains them, so they do not change; ActionText is for people.
 const (
 	Created   = "created"
 	Changed   = "configured"
 	Unchanged = "unchanged"
 	Deleted   = "deleted"
-	Absent    = "not found"
-	Foreign   = "not managed by rayorch"
+	Absent    = "not there"
+	Foreign   = "not ours"
 )
+
+// ActionText returns the text that describes an action to people.
+func ActionText(action string) string {
+	switch action {
+	case Absent:
+		return "not found"
+	case Foreign:
+		return "not managed by rayorch"
+	default:
+		return action
+	}
+}
 
 // Applied is the result for one object.
 type Applied struct {

@@ -406,3 +406,12 @@ func parse(t *testing.T, text string, into any) {
 		t.Fatal(err)
 	}
 }
+
+// TestActionText checks that people do not see the names of actions that only JSON output contains.
+func TestActionText(t *testing.T) {
+	for action, want := range map[string]string{kube.Created: "created", kube.Absent: "not found", kube.Foreign: "not managed by rayorch"} {
+		if got := kube.ActionText(action); got != want {
+			t.Errorf("%q: got %q, want %q", action, got, want)
+		}
+	}
+}
