@@ -65,7 +65,7 @@ func TestApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"ConfigMap never not found", "ConfigMap b deleted", "ConfigMap a deleted", "ServiceAccount sa not managed by rayorch"}
+	want := []string{"ConfigMap never not there", "ConfigMap b deleted", "ConfigMap a deleted", "ServiceAccount sa not ours"}
 	if diff := cmp.Diff(want, actions(done)); diff != "" {
 		t.Error(diff)
 	}

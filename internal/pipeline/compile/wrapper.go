@@ -38,13 +38,17 @@ if [ "$size" -gt ` + MaxOutput + ` ]; then
   echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes (limit ` + MaxOutput + `): write it to a file in $RAYORCH_STORAGE and return the file's path" >&2
   exit 121
 fi
-printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
+{ printf '\n` + wrapperPrint + `
 `
+	// Ray writes its announcement, "Running entrypoint for job", into the job's log at any time until shortly after the job's start. dd
+	// prints everything with one write, so that the announcement cannot divide the marked line.
+	wrapperPrint = OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo; } | dd obs=64k 2>/dev/null`
 )
 
 // wrapperEndAlways prints empty lines and then the marked line, even if there is no output. It is for the modes in which the state machine
 // reads the last lines of the log: these lines then contain nothing else that the job printed, so that a long line cannot exceed the limit
-// on a payload.
+// on a payload. Ray's announcement contains the command, so it can be long and contain the mark: the wrapper waits for it, at most 2
+// seconds, so that it is not one of the last lines.
 const wrapperEndAlways = `
 )
 code=$?
@@ -55,7 +59,11 @@ if [ "$size" -gt ` + MaxOutput + ` ]; then
   exit 121
 fi
 [ "$size" -gt 0 ] || echo null >"$RAYORCH_OUTPUT"
-printf '\n\n\n\n\n\n\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
+for i in 1 2 3 4 5 6 7 8 9; do
+  [ -f /dev/stdout ] && ! grep -q 'Running entrypoint for job' /dev/stdout || break
+  sleep .2
+done
+{ printf '\n\n\n\n\n\n\n` + wrapperPrint + `
 `
 
 // wrapperHome sets HOME to a writable directory: an image has no home directory for a user that it does not know.

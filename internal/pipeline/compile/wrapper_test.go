@@ -2,10 +2,13 @@ package compile_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,6 +121,83 @@ func TestWrapper(t *testing.T) {
 				wantEmpty(t, tmp)
 			})
 		}
+	}
+}
+
+// TestWrapperAndAnnouncement verifies that the marked line stays complete if Ray announces the job while the wrapper prints the output, and
+// that it is the last line in the modes that read only the last lines of the log. A command that the wrapper calls writes the announcement.
+func TestWrapperAndAnnouncement(t *testing.T) {
+	const announcement, marked = "Running entrypoint for job x: sh -c ...\n", "\n::rayorch-output::17 \n"
+	local := entrypoint(t, "echo 17 >$RAYORCH_OUTPUT")
+	byProxy := entrypointByProxy(t, "echo 17 >$RAYORCH_OUTPUT")
+	for name, c := range map[string]struct{ text, announces, want string }{
+		"during the output":               {local, "tr", announcement + marked},
+		"before the job, last lines read": {byProxy, "mktemp", announcement + strings.Repeat("\n", 6) + marked},
+		"after the job, last lines read":  {byProxy, "sleep", announcement + strings.Repeat("\n", 6) + marked},
+		"never, last lines read":          {byProxy, "", strings.Repeat("\n", 6) + marked},
+	} {
+		log := filepath.Join(t.TempDir(), "log")
+		commands := t.TempDir()
+		for _, command := range []string{"tr", "mktemp", "sleep"} {
+			writeCommand(t, commands, command, command == c.announces, strings.TrimSpace(announcement), log)
+		}
+		for shell, command := range shells(t) {
+			if shell == "busybox" { // it prefers its own commands to those in PATH
+				continue
+			}
+			t.Run(name+"/"+shell, func(t *testing.T) {
+				out, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer out.Close()
+				_ = os.Remove(filepath.Join(commands, "announced"))
+				cmd := exec.Command(command[0], append(command[1:], c.text)...)
+				cmd.Env = append(os.Environ(), "PATH="+commands+":"+os.Getenv("PATH"), "RAYORCH_STORAGE="+t.TempDir(), "RAYORCH_STEP=one")
+				cmd.Stdout, cmd.Stderr = out, out
+				if err := cmd.Run(); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := os.ReadFile(log); err != nil || string(got) != c.want {
+					t.Errorf("the log is %q (%v), want %q", got, err, c.want)
+				}
+			})
+		}
+	}
+}
+
+// entrypointByProxy returns the entrypoint of a Ray job that a state machine submits through the API server.
+func entrypointByProxy(t *testing.T, command string) string {
+	t.Helper()
+	data := definition(t, head+"targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}}]\n", "proxy")
+	machine, err := value.ParseObject(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(name string) (text string) {
+		literal := get(machine, "States", "Read params", "Assign", "wrapper", name).(string)
+		if err := json.Unmarshal([]byte(literal[len("{% "):len(literal)-len(" %}")]), &text); err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	return text("start") + command + text("end")
+}
+
+// writeCommand writes a command that can announce the job, once, before it does what the real command does. sleep does not sleep.
+func writeCommand(t *testing.T, dir, name string, announces bool, announcement, log string) {
+	t.Helper()
+	script := "#!/bin/sh\n"
+	if announces {
+		script += fmt.Sprintf("[ -e %[1]s/announced ] || echo '%[2]s' >>%[3]s; >%[1]s/announced\n", dir, announcement, log)
+	}
+	if path, err := exec.LookPath(name); err != nil {
+		t.Fatal(err)
+	} else if name != "sleep" {
+		script += "exec " + path + ` "$@"` + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
 	}
 }
 
