@@ -47,7 +47,7 @@ func TestHandOver(t *testing.T) {
 	b := newBench(t)
 	b.pipeline(t, trainSeconds)
 	var lines, where []string
-	wanted := strings.Fields(cmp.Or(os.Getenv("RAYORCH_BENCH_WAYS"), "job proxy rayjob published"))
+	wanted := strings.Fields(cmp.Or(os.Getenv("RAYORCH_BENCH_SUBMIT"), "job proxy rayjob published"))
 	for _, mode := range wanted {
 		if mode == "published" {
 			f, o := b.published(t)

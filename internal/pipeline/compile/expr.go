@@ -124,21 +124,9 @@ func (c *compiler) dynamic(v any, in *scope, missing missingKey) any {
 			return query.If(found, c.template(v, in), query.Null).Value()
 		}
 		return c.template(v, in).Value()
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = c.dynamic(item, in, missing)
-		}
-		return out
-	case *value.Object:
-		o := value.NewObject(v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			o.Set(k, c.dynamic(item, in, missing))
-		}
-		return o
+	default:
+		return value.Map(v, func(item any) any { return c.dynamic(item, in, missing) })
 	}
-	return v
 }
 
 // number returns a number as a field's value.
