@@ -143,8 +143,8 @@ func (e *Engine) Interrupted() ([]string, error) {
 	return arns, err
 }
 
-// PendingEffects returns the number of pending effects of an execution and of its cleanup: tasks that run, stops that are not confirmed, and an
-// open cleanup execution. For a closed execution, 0 means that none of its work runs any more.
+// PendingEffects returns the number of pending effects of an execution and of its cleanup: tasks that run, stops that are not confirmed,
+// and an open cleanup execution. For a closed execution, 0 means that none of its work runs any more.
 func (e *Engine) PendingEffects(arn string) (int, error) {
 	ids, err := e.withCleanup(arn)
 	if err != nil {

@@ -39,11 +39,11 @@ func FuzzExplain(f *testing.F) {
 		[]byte(`[{"status":{"phase":"Pending","containerStatuses":[{"state":{"waiting":{"reason":"ErrImagePull"}}}]}}]`),
 		[]byte(`[{"involvedObject":{"kind":"Pod"},"reason":"FailedMount","message":"x"}]`))
 	f.Add([]byte(`{}`), []byte(`[]`), []byte(`[{"involvedObject":{"kind":"Job"},"reason":"FailedCreate"}]`))
-	f.Fuzz(func(t *testing.T, job, pods, notices []byte) {
+	f.Fuzz(func(t *testing.T, job, pods, events []byte) {
 		j, err := kube.DecodeJob(job)
 		var p []kube.Pod
 		var n []kube.EventRecord
-		if err != nil || json.Unmarshal(pods, &p) != nil || json.Unmarshal(notices, &n) != nil {
+		if err != nil || json.Unmarshal(pods, &p) != nil || json.Unmarshal(events, &n) != nil {
 			t.Skip()
 		}
 		_ = kube.Explain(j, p, n).String()

@@ -333,12 +333,12 @@ func TestExplain(t *testing.T) {
 			`","message":"` + message + `"}}}]}`)
 	}
 	tests := []struct {
-		name    string
-		job     string
-		pod     string
-		notices string
-		want    string
-		ran     bool
+		name   string
+		job    string
+		pod    string
+		events string
+		want   string
+		ran    bool
 	}{
 		{"nothing wrong", `{}`, pod(`{"phase":"Running","containerStatuses":[{"state":{"running":{}}}]}`), "", "", true},
 		{"suspended", `{"spec":{"suspend":true}}`, "", "", "the job is suspended: its queue has not admitted it yet", false},
@@ -390,10 +390,10 @@ func TestExplain(t *testing.T) {
 				t.Fatal(err)
 			}
 			var pods []kube.Pod
-			var notices []kube.EventRecord
+			var events []kube.EventRecord
 			parse(t, "["+test.pod+"]", &pods)
-			parse(t, "["+test.notices+"]", &notices)
-			if got := kube.Explain(j, pods, notices); got.String() != test.want || got.Ran != test.ran {
+			parse(t, "["+test.events+"]", &events)
+			if got := kube.Explain(j, pods, events); got.String() != test.want || got.Ran != test.ran {
 				t.Errorf("got %q, ran %v", got, got.Ran)
 			}
 		})

@@ -52,7 +52,7 @@ func (n EventRecord) last() time.Time {
 	return slices.MaxFunc([]time.Time{n.LastSeen, n.EventTime, n.Series.LastObserved}, time.Time.Compare)
 }
 
-// EventRecords returns the notices about objects of a kind in a namespace, oldest first. If name is not empty, it only returns those
+// EventRecords returns the events about objects of a kind in a namespace, oldest first. If name is not empty, it only returns those
 // about the object of that name.
 func (c *Client) EventRecords(ctx context.Context, namespace, kind, name string) ([]EventRecord, error) {
 	fields := "involvedObject.kind=" + kind
@@ -72,27 +72,27 @@ func (c *Client) EventRecords(ctx context.Context, namespace, kind, name string)
 func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 	ns := j.Metadata.Namespace
 	pods, podsErr := c.PodsOf(ctx, j)
-	notices, err := c.EventRecords(ctx, ns, "Job", j.Metadata.Name)
-	notices = slices.DeleteFunc(notices, func(n EventRecord) bool { return n.Involved.UID != j.Metadata.UID })
+	events, err := c.EventRecords(ctx, ns, "Job", j.Metadata.Name)
+	events = slices.DeleteFunc(events, func(n EventRecord) bool { return n.Involved.UID != j.Metadata.UID })
 	if err == nil {
 		var ofPods []EventRecord
 		ofPods, err = c.EventRecords(ctx, ns, "Pod", "")
-		notices = append(notices, ofPods...)
+		events = append(events, ofPods...)
 	}
 	if Code(err) == 403 { // events help, but are optional
 		err = nil
 	}
-	return Explain(j, pods, notices), errors.Join(podsErr, err)
+	return Explain(j, pods, events), errors.Join(podsErr, err)
 }
 
-// Explain finds the reason from the Job, its pods, and the notices about them.
-func Explain(j Job, pods []Pod, notices []EventRecord) Reason {
+// Explain finds the reason from the Job, its pods, and the events about them.
+func Explain(j Job, pods []Pod, events []EventRecord) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
 	switch p := newest(pods); {
 	case p == nil:
-		r.Why = explainAbsence(j, notices)
+		r.Why = explainAbsence(j, events)
 	case !overdue(j) || p.Metadata.DeletionTimestamp == nil || !p.Started(): // otherwise, the deadline explains the deletion
-		r.Why = explainPod(p, notices)
+		r.Why = explainPod(p, events)
 	}
 	r.End = explainEnd(j, r.Why != "")
 	return r
@@ -119,11 +119,11 @@ func explainEnd(j Job, known bool) string {
 }
 
 // explainAbsence describes why a Job has no pods.
-func explainAbsence(j Job, notices []EventRecord) string {
+func explainAbsence(j Job, events []EventRecord) string {
 	if j.Spec.Suspend {
 		return "the job is suspended: its queue has not admitted it yet"
 	}
-	for _, n := range slices.Backward(notices) {
+	for _, n := range slices.Backward(events) {
 		if n.Involved.Kind == "Job" && n.Reason == "FailedCreate" {
 			return "its pods cannot be created: " + advise(n.Message)
 		}
@@ -132,20 +132,20 @@ func explainAbsence(j Job, notices []EventRecord) string {
 	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
 		return "its pods were deleted, directly or with their namespace"
 	}
-	// The pods of a Job that exceeded its deadline are deleted, but the notices about them remain for a while.
-	for _, n := range slices.Backward(notices) {
+	// The pods of a Job that exceeded its deadline are deleted, but the events about them remain for a while.
+	for _, n := range slices.Backward(events) {
 		if n.Involved.Kind != "Pod" || !strings.HasPrefix(n.Involved.Name, j.Metadata.Name+"-") {
 			continue
 		}
-		if text := explainNotice(n); text != "" {
+		if text := explainEvent(n); text != "" {
 			return fmt.Sprintf("the pod %s %s", n.Involved.Name, text)
 		}
 	}
 	return ""
 }
 
-// explainPod describes the problem of a pod. It considers notices only if the pod has not started, because they may be outdated.
-func explainPod(p *Pod, notices []EventRecord) string {
+// explainPod describes the problem of a pod. It considers events only if the pod has not started, because they may be outdated.
+func explainPod(p *Pod, events []EventRecord) string {
 	subject := "the pod " + p.Metadata.Name
 	for _, find := range []func(*Pod) string{explainPhase, explainSchedule, explainContainers} {
 		if text := find(p); text != "" {
@@ -155,11 +155,11 @@ func explainPod(p *Pod, notices []EventRecord) string {
 	if p.Started() {
 		return ""
 	}
-	for _, n := range slices.Backward(notices) {
+	for _, n := range slices.Backward(events) {
 		if n.Involved.Kind != "Pod" || n.Involved.UID != p.Metadata.UID {
 			continue
 		}
-		if text := explainNotice(n); text != "" {
+		if text := explainEvent(n); text != "" {
 			return subject + " " + text
 		}
 	}
@@ -248,14 +248,14 @@ func explainTerminated(s ContainerStatus, t *Terminated) string {
 	return strings.TrimSuffix(fmt.Sprintf("failed: container %s ended with exit code %d: %s", s.Name, t.ExitCode, t.Message), ": ")
 }
 
-// explainNotice describes problems that no status contains, such as volumes that cannot be mounted.
-func explainNotice(n EventRecord) string {
+// explainEvent describes problems that no status contains, such as volumes that cannot be mounted.
+func explainEvent(n EventRecord) string {
 	switch n.Reason {
 	case "FailedScheduling":
 		return "cannot be scheduled: " + advise(n.Message)
 	case "FailedMount", "FailedAttachVolume":
 		if strings.HasSuffix(n.Message, " not registered") {
-			return "" // the pod is being deleted; an earlier notice has the reason
+			return "" // the pod is being deleted; an earlier event has the reason
 		}
 		return "cannot start: a volume cannot be mounted: " + advise(n.Message)
 	case "FailedCreatePodSandBox", "NetworkNotReady":
@@ -265,7 +265,7 @@ func explainNotice(n EventRecord) string {
 			image, why, _ := strings.Cut(rest, "\": ")
 			return noImage(image, why)
 		}
-		if !strings.HasPrefix(n.Message, "Error: ") { // such a notice repeats a more complete one
+		if !strings.HasPrefix(n.Message, "Error: ") { // such an event repeats a more complete one
 			return "cannot start: " + advise(n.Message)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// RunsHere reports whether a Ray runs entirely on this machine, as this user, and in the same root directory, so that its jobs can read files
-// that only this user can read. A loopback address does not imply that: it may be forwarded, or belong to a container.
+// RunsHere reports whether a Ray runs entirely on this machine, as this user, and in the same root directory, so that its jobs can read
+// files that only this user can read. A loopback address does not imply that: it may be forwarded, or belong to a container.
 func RunsHere(ctx context.Context, found Found) bool {
 	if found.Own {
 		return true

@@ -25,8 +25,8 @@ func owner(info fs.FileInfo) int {
 // ErrNotPrivate means that another user controls a state directory, and could replace its files.
 var ErrNotPrivate = errors.New("other users can change the state directory")
 
-// CheckPrivate checks that no user but this one and root controls an existing state directory: it must belong to this user or root, and must not
-// be writable for all users.
+// CheckPrivate checks that no user but this one and root controls an existing state directory: it must belong to this user or root, and
+// must not be writable for all users.
 func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil || inPod() {

@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Permission is a permission in the cluster that a state needs for its call. It is recorded where the call is built, so that no call can be added
-// without its permission. A test derives the needs from the text of the definition and compares them.
+// Permission is a permission in the cluster that a state needs for its call. It is recorded where the call is built, so that no call can
+// be added without its permission. A test derives the permissions from the text of the definition and compares them.
 type Permission struct {
 	State                 string
 	Verb, Group, Resource string
@@ -29,8 +29,8 @@ var (
 	proxies = Permission{Resource: "services/proxy"}
 )
 
-// to returns the need with a verb.
-func (n Permission) to(verb string) Permission { n.Verb = verb; return n }
+// to returns the permission with a verb.
+func (p Permission) to(verb string) Permission { p.Verb = verb; return p }
 
 // grantOrder is the order of the rules, and verbOrder that of the verbs in a rule: the same pipeline always has the same Role.
 var (
@@ -41,13 +41,13 @@ var (
 // methods are the HTTP methods of the verbs.
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
-// needing records the needs of a state until the state has a name.
+// needing records the permissions of a state until the state has a name.
 func (c *compiler) needing(state *value.Object, needs ...Permission) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
 }
 
-// named records the needs of a state under its name.
+// named records the permissions of a state under its name.
 func (c *compiler) named(name string, state *value.Object) {
 	for _, n := range c.calls[state] {
 		n.State = name
@@ -138,8 +138,8 @@ func (c *compiler) call(need Permission, path string, parameters *value.Object, 
 	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSCall, "Arguments", args, "Output", &value.Object{}), need)
 }
 
-// runJob returns a task that creates a Job and waits for its end. The needs are those of the integration eks:runJob.sync, according to the
-// Step Functions documentation. The engine needs watch in addition, because it watches instead of polling.
+// runJob returns a task that creates a Job and waits for its end. The permissions are those of the integration eks:runJob.sync,
+// according to the Step Functions documentation. The engine needs watch in addition, because it watches instead of polling.
 func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
 	needs := []Permission{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
 	if c.at.kind == pipeline.TargetKubernetes {
@@ -149,7 +149,7 @@ func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
 	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args), needs...)
 }
 
-// access returns the rules that grant exactly the needs: one for each kind of object and each known name.
+// access returns the rules that grant exactly the recorded permissions: one for each kind of object and each known name.
 func (c *compiler) access() []Rule {
 	var rules []Rule
 	for _, kind := range grantOrder {
